@@ -1,0 +1,28 @@
+"""localprop: learning while the stream happens, local in space and time."""
+
+from .cost import Cost as Cost
+from .cost import SoftmaxCrossEntropy as SoftmaxCrossEntropy
+from .cost import SquaredError as SquaredError
+from .errors import CheckpointError as CheckpointError
+from .errors import ConfigError as ConfigError
+from .errors import DivergenceError as DivergenceError
+from .errors import GraphError as GraphError
+from .errors import LocalpropError as LocalpropError
+from .errors import StreamError as StreamError
+from .law import AbstractLaw as AbstractLaw
+from .law import Adaptive as Adaptive
+from .law import Constant as Constant
+from .law import CostateReversal as CostateReversal
+from .law import ExplicitEuler as ExplicitEuler
+from .law import ExponentialEuler as ExponentialEuler
+from .law import Hamiltonian as Hamiltonian
+from .law import Phase as Phase
+from .learner import Learner as Learner
+from .learner import Samples as Samples
+from .network import AbstractNetwork as AbstractNetwork
+from .network import Block as Block
+from .network import Digraph as Digraph
+from .network import Layered as Layered
+from .network import SharedWeights as SharedWeights
+
+__version__ = "0.1.0"

@@ -1,0 +1,104 @@
+"""What is minimised: losses on the output and the regulariser of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree, Scalar
+
+from .errors import ConfigError
+
+Loss = Callable[[Array, Array], Scalar]
+
+
+class SquaredError(eqx.Module):
+    """Half the squared error, $L = \\frac s2 |x_O - z|^2$.
+
+    A component of `z` that is NaN has no target and adds nothing.
+
+    **Arguments:** `scale`: $s > 0$.
+    """
+
+    scale: float = eqx.field(static=True, default=1.0)
+
+    def __call__(self, output: Float[Array, ...], z: Float[Array, ...]) -> Scalar:
+        error = jnp.where(jnp.isnan(z), 0, output - z)
+        return self.scale / 2 * jnp.sum(error**2)
+
+
+class SoftmaxCrossEntropy(eqx.Module):
+    """Cross-entropy of the outputs as logits, $L = -\\sum_k z_k \\log \\mathrm{softmax}(x_O)_k$.
+
+    `z` gives one probability per class. A component that is NaN is a class that does not exist
+    (yet): it takes no part in the softmax.
+    """
+
+    def __call__(self, output: Float[Array, " classes"], z: Float[Array, " classes"]) -> Scalar:
+        exists = ~jnp.isnan(z)
+        z = jnp.where(exists, z, 0)
+        # A finite floor: with -inf, a sample without any class would give NaN gradients.
+        logits = jnp.where(exists, output, jnp.finfo(output.dtype).min)
+        return -jnp.sum(z * jax.nn.log_softmax(logits))
+
+
+class Cost(eqx.Module):
+    """The rate of cost $\\ell = k V(w) + L(x_O, z)$ [NLP, eq. 8], by default $V = |w|^2/2$.
+
+    A sample whose target is NaN throughout has $L = 0$: the network runs on, unsupervised.
+
+    **Arguments:**
+
+    - `loss`: $L(\\text{output}, z) \\to$ scalar; `SquaredError()`, `SoftmaxCrossEntropy()` or any
+      differentiable callable.
+    - `weight_decay`: $k \\ge 0$.
+    - `regulariser`: $V(w) \\to$ scalar, or `None` for $|w|^2/2$.
+
+    **Raises:** `ConfigError` for a negative weight decay.
+
+    !!! example
+
+        ```python
+        >>> import jax.numpy as jnp
+        >>> from localprop import Cost, SquaredError
+        >>> cost = Cost(SquaredError(), weight_decay=0.1)
+        >>> float(cost.target_loss(jnp.array([1.0]), jnp.array([3.0])))
+        2.0
+
+        ```
+    """
+
+    loss: Loss
+    weight_decay: float = 0.0
+    regulariser: Callable[[PyTree], Scalar] | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        if not self.weight_decay >= 0:
+            raise ConfigError(f"weight_decay is {self.weight_decay}; it must be 0 or more")
+        if not callable(self.loss):
+            raise ConfigError(f"loss is {self.loss!r}; pass a callable of (output, z)")
+
+    def target_loss(self, output: Array, z: Array) -> Scalar:
+        """Returns $L(x_O, z)$, 0 where there is no target."""
+        none = jnp.all(jnp.isnan(z))
+        # The inner where keeps NaN out of the gradient of an arbitrary loss.
+        loss = self.loss(output, jnp.where(none, jnp.zeros_like(z), z))
+        return jnp.where(none, jnp.zeros_like(loss), loss)
+
+    def penalty(self, w: PyTree) -> Any:
+        """Returns $k V(w)$."""
+        if self.regulariser is not None:
+            return self.weight_decay * self.regulariser(w)
+        squares = sum(jnp.sum(a**2) for a in jax.tree.leaves(w))
+        return self.weight_decay / 2 * squares
+
+    def penalty_gradient(self, w: PyTree) -> PyTree:
+        """Returns $k V_w$, or `None` where it is known to vanish."""
+        if self.weight_decay == 0:
+            return None
+        if self.regulariser is not None:
+            return jax.grad(self.penalty)(w)
+        return jax.tree.map(lambda a: self.weight_decay * a, w)

@@ -1,0 +1,65 @@
+"""Everything that can go wrong by a user's hand, each with its place and its remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LocalpropError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(LocalpropError):
+    """A setting makes no sense, by itself or beside another one."""
+
+
+class GraphError(LocalpropError):
+    """The digraph cannot be run; the message names the vertex."""
+
+
+class CheckpointError(LocalpropError):
+    """A checkpoint cannot be written, read, or applied to this run."""
+
+
+class StreamError(LocalpropError):
+    """The stream cannot be read.
+
+    **Arguments:**
+
+    - `problem`: what is wrong and what to do.
+    - `file`: where the stream comes from.
+    - `line`: line of the file (the header is line 1), or number of the sample.
+    - `column`: name of the column.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        column: str | None = None,
+    ):
+        self.problem, self.file, self.line, self.column = problem, file, line, column
+        place = [file] if file else []
+        if line is not None:
+            place.append(f"line {line}")
+        if column is not None:
+            place.append(f"column '{column}'")
+        super().__init__(f"{', '.join(place)}: {problem}" if place else problem)
+
+
+class DivergenceError(LocalpropError):
+    """A quantity stopped being finite.
+
+    **Arguments:**
+
+    - `sample`: number of the sample, from 0, during which it happened.
+    - `quantity`: `"x"`, `"costate"`, `"w"`, `"momentum"` or `"mass"`.
+    - `remedy`: what to change.
+    - `phase`: the phase before that sample, finite throughout.
+    """
+
+    def __init__(self, sample: int, quantity: str, remedy: str, phase: Any = None):
+        self.sample, self.quantity, self.phase = sample, quantity, phase
+        super().__init__(f"{quantity} stopped being finite at sample {sample}: {remedy}")

@@ -1,0 +1,69 @@
+"""How the continuous equations of neurons and costates become hops.
+
+For one hop of length τ an integrator turns a rate equation with a leak,
+$\\dot y = s\\,c\\,(f - y) - \\theta y$, into two numbers: $y \\leftarrow \\text{keep}\\cdot y +
+\\text{pull}\\cdot f$, with the sign $s$ of the policy. The costate relaxes with $-s$, because its
+equation has the opposite sign.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from ..errors import ConfigError
+
+
+class AbstractIntegrator(eqx.Module):
+    """One-step methods for equations with a leak."""
+
+    @abc.abstractmethod
+    def gains(self, speed: Any, sign: Any, dissipation: Any, tau: Any) -> tuple[Any, Any]:
+        """Returns `(keep, pull)` for $\\dot y = s c (f - y) - \\theta y$ over a time `tau`."""
+
+
+class ExponentialEuler(AbstractIntegrator):
+    """The leak exactly, the drive held over the hop: unconditionally stable.
+
+    $y \\leftarrow e^{-(sc+\\theta)\\tau} y + \\frac{sc}{sc+\\theta}(1 - e^{-(sc+\\theta)\\tau}) f$.
+    At infinite speed, $y \\leftarrow f$: one arc per hop, whatever θ.
+    """
+
+    def gains(self, speed: Any, sign: Any, dissipation: Any, tau: Any) -> tuple[Any, Any]:
+        if isinstance(speed, float) and speed == jnp.inf:
+            _check_forward(sign)
+            return 0.0, 1.0
+        leak = sign * speed + dissipation
+        keep = jnp.exp(-leak * tau)
+        # expm1(z)/z is finite where the leak vanishes, unlike the textbook form.
+        z = -leak * tau
+        safe = jnp.where((z == 0) | jnp.isinf(z), 1, z)
+        ratio = jnp.where(z == 0, 1, jnp.expm1(safe) / safe)
+        finite = jnp.where(jnp.isinf(speed), 0, speed)
+        return keep, jnp.where(jnp.isinf(speed), 1, sign * finite * tau * ratio)
+
+
+class ExplicitEuler(AbstractIntegrator):
+    """$y \\leftarrow y + \\tau (s c (f - y) - \\theta y)$, as in NLP's Algorithm 1.
+
+    Its own error is what makes the sign-flip policies converge; it needs $c\\tau$ well below 2.
+    """
+
+    def gains(self, speed: Any, sign: Any, dissipation: Any, tau: Any) -> tuple[Any, Any]:
+        if isinstance(speed, float) and speed == jnp.inf:
+            raise ConfigError(
+                "explicit Euler needs a finite speed; give the network speed=..., or take "
+                "ExponentialEuler()"
+            )
+        return 1 - tau * (sign * speed + dissipation), tau * sign * speed
+
+
+def _check_forward(sign: Any) -> None:
+    if not isinstance(sign, float) or sign < 0:
+        raise ConfigError(
+            "infinite speed can only relax forward; with this policy give the network a finite "
+            "speed=..."
+        )

@@ -1,0 +1,100 @@
+"""Masses of the weights: constant, or adapted to the force on each synapse."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from ..errors import ConfigError
+
+
+class AbstractMass(eqx.Module):
+    """The inertia $m_{ij}$ of weights; local in space and time."""
+
+    @abc.abstractmethod
+    def init(self, w: PyTree) -> PyTree:
+        """Returns what the mass remembers at the start."""
+
+    @abc.abstractmethod
+    def update(self, memory: PyTree, force: PyTree, tau: Any) -> PyTree:
+        """Returns the memory after the force acted for a time `tau`."""
+
+    @abc.abstractmethod
+    def value(self, memory: PyTree, w: PyTree) -> PyTree:
+        """Returns the mass of every weight, a tree like `w` (leaves may be scalars)."""
+
+
+class Constant(AbstractMass):
+    """One mass $m$ for all weights.
+
+    **Arguments:** `m`: above 0, in units of force × time² per weight.
+
+    **Raises:** `ConfigError` otherwise.
+    """
+
+    m: float = 1.0
+
+    def __check_init__(self):
+        # An array may be traced, and then its value is not known here.
+        if isinstance(self.m, int | float) and not self.m > 0:
+            raise ConfigError(f"mass is {self.m}; it must be above 0")
+
+    def init(self, w: PyTree) -> PyTree:
+        del w
+        return None
+
+    def update(self, memory: PyTree, force: PyTree, tau: Any) -> PyTree:
+        del memory, force, tau
+        return None
+
+    def value(self, memory: PyTree, w: PyTree) -> PyTree:
+        del memory
+        return jax.tree.map(lambda _: self.m, w)
+
+
+class Adaptive(AbstractMass):
+    """Mass in proportion to the root mean square force on the weight's own synapse.
+
+    $m_{ij} = (\\sqrt{v_{ij}} + \\epsilon)/\\eta$ with $\\dot v_{ij} = r (f_{ij}^2 - v_{ij})$: every
+    weight, whatever the scale of its inputs, moves at about the rate $\\eta$ (RMSProp's idea,
+    local in space and time).
+
+    **Arguments:**
+
+    - `rate`: $\\eta$, above 0, weight per squared unit of time.
+    - `decay`: $r$, above 0, per unit of time.
+    - `floor`: $\\epsilon$, above 0, in units of force.
+
+    **Raises:** `ConfigError` for a value that is not above 0.
+    """
+
+    rate: float = 0.003
+    decay: float = 1e-3
+    floor: float = 1e-3
+
+    def __check_init__(self):
+        for name in ("rate", "decay", "floor"):
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not value > 0:
+                raise ConfigError(f"{name} of the adaptive mass is {value}; it must be above 0")
+
+    def init(self, w: PyTree) -> PyTree:
+        return jax.tree.map(jnp.zeros_like, w)
+
+    def update(self, memory: PyTree, force: PyTree, tau: Any) -> PyTree:
+        keep = jnp.exp(-self.decay * tau)
+        return jax.tree.map(lambda v, f: keep * v + (1 - keep) * f**2, memory, force)
+
+    def value(self, memory: PyTree, w: PyTree) -> PyTree:
+        del w
+        return jax.tree.map(lambda v: (jnp.sqrt(v) + self.floor) / self.rate, memory)
+
+
+def as_mass(mass: float | AbstractMass) -> AbstractMass:
+    """A plain number means `Constant`."""
+    return mass if isinstance(mass, AbstractMass) else Constant(mass)

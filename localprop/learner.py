@@ -1,0 +1,353 @@
+"""The loop: hops in a sample, samples in a chunk, chunks in a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from .cost import Cost
+from .errors import ConfigError, DivergenceError, StreamError
+from .law import AbstractLaw, Hamiltonian, Phase
+from .network import AbstractNetwork, SharedWeights
+
+Trace = dict[str, np.ndarray]
+
+NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
+RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer")
+REMEDY = (
+    "make the steps smaller (raise the mass or lower the adaptive rate, shorten the duration of "
+    "samples), raise the dissipation, or add settle hops"
+)
+
+
+class Samples(NamedTuple):
+    """A piece of a stream.
+
+    **Fields:** `u`: inputs `(T, d)`; `z`: targets `(T, m)`, NaN where there is none; `duration`:
+    `(T,)`, or `None` for the learner's own; `query`: inputs `(T, d)` to be answered after each
+    sample was learned, or `None`. With several streams, `u`, `z` and `query` have the stream as
+    their second axis.
+    """
+
+    u: Any
+    z: Any
+    duration: Any = None
+    query: Any = None
+
+
+class Learner(eqx.Module):
+    """Presents each sample for a number of hops and learns while it is there.
+
+    A sample of duration $\\Delta t$ is presented for $K$ hops of length $\\tau = \\Delta t/K$. In
+    the first `settle` of them the weights are held. The *output* of a sample is read at the last
+    hop at which the outputs can know nothing of its target, so it is an honest prediction.
+
+    !!! example
+
+        ```python
+        >>> import jax, numpy as np
+        >>> from localprop import Adaptive, Cost, Hamiltonian, Layered, Learner, SquaredError
+        >>> t = np.arange(20_000)
+        >>> u = np.stack([np.sin(0.01 * t), np.cos(0.013 * t)], axis=1)
+        >>> z = u[:, :1] * u[:, 1:]
+        >>> law = Hamiltonian(mass=Adaptive(0.003), dissipation=0.5)
+        >>> learner = Learner(Layered.dense([2, 16, 1]), Cost(SquaredError()), law)
+        >>> phase = learner.init(jax.random.key(0))
+        >>> phase, trace = learner.run(phase, (u, z))
+        >>> bool(trace["loss"][-5000:].mean() < 0.01 * trace["loss"][:5000].max())
+        True
+
+        ```
+    """
+
+    network: AbstractNetwork
+    cost: Cost
+    law: AbstractLaw
+    hops: int = eqx.field(static=True)
+    settle: int = eqx.field(static=True)
+    duration: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: AbstractNetwork,
+        cost: Cost,
+        law: AbstractLaw | None = None,
+        *,
+        hops: int | Literal["auto"] = "auto",
+        settle: int | Literal["auto"] = "auto",
+        duration: float | None = None,
+        streams: int | None = None,
+    ):
+        """**Arguments:**
+
+        - `network`, `cost`, `law`: what is computed, what is minimised, how it moves.
+        - `hops`: $K$ per sample; `"auto"` is 2 × depth + 3, enough for unrelated samples.
+        - `settle`: hops in which the weights are held. `"auto"`: 2 × depth where $K$ is larger
+          than that, so that the error has arrived before weights move; else depth − 1 where
+          $K$ allows it, so that the output has felt the input; else 0.
+        - `duration`: $\\Delta t$ of a sample for which the stream gives none; by default $K$, so
+          that a hop is the unit of time.
+        - `streams`: how many streams share the weights, as a leading axis; `None` for one without.
+
+        **Raises:** `ConfigError` for numbers that make no sense.
+        """
+        self.network = network if streams is None else SharedWeights(network, streams)
+        self.cost, self.law = cost, Hamiltonian() if law is None else law
+        depth = network.depth
+        self.hops = 2 * depth + 3 if hops == "auto" else hops
+        if settle == "auto":
+            settle = 2 * depth if self.hops > 2 * depth else depth - 1
+            settle = settle if self.hops > settle else 0
+        self.settle = settle
+        self.duration = float(self.hops if duration is None else duration)
+        if self.hops < 1 or not 0 <= self.settle < self.hops:
+            raise ConfigError(
+                f"hops {self.hops}, settle {self.settle}: give at least one hop, and fewer settle "
+                "hops than hops"
+            )
+        if not 0 < self.duration < np.inf:
+            raise ConfigError(f"duration {self.duration}: a sample lasts longer than 0")
+
+    def init(self, key: PRNGKeyArray) -> Phase:
+        """Returns the phase at rest, with random weights drawn from `key`."""
+        return self.law.init(self.network, self.cost, key)
+
+    def step(self, phase: Phase, u: Array, z: Array, duration: Any = None) -> tuple[Phase, Array]:
+        """Learns one sample and returns the new phase and the output, predicted before `z` was
+        used.
+
+        **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`; `z` of shape `(m,)`, NaN where
+        there is no target; `duration` or `None`.
+
+        **Raises:** `DivergenceError`.
+        """
+        after, output, sound = _step(self, phase, u, z, duration)
+        if not sound:
+            raise DivergenceError(0, _culprit(after) or "x", REMEDY, phase)
+        return after, output
+
+    def predict(self, phase: Phase, u: Array) -> Array:
+        """Returns the output for input `u` after `depth` hops of the state alone."""
+        return _predict(self, phase, u)
+
+    def run(
+        self,
+        phase: Phase,
+        stream: Any,
+        record: Sequence[str] = ("output", "loss"),
+        chunk: int = 4096,
+    ) -> tuple[Phase, Trace]:
+        """Learns a whole stream and returns the last phase and what was recorded.
+
+        **Arguments:** as for `chunks`.
+
+        **Raises:** `DivergenceError`, `StreamError`, `ConfigError`.
+        """
+        traces: list[Trace] = []
+        for step in self.chunks(phase, stream, record, chunk):
+            phase, trace = step
+            traces.append(trace)
+        return phase, {name: np.concatenate([t[name] for t in traces]) for name in record}
+
+    def chunks(
+        self,
+        phase: Phase,
+        stream: Any,
+        record: Sequence[str] = ("output", "loss"),
+        chunk: int = 4096,
+    ) -> Iterator[tuple[Phase, Trace]]:
+        """Learns a stream of any length in constant memory, yielding after every chunk.
+
+        **Arguments:**
+
+        - `phase`: where to start; it stays valid, as does every phase that is yielded.
+        - `stream`: `(u, z)`, `(u, z, duration)` or `Samples`, of arrays with one row per sample;
+          or an iterable of such pieces.
+        - `record`: any of `"output"`, `"loss"` (of the output), `"lagrangian"`, `"hamiltonian"`,
+          `"x_norm"`, `"costate_norm"`, `"w_norm"`, `"momentum_norm"` (at the end of the sample),
+          `"answer"` (to the stream's queries).
+        - `chunk`: most samples in one call of the compiled loop.
+
+        **Raises:** `DivergenceError` with the number of the sample and the phase before it;
+        `StreamError` for pieces that do not fit; `ConfigError` for an unknown record.
+        """
+        unknown = [name for name in record if name not in RECORDS]
+        if unknown:
+            raise ConfigError(f"no record '{unknown[0]}'; take any of {', '.join(RECORDS)}")
+        capacity, done = None, 0
+        for piece in _pieces(stream, chunk):
+            length = _check(piece, done)
+            capacity = length if capacity is None else capacity
+            for start in range(0, length, capacity):
+                part = jax.tree.map(lambda a, s=start, n=capacity: a[s : s + n], piece)
+                phase, trace = self._advance(phase, part, capacity, tuple(record), done)
+                done += _length(part)
+                yield phase, trace
+
+    def _advance(
+        self, phase: Phase, part: Samples, capacity: int, record: tuple[str, ...], done: int
+    ) -> tuple[Phase, Trace]:
+        n = np.asarray(_length(part), np.int32)  # an array, so that the compiler traces it
+        part = jax.tree.map(partial(_pad, capacity=capacity), part)
+        good = phase
+        phase, trace, sound = _run_chunk((self, part, n, record), _copy(good))
+        if not sound:
+            raise self._diverged(good, part, int(n), done)
+        return phase, {name: np.asarray(a)[: int(n)] for name, a in trace.items()}
+
+    def _diverged(self, good: Phase, part: Samples, n: int, done: int) -> DivergenceError:
+        """Finds the first sample after which a quantity is not finite, by bisection."""
+        run = lambda k: _run_chunk((self, part, np.asarray(k, np.int32), ()), _copy(good))  # noqa: E731
+        low, high = 0, n  # sound after `low` samples, not after `high`
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if run(middle)[2] else (low, middle)
+        before, after = run(low)[0], run(high)[0]
+        return DivergenceError(done + low, _culprit(after) or "x", REMEDY, before)
+
+    def _sample(self, phase: Phase, u: Any, z: Any, duration: Any) -> tuple[Phase, Array]:
+        """Presents one sample; returns the phase after it and the output predicted for it."""
+        tau = (self.duration if duration is None else duration) / self.hops
+        blind = min(self.hops, self.law.blind_hops(self.settle))
+        output = self.network.output(phase.x)
+        for k in range(self.hops):
+            move = self.law.settle if k < self.settle else self.law.hop
+            phase = move(self.network, self.cost, phase, u, z, tau)
+            if k + 1 == blind:
+                output = self.network.output(phase.x)
+        return phase, output
+
+    def _answer(self, phase: Phase, u: Any) -> Array:
+        tau = self.duration / self.hops
+        for _ in range(self.network.depth):
+            phase = self.law.relax(self.network, phase, u, tau)
+        return self.network.output(phase.x)
+
+    def _record(
+        self, record: Sequence[str], phase: Phase, output: Array, sample: Samples
+    ) -> dict[str, Array]:
+        """Evaluates what is asked for; the compiler drops the rest."""
+        target_loss = self.cost.target_loss
+        if self.network.streams is not None:
+            target_loss = lambda o, z: jnp.mean(jax.vmap(self.cost.target_loss)(o, z))  # noqa: E731
+        values: dict[str, Any] = {"output": output}
+        if "loss" in record:
+            values["loss"] = target_loss(output, sample.z)
+        if "lagrangian" in record or "hamiltonian" in record:
+            e = self.law.energies(self.network, self.cost, phase, sample.u, sample.z)
+            values |= {"lagrangian": e.lagrangian, "hamiltonian": e.hamiltonian}
+        for name, field in NORMS.items():
+            if name in record:
+                squares = [jnp.sum(a**2) for a in jax.tree.leaves(getattr(phase, field))]
+                values[name] = jnp.sqrt(sum(squares, start=jnp.zeros(())))
+        if "answer" in record:
+            values["answer"] = self._answer(phase, sample.query)
+        return {name: values[name] for name in record}
+
+
+@eqx.filter_jit(donate="all-except-first")
+def _run_chunk(
+    fixed: tuple[Learner, Samples, Any, tuple[str, ...]], phase: Phase
+) -> tuple[Phase, dict[str, Array], Array]:
+    """Learns the first `n` samples of a padded chunk in one compiled loop.
+
+    The loop's bound is traced, so a last, shorter chunk needs no compilation of its own and no
+    work for its padding.
+    """
+    learner, part, n, record = fixed
+
+    def one(phase: Phase, i: Any) -> tuple[Phase, dict[str, Array]]:
+        sample = jax.tree.map(lambda a: a[i], part)
+        phase, output = learner._sample(phase, sample.u, sample.z, sample.duration)
+        return phase, learner._record(record, phase, output, sample)
+
+    def body(i: Any, carry: Any) -> Any:
+        phase, trace, sound = carry
+        phase, values = one(phase, i)
+        trace = {name: trace[name].at[i].set(values[name]) for name in record}
+        # Weights that go wrong stay wrong and are looked at once; neurons may recover.
+        return phase, trace, sound & _finite((phase.x, phase.costate))
+
+    shapes = jax.eval_shape(one, phase, 0)[1]
+    capacity = _length(part)
+    trace = {name: jnp.zeros((capacity, *s.shape), s.dtype) for name, s in shapes.items()}
+    phase, trace, sound = jax.lax.fori_loop(0, n, body, (phase, trace, jnp.array(True)))
+    return phase, trace, sound & _finite(phase)
+
+
+@eqx.filter_jit
+def _step(learner: Learner, phase: Phase, u: Any, z: Any, duration: Any) -> Any:
+    after, output = learner._sample(phase, u, z, duration)
+    return after, output, _finite(after)
+
+
+@eqx.filter_jit
+def _predict(learner: Learner, phase: Phase, u: Any) -> Array:
+    return learner._answer(phase, u)
+
+
+def _finite(tree: PyTree) -> Array:
+    leaves = [jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(tree)]
+    return jnp.all(jnp.stack(leaves))
+
+
+def _culprit(phase: Phase) -> str | None:
+    """Names the first quantity of the phase that is not finite, causes before effects."""
+    for name in ("momentum", "mass", "w", "costate", "x"):
+        leaves = jax.tree.leaves(getattr(phase, name))
+        if not all(np.isfinite(np.asarray(a)).all() for a in leaves):
+            return name
+    return None
+
+
+def _copy(phase: Phase) -> Phase:
+    return jax.tree.map(lambda a: jnp.array(a, copy=True), phase)
+
+
+def _length(part: Samples) -> int:
+    return len(jax.tree.leaves(part.u)[0])
+
+
+def _pad(a: np.ndarray, capacity: int) -> np.ndarray:
+    missing = capacity - len(a)
+    return a if missing == 0 else np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1))
+
+
+def _pieces(stream: Any, chunk: int) -> Iterator[Samples]:
+    """Cuts a stream, whole or in pieces, into pieces of at most `chunk` samples."""
+    whole = isinstance(stream, tuple)
+    for piece in [stream] if whole else stream:
+        samples = jax.tree.map(_as_array, Samples(*piece))
+        for start in range(0, _length(samples), chunk):
+            yield jax.tree.map(lambda a, s=start: a[s : s + chunk], samples)
+
+
+def _as_array(a: Any) -> np.ndarray:
+    return np.asarray(a, dtype=np.result_type(jnp.result_type(float)))
+
+
+def _check(piece: Samples, done: int) -> int:
+    """Returns the number of samples; raises `StreamError` for a piece that cannot be learned."""
+    length = _length(piece)
+    for name, value in zip(Samples._fields, piece, strict=True):
+        for leaf in jax.tree.leaves(value):
+            if len(leaf) != length:
+                raise StreamError(f"{len(leaf)} rows of {name} for {length} samples")
+            if name == "z":
+                continue
+            wrong = ~np.isfinite(leaf) if name != "duration" else ~((leaf > 0) & (leaf < np.inf))
+            if wrong.any():
+                first = int(np.argwhere(wrong)[0][0])
+                need = "finite" if name != "duration" else "above 0 and finite"
+                raise StreamError(f"{name} of sample {done + first} must be {need}")
+    return length
+
+
+Stream = Samples | Iterable[Samples]

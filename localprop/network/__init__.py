@@ -1,0 +1,11 @@
+"""What is computed: digraphs of neurons or of blocks, and their drive."""
+
+from .activation import ACTIVATIONS as ACTIVATIONS
+from .activation import Activation as Activation
+from .base import AbstractNetwork as AbstractNetwork
+from .digraph import Digraph as Digraph
+from .layered import Block as Block
+from .layered import Layered as Layered
+from .layered import add as add
+from .layered import concatenate as concatenate
+from .shared import SharedWeights as SharedWeights

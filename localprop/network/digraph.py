@@ -1,0 +1,378 @@
+"""A digraph of neurons: arcs, activations, speeds."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import networkx as nx
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from ..errors import ConfigError, GraphError
+from .activation import Activation, resolve
+from .arcs import AbstractArcs, store
+from .base import AbstractNetwork
+from .topology import check_arcs, hops_to_outputs
+
+Vertex = Hashable
+PerNeuron = Any  # one value for all, a mapping from vertices, or a sequence in neuron order
+
+# The name of the constant input of value 1, whose arcs carry the biases.
+BIAS = "1"
+
+
+class Digraph(AbstractNetwork):
+    """A network of neurons, $D_i = \\sigma_i(\\sum_{j \\in pa(i)} w_{ij} x_j)$ [NLP, eqs. 5-7].
+
+    Build one with `complete`, `layered`, `random`, `from_edges` or `from_networkx`. The state is
+    one array `x` of shape `(neurons,)`; the weights are a matrix (dense storage) or one number
+    per arc (sparse storage). The constant input of value 1, present unless `bias=False`, has an
+    arc to every neuron.
+
+    !!! example
+
+        ```python
+        >>> import jax
+        >>> from localprop import Digraph
+        >>> network = Digraph.layered([2, 16, 1])
+        >>> x, w = network.init(jax.random.key(0))
+        >>> x.shape, network.depth
+        ((17,), 2)
+
+        ```
+    """
+
+    arcs: AbstractArcs
+    outputs: Int[np.ndarray, " outputs"]
+    speed: float | Float[np.ndarray, " neurons"]
+    plastic: Bool[Array, ...] | None
+    fixed_weights: Float[np.ndarray, " arcs"] | None
+    activations: tuple[Activation, ...] = eqx.field(static=True)
+    vertices: tuple[Vertex, ...] = eqx.field(static=True)
+    inputs: int = eqx.field(static=True)
+    bias: bool = eqx.field(static=True)
+    depth: int = eqx.field(static=True)
+    streams: None = eqx.field(static=True, default=None)
+
+    def __init__(
+        self,
+        vertices: Sequence[Vertex],
+        tails: np.ndarray,
+        heads: np.ndarray,
+        *,
+        inputs: int,
+        outputs: Sequence[int],
+        bias: bool = True,
+        activation: PerNeuron = "tanh",
+        speed: PerNeuron = np.inf,
+        fixed: Mapping[tuple[Vertex, Vertex], float | None] | None = None,
+        storage: str = "auto",
+    ):
+        """**Arguments:**
+
+        - `vertices`: names, the inputs first, then the neurons.
+        - `tails`, `heads`: of every arc, as positions in `vertices`.
+        - `inputs`: how many of the vertices are inputs.
+        - `outputs`: the output neurons, as positions among the neurons.
+        - `bias`: whether a constant input of value 1 has an arc to every neuron.
+        - `activation`: a name, a callable, or one of these per neuron.
+        - `speed`: $c_i$ in (0, ∞], one for all or one per neuron.
+        - `fixed`: arcs (tail, head) of infinite mass, with the weight at which they are held;
+          `None` holds an arc at its random initial weight.
+        - `storage`: `"dense"`, `"sparse"`, or `"auto"` to choose by density.
+
+        **Raises:** `GraphError`, naming the vertex; `ConfigError` for an unknown storage.
+        """
+        if storage not in ("auto", "dense", "sparse"):
+            raise ConfigError(f"no storage '{storage}'; take auto, dense or sparse")
+        tails, heads = np.asarray(tails, dtype=np.int64), np.asarray(heads, dtype=np.int64)
+        neurons = len(vertices) - inputs
+        check_arcs(vertices, tails, heads, inputs, outputs, bias)
+        self.vertices, self.inputs, self.bias = tuple(vertices), inputs, bias
+        self.outputs = np.asarray(outputs, dtype=np.int32)
+        self.depth = hops_to_outputs(vertices, tails, heads, inputs, outputs)
+
+        # Sources are (u, 1, x): the constant input stands between the inputs and the neurons.
+        tails = np.where(tails < inputs, tails, tails + bias)
+        heads = heads - inputs
+        if bias:
+            tails = np.concatenate([tails, np.full(neurons, inputs)])
+            heads = np.concatenate([heads, np.arange(neurons)])
+        self.arcs = store(tails, heads, inputs + bias + neurons, neurons, storage)
+
+        names = self.vertices[inputs:]
+        self.activations = tuple(resolve(a) for a in _per_neuron(activation, names, "activation"))
+        self.speed = _speeds(speed, names)
+        self.fixed_weights, self.plastic = self._hold(fixed or {})
+
+    def _hold(self, fixed: Mapping) -> tuple[np.ndarray | None, Array | None]:
+        """Returns per arc the weight at which it is held (∞ where free), and the plastic arcs."""
+        if not fixed:
+            return None, None
+        place = {arc: k for k, arc in enumerate(self.edges())}
+        held = np.full(len(place), np.inf)
+        for arc, weight in fixed.items():
+            if arc not in place:
+                raise GraphError(f"fixed arc {arc[0]!r} -> {arc[1]!r} is not an arc of the digraph")
+            held[place[arc]] = np.nan if weight is None else weight
+        return held, self.arcs.place(jnp.asarray(np.isposinf(held)))
+
+    @classmethod
+    def complete(
+        cls,
+        neurons: int,
+        inputs: int = 0,
+        outputs: Sequence[int] = (0,),
+        *,
+        self_arcs: bool = True,
+        **settings: Any,
+    ) -> Digraph:
+        """Every input and every neuron has an arc to every neuron.
+
+        **Arguments:** `neurons`, `inputs`: how many; `outputs`: positions among the neurons;
+        `self_arcs`: whether a neuron is its own parent; `settings`: as for `Digraph`.
+        """
+        _check_count(neurons, inputs)
+        tails, heads = np.nonzero(np.ones((inputs + neurons, neurons), bool))
+        heads = heads + inputs
+        keep = (tails != heads) | self_arcs
+        names = _names(inputs, neurons)
+        return cls(
+            names, tails[keep], heads[keep], inputs=inputs, outputs=tuple(outputs), **settings
+        )
+
+    @classmethod
+    def layered(
+        cls,
+        sizes: Sequence[int],
+        *,
+        activation: str | Activation = "tanh",
+        output_activation: str | Activation = "identity",
+        **settings: Any,
+    ) -> Digraph:
+        """A feed-forward net: layer after layer, every vertex to every vertex of the next.
+
+        **Arguments:** `sizes`: of the input layer, the hidden layers, the output layer;
+        `activation`, `output_activation`: of hidden and of output neurons; `settings`: as for
+        `Digraph`.
+        """
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        blocks = [
+            np.stack(np.meshgrid(np.arange(a, b), np.arange(b, c)), -1).reshape(-1, 2)
+            for a, b, c in zip(starts, starts[1:], starts[2:], strict=False)
+        ]
+        tails, heads = np.concatenate(blocks).T
+        inputs, neurons, last = sizes[0], int(starts[-1]) - sizes[0], sizes[-1]
+        hidden = neurons - last
+        return cls(
+            _names(inputs, neurons),
+            tails,
+            heads,
+            inputs=inputs,
+            outputs=tuple(range(hidden, neurons)),
+            activation=[activation] * hidden + [output_activation] * last,
+            **settings,
+        )
+
+    @classmethod
+    def random(
+        cls,
+        neurons: int,
+        inputs: int,
+        outputs: Sequence[int] = (0,),
+        *,
+        density: float = 0.1,
+        seed: int = 0,
+        **settings: Any,
+    ) -> Digraph:
+        """Every possible arc is there with probability `density`, independently.
+
+        A random cycle through all vertices' neurons, entered from every input, is there in any
+        case, so that nothing dangles and every output is reached.
+
+        **Arguments:** as for `complete`, with `density` in (0, 1] and a `seed`.
+        """
+        _check_count(neurons, inputs)
+        if not 0 < density <= 1:
+            raise GraphError(f"density {density}: give a number in (0, 1]")
+        rng = np.random.default_rng(seed)
+        count = rng.binomial((inputs + neurons) * neurons, density)
+        ring = inputs + rng.permutation(neurons)
+        tails = [rng.integers(0, inputs + neurons, count), ring, np.arange(inputs)]
+        heads = [inputs + rng.integers(0, neurons, count), np.roll(ring, -1)]
+        heads.append(inputs + rng.integers(0, neurons, inputs))
+        arcs = np.unique(np.stack([np.concatenate(tails), np.concatenate(heads)]), axis=1)
+        names = _names(inputs, neurons)
+        return cls(names, arcs[0], arcs[1], inputs=inputs, outputs=tuple(outputs), **settings)
+
+    @classmethod
+    def from_edges(
+        cls,
+        edges: Iterable[tuple[Vertex, Vertex]],
+        *,
+        inputs: Sequence[Vertex],
+        outputs: Sequence[Vertex],
+        **settings: Any,
+    ) -> Digraph:
+        """A digraph from its arcs `(parent, child)` between vertices of any hashable name.
+
+        **Arguments:** `edges`; `inputs`, `outputs`: vertices, in the order of the components of
+        $u$ and of the output; `settings`: as for `Digraph`, with `activation` and `speed` also
+        as mappings from vertices (those not named keep the default).
+
+        !!! example
+
+            ```python
+            >>> import numpy as np
+            >>> from localprop import Digraph
+            >>> delay = Digraph.from_edges(
+            ...     [("u", "a"), ("a", "b")], inputs=["u"], outputs=["b"], bias=False,
+            ...     activation="identity", speed=0.5, fixed={("u", "a"): 1.0, ("a", "b"): 1.0},
+            ... )
+            >>> bool(np.any(delay.plastic))
+            False
+
+            ```
+        """
+        edges = list(edges)
+        names = list(dict.fromkeys([*inputs, *(v for edge in edges for v in edge)]))
+        place = {v: k for k, v in enumerate(names)}
+        for v in outputs:
+            if v not in place:
+                raise GraphError(f"output {v!r} is not a vertex of any arc")
+            if v in set(inputs):
+                raise GraphError(f"vertex {v!r} is both an input and an output")
+        ends = np.array([(place[a], place[b]) for a, b in edges], dtype=np.int64).reshape(-1, 2)
+        return cls(
+            names,
+            ends[:, 0],
+            ends[:, 1],
+            inputs=len(inputs),
+            outputs=[place[v] - len(inputs) for v in outputs],
+            **settings,
+        )
+
+    @classmethod
+    def from_networkx(
+        cls,
+        graph: nx.DiGraph,
+        *,
+        inputs: Sequence[Vertex] | None = None,
+        outputs: Sequence[Vertex] | None = None,
+        **settings: Any,
+    ) -> Digraph:
+        """A digraph from a `networkx.DiGraph`.
+
+        Node attributes `activation` and `speed`, and the edge attribute `fixed` (a weight) are
+        read.
+
+        **Arguments:** `graph`; `inputs`, `outputs`: by default the vertices without parents and
+        those without children; `settings`: as for `Digraph`.
+        """
+        if not graph.is_directed() or graph.is_multigraph():
+            raise GraphError("the graph must be a networkx.DiGraph: directed, without double arcs")
+        if inputs is None:
+            inputs = [v for v in graph if graph.in_degree(v) == 0]
+        if outputs is None:
+            outputs = [v for v in graph if graph.out_degree(v) == 0]
+        lone = [v for v in graph if graph.degree(v) == 0]
+        if lone:
+            raise GraphError(f"vertex {lone[0]!r} dangles: it has neither parent nor child")
+        for name in ("activation", "speed"):
+            values = nx.get_node_attributes(graph, name)
+            if values:
+                settings[name] = values
+        fixed = nx.get_edge_attributes(graph, "fixed")
+        settings.setdefault("fixed", fixed)
+        return cls.from_edges(graph.edges, inputs=inputs, outputs=outputs, **settings)
+
+    def to_networkx(self) -> nx.DiGraph:
+        """Returns the digraph with its vertices' names; the constant input is vertex `"1"`."""
+        graph = nx.DiGraph()
+        graph.add_nodes_from(self.vertices)
+        graph.add_edges_from(self.edges())
+        return graph
+
+    def edges(self) -> list[tuple[Vertex, Vertex]]:
+        """Returns the arcs as `(parent, child)` names, in the order in which weights are drawn."""
+        bias = (BIAS,) if self.bias else ()
+        sources = self.vertices[: self.inputs] + bias + self.vertices[self.inputs :]
+        tails, heads = self.arcs.tails_and_heads()
+        neurons = self.vertices[self.inputs :]
+        return [(sources[t], neurons[h]) for t, h in zip(tails, heads, strict=True)]
+
+    def init(self, key: PRNGKeyArray) -> tuple[Float[Array, " neurons"], Array]:
+        """Returns `x = 0` and Gaussian weights of variance 1/fan-in, biases 0."""
+        tails, heads = self.arcs.tails_and_heads()
+        is_bias = (tails == self.inputs) & self.bias
+        fan_in = np.bincount(heads[~is_bias], minlength=self.arcs.neurons)[heads]
+        scale = np.where(is_bias, 0.0, 1 / np.sqrt(np.maximum(fan_in, 1)))
+        w = jax.random.normal(key, (len(tails),)) * scale.astype(np.result_type(float))
+        if self.fixed_weights is not None:
+            w = jnp.where(np.isfinite(self.fixed_weights), self.fixed_weights, w)
+        w = w.astype(jnp.result_type(float))
+        return jnp.zeros(self.arcs.neurons), self.arcs.place(w)
+
+    def drive(
+        self, x: Float[Array, " neurons"], w: Array, u: Float[Array, " inputs"]
+    ) -> Float[Array, " neurons"]:
+        if u.shape != (self.inputs,):
+            raise GraphError(f"the digraph has {self.inputs} inputs, the sample has {u.shape}")
+        s = jnp.concatenate([u, jnp.ones((int(self.bias),), x.dtype), x])
+        return _activate(self.activations, self.arcs.weigh(w, s))
+
+    def output(self, x: Float[Array, " neurons"]) -> Float[Array, " outputs"]:
+        return x[self.outputs]
+
+
+def _activate(activations: tuple[Activation, ...], a: Array) -> Array:
+    """Applies σ_i to a_i, one call per distinct activation."""
+    groups: dict[Activation, list[int]] = {}
+    for i, activation in enumerate(activations):
+        groups.setdefault(activation, []).append(i)
+    if len(groups) == 1:
+        return activations[0](a)
+    order = np.concatenate([np.asarray(members) for members in groups.values()])
+    if np.all(np.diff(order) == 1):  # layers: slices instead of gathers
+        bounds = np.cumsum([len(members) for members in groups.values()])[:-1]
+        parts = jnp.split(a, bounds)
+        return jnp.concatenate([f(p) for f, p in zip(groups, parts, strict=True)])
+    parts = [f(a[np.asarray(members)]) for f, members in groups.items()]
+    return jnp.concatenate(parts)[np.argsort(order)]
+
+
+def _names(inputs: int, neurons: int) -> list[str]:
+    return [f"u{i}" for i in range(inputs)] + [f"x{i}" for i in range(neurons)]
+
+
+def _check_count(neurons: int, inputs: int) -> None:
+    if neurons < 1 or inputs < 0:
+        raise GraphError(f"{neurons} neurons, {inputs} inputs: give at least 1 and at least 0")
+
+
+def _per_neuron(value: PerNeuron, names: Sequence[Vertex], what: str) -> list:
+    if isinstance(value, Mapping):
+        strange = [v for v in value if v not in set(names)]
+        if strange:
+            raise GraphError(f"{what} given for vertex {strange[0]!r}, which is not a neuron")
+        default = {"activation": "tanh", "speed": np.inf}[what]
+        return [value.get(v, default) for v in names]
+    if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+        if len(value) != len(names):
+            raise GraphError(f"{len(value)} values of {what} for {len(names)} neurons")
+        return list(value)
+    return [value] * len(names)
+
+
+def _speeds(speed: PerNeuron, names: Sequence[Vertex]) -> float | np.ndarray:
+    speeds = np.asarray(_per_neuron(speed, names, "speed"), dtype=float)
+    for name, c in zip(names, speeds, strict=True):
+        if not c > 0:
+            raise GraphError(f"speed {c} of vertex {name!r}: a speed is above 0, up to infinity")
+    return float(speeds[0]) if np.all(speeds == speeds[0]) else speeds

@@ -1,0 +1,265 @@
+"""A digraph whose vertices are whole blocks: layers, convolutions, any differentiable module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from ..errors import GraphError
+from .activation import Activation, resolve
+from .base import AbstractNetwork
+from .topology import check_arcs, hops_to_outputs
+
+INPUT = "input"
+
+
+def concatenate(*parents: Array) -> Array:
+    """Joins parents along their first axis: features of vectors, channels of images."""
+    return parents[0] if len(parents) == 1 else jnp.concatenate(parents, axis=0)
+
+
+def add(*parents: Array) -> Array:
+    """Joins parents of one shape by their sum, as residual connections do."""
+    return sum(parents[1:], start=parents[0])
+
+
+class Block(eqx.Module):
+    """One vertex of a `Layered` network: $D = \\sigma(f_w(\\text{join of the parents}))$.
+
+    **Arguments:**
+
+    - `module`: an Equinox module, whose arrays are the initial weights; or a function that makes
+      one from `key=`, such as `functools.partial(eqx.nn.Linear, 8, 4)`.
+    - `parents`: names of blocks or inputs, in the order in which they are joined.
+    - `activation`: name or callable, applied to the module's result.
+    - `speed`: $c$ of this block, in (0, ∞].
+    - `fixed`: whether all its weights have infinite mass.
+    - `join`: how several parents become one argument; `concatenate` or `add` or any function.
+    - `shape`: of the block's state; needed only where it hangs on itself through a cycle.
+    """
+
+    module: Any
+    parents: tuple[str, ...] = eqx.field(static=True, converter=tuple)
+    activation: Activation = eqx.field(static=True, converter=resolve, default="identity")
+    speed: float = eqx.field(static=True, default=np.inf)
+    fixed: bool = eqx.field(static=True, default=False)
+    join: Callable[..., Array] = eqx.field(static=True, default=concatenate)
+    shape: tuple[int, ...] | None = eqx.field(static=True, default=None)
+
+
+def dense(size_in: int, size_out: int, *, scale: float = 1.0, key: PRNGKeyArray) -> eqx.nn.Linear:
+    """Returns a linear layer with Gaussian weights of variance scale²/size_in and biases 0."""
+    layer = eqx.nn.Linear(size_in, size_out, key=key)
+    weight = jax.random.normal(key, (size_out, size_in)) * (scale / np.sqrt(max(size_in, 1)))
+    new = (weight.astype(jnp.result_type(float)), jnp.zeros(size_out))
+    return eqx.tree_at(lambda m: (m.weight, m.bias), layer, new)
+
+
+class Layered(AbstractNetwork):
+    """A digraph of blocks; skip and feedback arcs are allowed.
+
+    The state is a dictionary from the block's name to its array, the weights a dictionary from
+    the block's name to its module's arrays.
+
+    !!! example
+
+        ```python
+        >>> from functools import partial
+        >>> import equinox as eqx, jax, jax.numpy as jnp
+        >>> from localprop import Block, Layered
+        >>> conv = partial(eqx.nn.Conv2d, 1, 4, 3, stride=2)
+        >>> head = partial(eqx.nn.Linear, 4 * 3 * 3, 2)
+        >>> network = Layered(
+        ...     {
+        ...         "conv": Block(conv, ["input"], "tanh"),
+        ...         "flat": Block(eqx.nn.Lambda(jnp.ravel), ["conv"]),
+        ...         "head": Block(head, ["flat"]),
+        ...     },
+        ...     inputs=(1, 8, 8),
+        ...     output="head",
+        ... )
+        >>> x, w = network.init(jax.random.key(0))
+        >>> x["conv"].shape, x["head"].shape, network.depth
+        ((4, 3, 3), (2,), 3)
+
+        ```
+    """
+
+    modules: dict[str, Any]
+    plastic: dict[str, bool] | None = eqx.field(static=True)
+    speed: dict[str, float] = eqx.field(static=True)
+    wiring: dict[str, Block] = eqx.field(static=True)
+    inputs: dict[str, tuple[int, ...]] = eqx.field(static=True)
+    shapes: dict[str, tuple[int, ...]] = eqx.field(static=True)
+    output_block: str = eqx.field(static=True)
+    depth: int = eqx.field(static=True)
+    streams: None = eqx.field(static=True, default=None)
+
+    def __init__(
+        self,
+        blocks: Mapping[str, Block],
+        *,
+        inputs: tuple[int, ...] | Mapping[str, tuple[int, ...]],
+        output: str,
+    ):
+        """**Arguments:**
+
+        - `blocks`: by name.
+        - `inputs`: shape of the input, named `"input"`; or the shapes of several, by name.
+        - `output`: name of the output block.
+
+        **Raises:** `GraphError`, naming the vertex.
+        """
+        if not isinstance(inputs, Mapping):
+            inputs = {INPUT: tuple(inputs)}
+        self.inputs, self.output_block = dict(inputs), output
+        self.depth = _check_wiring(blocks, self.inputs, output)
+        self.modules = {name: block.module for name, block in blocks.items()}
+        self.wiring = {
+            name: eqx.tree_at(lambda b: b.module, block, None) for name, block in blocks.items()
+        }
+        self.speed = {name: float(block.speed) for name, block in blocks.items()}
+        fixed = [name for name, block in blocks.items() if block.fixed]
+        self.plastic = {name: name not in fixed for name in blocks} if fixed else None
+        self.shapes = self._infer_shapes()
+
+    @classmethod
+    def dense(
+        cls,
+        sizes: Sequence[int],
+        *,
+        activation: str | Activation = "tanh",
+        output_activation: str | Activation = "identity",
+        speed: float = np.inf,
+        output_scale: float = 1.0,
+    ) -> Layered:
+        """A feed-forward net of dense layers, the last named `"output"`.
+
+        **Arguments:** `sizes`: of the input, the hidden layers, the output; `output_scale`:
+        standard deviation of the output layer's initial weights, times √fan-in.
+        """
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")
+        names = [INPUT] + [f"hidden{k}" for k in range(1, len(sizes) - 1)] + ["output"]
+        blocks = {}
+        for k in range(1, len(sizes)):
+            last = k == len(sizes) - 1
+            make = eqx.Partial(dense, sizes[k - 1], sizes[k], scale=output_scale if last else 1.0)
+            sigma = output_activation if last else activation
+            blocks[names[k]] = Block(make, [names[k - 1]], sigma, speed)
+        return cls(blocks, inputs=(sizes[0],), output="output")
+
+    def init(self, key: PRNGKeyArray) -> tuple[dict[str, Array], dict[str, PyTree]]:
+        """Returns `x = 0` and the modules' own initial weights."""
+        keys = jax.random.split(key, len(self.modules))
+        w = {
+            name: eqx.filter(_make(module, k), eqx.is_inexact_array)
+            for k, (name, module) in zip(keys, self.modules.items(), strict=True)
+        }
+        return {name: jnp.zeros(shape) for name, shape in self.shapes.items()}, w
+
+    def drive(self, x: dict[str, Array], w: dict[str, PyTree], u: Any) -> dict[str, Array]:
+        u = u if isinstance(u, Mapping) else {next(iter(self.inputs)): u}
+        for name, shape in self.inputs.items():
+            if name not in u or u[name].shape != shape:
+                given = u[name].shape if name in u else "nothing"
+                raise GraphError(f"input '{name}' has shape {shape}, the sample has {given}")
+        return {name: self._drive_block(name, {**u, **x}, w[name]) for name in self.wiring}
+
+    def output(self, x: dict[str, Array]) -> Array:
+        return x[self.output_block]
+
+    def _drive_block(self, name: str, sources: Mapping[str, Array], w: PyTree) -> Array:
+        block = self.wiring[name]
+        _, frame = eqx.partition(self._skeleton(name), eqx.is_inexact_array)
+        module = eqx.combine(w, frame)
+        return block.activation(module(block.join(*(sources[p] for p in block.parents))))
+
+    def _skeleton(self, name: str) -> Any:
+        """The block's module; only what is not a weight is read from it."""
+        module = self.modules[name]
+        if isinstance(module, eqx.Module) and not isinstance(module, eqx.Partial):
+            return module
+        # What the maker returns besides weights does not hang on the key.
+        return eqx.filter_eval_shape(_make, module, jax.random.key(0))
+
+    def _infer_shapes(self) -> dict[str, tuple[int, ...]]:
+        known = {n: b.shape for n, b in self.wiring.items() if b.shape is not None}
+        dtype = jnp.result_type(float)
+        waiting = list(self.wiring)
+        while waiting:
+            ready = [
+                n
+                for n in waiting
+                if all(p in known or p in self.inputs for p in self.wiring[n].parents)
+            ]
+            if not ready:
+                raise GraphError(
+                    f"the shape of block '{waiting[0]}' hangs on itself through a cycle; "
+                    "give Block(shape=...) for one block of the cycle"
+                )
+            for name in ready:
+                sources = {
+                    p: jax.ShapeDtypeStruct(known.get(p, self.inputs.get(p, ())), dtype)
+                    for p in self.wiring[name].parents
+                }
+                shape = self._shape_of(name, sources)
+                if known.get(name, shape) != shape:
+                    raise GraphError(
+                        f"block '{name}' declares shape {known[name]} but gives {shape}"
+                    )
+                known[name] = shape
+                waiting.remove(name)
+        return {name: known[name] for name in self.wiring}
+
+    def _shape_of(self, name: str, sources: Mapping[str, Any]) -> tuple[int, ...]:
+        def drive(sources, key):
+            w = eqx.filter(_make(self.modules[name], key), eqx.is_inexact_array)
+            return self._drive_block(name, sources, w)
+
+        try:
+            return eqx.filter_eval_shape(drive, sources, jax.random.key(0)).shape
+        except Exception as error:  # whatever the block's own code raises
+            given = ", ".join(f"'{p}' {s.shape}" for p, s in sources.items())
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise GraphError(
+                f"block '{name}' does not accept its parents {given}: {reason}"
+            ) from error
+
+
+def _make(module: Any, key: PRNGKeyArray) -> Any:
+    """Returns the module, made from `key` if it is not one yet."""
+    if isinstance(module, eqx.Module) and not isinstance(module, eqx.Partial):
+        return module
+    return module(key=key)
+
+
+def _check_wiring(
+    blocks: Mapping[str, Block], inputs: Mapping[str, tuple[int, ...]], output: str
+) -> int:
+    """Returns the depth; raises `GraphError` for names or arcs that make no sense."""
+    names = [*inputs, *blocks]
+    for name in blocks:
+        if name in inputs:
+            raise GraphError(f"'{name}' is both an input and a block; rename one")
+        if not blocks[name].speed > 0:
+            raise GraphError(
+                f"speed {blocks[name].speed} of block '{name}': a speed is above 0, up to infinity"
+            )
+        for parent in blocks[name].parents:
+            if parent not in names:
+                raise GraphError(f"block '{name}' has the parent '{parent}', which does not exist")
+    if output not in blocks:
+        raise GraphError(f"output '{output}' is not a block; blocks are {', '.join(blocks)}")
+    place = {name: k for k, name in enumerate(names)}
+    arcs = [(place[p], place[name]) for name, block in blocks.items() for p in block.parents]
+    tails, heads = np.array(arcs, dtype=np.int64).reshape(-1, 2).T
+    outputs = [place[output] - len(inputs)]
+    check_arcs(names, tails, heads, len(inputs), outputs, bias=False)
+    return hops_to_outputs(names, tails, heads, len(inputs), outputs)

@@ -1,0 +1,46 @@
+"""Several streams that share one set of weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from ..errors import ConfigError
+from .base import AbstractNetwork
+
+
+class SharedWeights(AbstractNetwork):
+    """One network on several streams at once: `x` and `u` gain a leading axis, `w` does not.
+
+    The law averages the force on the weights over the streams.
+    """
+
+    network: AbstractNetwork
+    speed: Any
+    plastic: Any
+    streams: int = eqx.field(static=True)
+    depth: int = eqx.field(static=True)
+
+    def __init__(self, network: AbstractNetwork, streams: int):
+        """**Arguments:** `network`; `streams`: how many, at least 1.
+
+        **Raises:** `ConfigError` for less, or for a network that is shared already.
+        """
+        if streams < 1 or network.streams is not None:
+            raise ConfigError(f"{streams} streams of {type(network).__name__}: at least 1, once")
+        self.network, self.streams, self.depth = network, streams, network.depth
+        self.speed, self.plastic = network.speed, network.plastic
+
+    def init(self, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
+        x, w = self.network.init(key)
+        return jax.tree.map(lambda a: jnp.tile(a, (self.streams,) + (1,) * a.ndim), x), w
+
+    def drive(self, x: PyTree, w: PyTree, u: Array) -> PyTree:
+        return jax.vmap(self.network.drive, in_axes=(0, None, 0))(x, w, u)
+
+    def output(self, x: PyTree) -> Array:
+        return jax.vmap(self.network.output)(x)
