@@ -11,6 +11,7 @@ from .errors import LocalpropError as LocalpropError
 from .errors import StreamError as StreamError
 from .law import AbstractLaw as AbstractLaw
 from .law import Adaptive as Adaptive
+from .law import Cauchy as Cauchy
 from .law import Constant as Constant
 from .law import CostateReversal as CostateReversal
 from .law import ExplicitEuler as ExplicitEuler

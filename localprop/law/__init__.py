@@ -11,4 +11,5 @@ from .mass import AbstractMass as AbstractMass
 from .mass import Adaptive as Adaptive
 from .mass import Constant as Constant
 from .policy import AbstractPolicy as AbstractPolicy
+from .policy import Cauchy as Cauchy
 from .policy import CostateReversal as CostateReversal

@@ -39,3 +39,23 @@ class CostateReversal(AbstractPolicy):
     def signs(self, phase: Phase) -> tuple[float, float]:
         del phase
         return 1.0, -1.0
+
+
+class Cauchy(AbstractPolicy):
+    """State and costate forward: the plain solution from initial conditions [NLP, Example 1].
+
+    It is unstable, and kept as the negative control.
+
+    !!! example
+
+        ```python
+        >>> from localprop import Cauchy
+        >>> Cauchy().signs(None)
+        (1.0, 1.0)
+
+        ```
+    """
+
+    def signs(self, phase: Phase) -> tuple[float, float]:
+        del phase
+        return 1.0, 1.0
