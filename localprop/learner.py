@@ -187,20 +187,48 @@ class Learner(eqx.Module):
             capacity = length if capacity is None else capacity
             for start in range(0, length, capacity):
                 part = jax.tree.map(lambda a, s=start, n=capacity: a[s : s + n], piece)
-                phase, trace = self._advance(phase, part, capacity, tuple(record), done)
+                phase, trace = self.advance(phase, part, record, capacity=capacity, done=done)
                 done += _length(part)
                 yield phase, trace
 
-    def _advance(
-        self, phase: Phase, part: Samples, capacity: int, record: tuple[str, ...], done: int
+    def advance(
+        self,
+        phase: Phase,
+        part: Samples,
+        record: Sequence[str] = ("output", "loss"),
+        *,
+        capacity: int | None = None,
+        done: int = 0,
     ) -> tuple[Phase, Trace]:
-        n = np.asarray(_length(part), np.int32)  # an array, so that the compiler traces it
-        part = jax.tree.map(partial(_pad, capacity=capacity), part)
+        """Learns one chunk in one call of the compiled loop.
+
+        **Arguments:** `phase` (it stays valid); `part`: samples as NumPy arrays; `record`: as for
+        `chunks`; `capacity`: length for which the loop is compiled, at least that of the chunk;
+        `done`: number of the chunk's first sample, for messages.
+
+        **Raises:** `DivergenceError`.
+        """
+        length = _length(part)
+        n = np.asarray(length, np.int32)  # an array, so that the compiler traces it
+        part = jax.tree.map(partial(_pad, capacity=capacity or length), part)
         good = phase
-        phase, trace, sound = _run_chunk((self, part, n, record), _copy(good))
+        phase, trace, sound = _run_chunk((self, part, n, tuple(record)), _copy(good))
         if not sound:
-            raise self._diverged(good, part, int(n), done)
-        return phase, {name: np.asarray(a)[: int(n)] for name, a in trace.items()}
+            raise self._diverged(good, part, length, done)
+        return phase, {name: np.asarray(a)[:length] for name, a in trace.items()}
+
+    def compile(
+        self,
+        phase: Phase,
+        part: Samples,
+        record: Sequence[str] = ("output", "loss"),
+        *,
+        capacity: int | None = None,
+    ) -> None:
+        """Compiles the loop for chunks like `part`, learning nothing."""
+        part = jax.tree.map(partial(_pad, capacity=capacity or _length(part)), part)
+        none = np.zeros((), np.int32)
+        jax.block_until_ready(_run_chunk((self, part, none, tuple(record)), _copy(phase)))
 
     def _diverged(self, good: Phase, part: Samples, n: int, done: int) -> DivergenceError:
         """Finds the first sample after which a quantity is not finite, by bisection."""
