@@ -1,5 +1,6 @@
 """localprop: learning while the stream happens, local in space and time."""
 
+from . import checkpoint as checkpoint
 from .cost import Cost as Cost
 from .cost import SoftmaxCrossEntropy as SoftmaxCrossEntropy
 from .cost import SquaredError as SquaredError

@@ -1,0 +1,200 @@
+"""What survives a crash: one file, written whole or not at all, readable without this program.
+
+The file is a NumPy archive (`.npz`, a zip with a checksum per member, no pickle). Its member
+`header` is JSON in UTF-8: the format's version, descriptions of network, cost and law, the
+position in the stream, and whatever the caller adds. The other members are the leaves of the phase.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .describe import describe, differences
+from .errors import CheckpointError
+from .law import Phase
+from .learner import Learner
+
+FORMAT = "localprop checkpoint"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    **Fields:** `position`: samples learned so far; `learner`: description of network, cost and
+    law; `extra`: whatever the caller added, JSON-able; `arrays`: the leaves of the phase by path.
+    """
+
+    path: Path
+    position: int
+    learner: dict[str, Any]
+    extra: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    def phase(self, learner: Learner) -> Phase:
+        """Returns the phase for this learner.
+
+        **Raises:** `CheckpointError` if the checkpoint was made by another kind of learner.
+        """
+        wrong = list(differences(self.learner, describe(learner)))
+        if wrong:
+            raise CheckpointError(
+                f"{self.path}: made with other settings ({'; '.join(wrong[:3])}); "
+                "use those settings again, or another checkpoint file"
+            )
+        like = jax.eval_shape(learner.init, jax.random.key(0))
+        leaves, structure = jax.tree_util.tree_flatten_with_path(like)
+        names = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+        for name, leaf in names.items():
+            found = self.arrays.get(name)
+            if found is None or found.shape != leaf.shape or found.dtype != leaf.dtype:
+                held = "nothing" if found is None else f"{found.dtype}{list(found.shape)}"
+                raise CheckpointError(
+                    f"{self.path}: phase{name} should be {leaf.dtype}{list(leaf.shape)}, the "
+                    f"checkpoint has {held}; it was made in another precision or by another version"
+                )
+        return jax.tree.unflatten(structure, [jnp.asarray(self.arrays[n]) for n in names])
+
+
+def save(
+    path: str | Path,
+    learner: Learner,
+    phase: Phase,
+    *,
+    position: int,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Writes a checkpoint: aside, flushed to the disk, then renamed over the old one.
+
+    **Arguments:** `path`, in an existing folder; `learner`, `phase`; `position`: samples learned
+    so far; `extra`: anything JSON-able.
+
+    **Raises:** `CheckpointError`, with the old checkpoint untouched, if the disk is full or the
+    folder cannot be written.
+
+    !!! example
+
+        ```python
+        >>> import jax, tempfile
+        >>> from localprop import Cost, Digraph, Learner, SquaredError, checkpoint
+        >>> learner = Learner(Digraph.layered([2, 3, 1]), Cost(SquaredError()))
+        >>> phase = learner.init(jax.random.key(0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     checkpoint.save(f"{folder}/c.npz", learner, phase, position=0)
+        ...     again = checkpoint.load(f"{folder}/c.npz").phase(learner)
+        >>> bool((again.w == phase.w).all())
+        True
+
+        ```
+    """
+    path = Path(path)
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "position": position,
+        "learner": describe(learner),
+        "extra": extra or {},
+    }
+    members = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
+    for where, leaf in jax.tree_util.tree_flatten_with_path(phase)[0]:
+        members["phase" + jax.tree_util.keystr(where)] = np.asarray(leaf)
+    with _written_aside(path) as file:
+        np.savez(file, allow_pickle=False, **members)
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint and verifies its checksums.
+
+    **Raises:** `CheckpointError` if there is none, or if the file is damaged, foreign or of a
+    newer version.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            members = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or 'cannot be read'}") from error
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, NotImplementedError) as error:
+        damaged = zipfile.is_zipfile(path) or path.read_bytes()[:2] == b"PK"
+        what = "is damaged" if damaged else "is not a localprop checkpoint"
+        raise CheckpointError(
+            f"{path}: {what}; delete it to start afresh, or take another file"
+        ) from error
+    return _parse(path, members)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raises `CheckpointError` now for a path at which `save` would fail later."""
+    path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise CheckpointError(f"{path}: the folder '{path.parent}' does not exist; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise CheckpointError(f"{path}: the folder '{path.parent}' cannot be written")
+
+
+def _parse(path: Path, members: dict[str, np.ndarray]) -> Checkpoint:
+    foreign = CheckpointError(
+        f"{path}: is not a localprop checkpoint; delete it to start afresh, or take another file"
+    )
+    try:
+        header = json.loads(members.pop("header").tobytes())
+    except (KeyError, ValueError):
+        raise foreign from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise foreign
+    if header["version"] > VERSION:
+        raise CheckpointError(
+            f"{path}: has version {header['version']}, this localprop reads up to {VERSION}; "
+            "install a newer localprop"
+        )
+    arrays = {name.removeprefix("phase"): array for name, array in members.items()}
+    return Checkpoint(path, header["position"], header["learner"], header["extra"], arrays)
+
+
+@contextlib.contextmanager
+def _written_aside(path: Path) -> Iterator[Any]:
+    """Opens a file beside `path` that takes its place if, and only if, it was written whole."""
+    check_writable(path)
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        with open(aside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{path}: {error.strerror or error}; the last checkpoint is kept as it was; free some "
+            "space or take another place"
+        ) from error
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes the renaming itself survive a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
