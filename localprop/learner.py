@@ -89,9 +89,10 @@ class Learner(eqx.Module):
 
         - `network`, `cost`, `law`: what is computed, what is minimised, how it moves.
         - `hops`: $K$ per sample; `"auto"` is 2 × depth + 3, enough for unrelated samples.
-        - `settle`: hops in which the weights are held. `"auto"`: 2 × depth where $K$ is larger
-          than that, so that the error has arrived before weights move; else depth − 1 where
-          $K$ allows it, so that the output has felt the input; else 0.
+        - `settle`: hops in which the weights are held. `"auto"` leaves it to the law. For
+          `Hamiltonian`: 2 × depth where $K$ is larger than that, so that the error has arrived
+          before weights move; else depth − 1 where $K$ allows it, so that the output has felt
+          the input; else 0.
         - `duration`: $\\Delta t$ of a sample for which the stream gives none; by default $K$, so
           that a hop is the unit of time.
         - `streams`: how many streams share the weights, as a leading axis; `None` for one without.
@@ -103,8 +104,7 @@ class Learner(eqx.Module):
         depth = network.depth
         self.hops = 2 * depth + 3 if hops == "auto" else hops
         if settle == "auto":
-            settle = 2 * depth if self.hops > 2 * depth else depth - 1
-            settle = settle if self.hops > settle else 0
+            settle = self.law.settle_hops(depth, self.hops)
         self.settle = settle
         self.duration = float(self.hops if duration is None else duration)
         if self.hops < 1 or not 0 <= self.settle < self.hops:

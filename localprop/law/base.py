@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Scalar
 
 from ..cost import Cost
 from ..network import AbstractNetwork
+from .mass import AbstractMass
 
 
 class Phase(eqx.Module):
@@ -76,18 +78,49 @@ class AbstractLaw(eqx.Module):
         Up to there the output is a prediction; `settle` is the number of settle hops.
         """
 
+    @abc.abstractmethod
+    def settle_hops(self, depth: int, hops: int) -> int:
+        """Returns how many of a sample's hops should be settle hops if nobody says."""
+
+    @abc.abstractmethod
     def settle(
         self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
     ) -> Phase:
-        """Like `hop`, with weights and momentum held still."""
-        after = self.hop(network, cost, phase, u, z, tau)
-        # What only the weights need is dead code here, and the compiler drops it.
-        return eqx.tree_at(
-            lambda p: (p.w, p.momentum, p.mass),
-            after,
-            (phase.w, phase.momentum, phase.mass),
-            is_leaf=lambda leaf: leaf is None,
-        )
+        """Moves the neurons for one hop, with weights and momentum held still."""
+
+
+def rest(network: AbstractNetwork, mass: AbstractMass, key: PRNGKeyArray) -> Phase:
+    """Returns the phase at rest, with random weights."""
+    x, w = network.init(key)
+    zeros = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
+    return Phase(x, zeros(x), w, zeros(w), mass.init(w), jnp.zeros(()), jnp.zeros((), jnp.int32))
+
+
+def pull_back(
+    network: AbstractNetwork,
+    cost: Cost,
+    phase: Phase,
+    u: Array,
+    z: Array,
+    costate: Callable[[PyTree], PyTree],
+) -> tuple[PyTree, PyTree, PyTree]:
+    """Returns $D$, $D_x^\\top\\lambda + L_x$ and $D_w^\\top\\lambda + k V_w$ for the costate
+    $\\lambda$ = `costate(D)`, by one vector-Jacobian product of the drive.
+
+    The last, the force on the weights, is averaged over streams and 0 where mass is infinite.
+    """
+    drive, pull = jax.vjp(lambda x, w: network.drive(x, w, u), phase.x, phase.w)
+    dx, force = pull(costate(drive))
+    loss_x = jax.grad(lambda x: output_loss(network, cost, x, z))(phase.x)
+    error = jax.tree.map(jnp.add, dx, loss_x)
+    if network.streams is not None:
+        force = jax.tree.map(lambda f: f / network.streams, force)
+    decay = cost.penalty_gradient(phase.w)
+    if decay is not None:
+        force = jax.tree.map(jnp.add, force, decay)
+    if network.plastic is not None:
+        force = prefix_map(lambda free, f: jnp.where(free, f, 0), network.plastic, force)
+    return drive, error, force
 
 
 def output_loss(network: AbstractNetwork, cost: Cost, x: PyTree, z: Array) -> Scalar:
@@ -105,3 +138,8 @@ def prefix_map(fn: Any, prefix: Any, *trees: PyTree) -> PyTree:
         prefix,
         *trees,
     )
+
+
+def total(tree: PyTree) -> Scalar:
+    """Returns the sum of all numbers of a tree."""
+    return sum((jnp.sum(a) for a in jax.tree.leaves(tree)), start=jnp.zeros(()))

@@ -6,13 +6,12 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray, PyTree, Scalar
+from jaxtyping import Array, PRNGKeyArray
 
 from ..cost import Cost
 from ..errors import ConfigError
 from ..network import AbstractNetwork
-from .base import AbstractLaw, Energies, Phase, output_loss, prefix_map
+from .base import AbstractLaw, Energies, Phase, output_loss, pull_back, rest, total
 from .integrator import AbstractIntegrator, ExponentialEuler
 from .mass import AbstractMass, Constant, as_mass
 from .policy import AbstractPolicy, CostateReversal
@@ -61,30 +60,24 @@ class Hamiltonian(AbstractLaw):
 
     def init(self, network: AbstractNetwork, cost: Cost, key: PRNGKeyArray) -> Phase:
         del cost
-        x, w = network.init(key)
-        zeros = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
-        return Phase(
-            x, zeros(x), w, zeros(w), self.mass.init(w), jnp.zeros(()), jnp.zeros((), jnp.int32)
-        )
+        return rest(network, self.mass, key)
 
     def relax(self, network: AbstractNetwork, phase: Phase, u: Array, tau: Any) -> Phase:
         sign, _ = self.policy.signs(phase)
         drive = network.drive(phase.x, phase.w, u)
-        x = self._step_neurons(network, phase.x, drive, sign, 0.0, tau)
+        x = self.integrator.step(network.speed, phase.x, drive, tau, sign)
         return eqx.tree_at(lambda p: p.x, phase, x)
 
     def hop(
         self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
     ) -> Phase:
         s_x, s_p = self.policy.signs(phase)
-        drive, pull = jax.vjp(lambda x, w: network.drive(x, w, u), phase.x, phase.w)
-        dx, dw = pull(phase.costate)
-        loss_x = jax.grad(lambda x: output_loss(network, cost, x, z))(phase.x)
-        error = jax.tree.map(jnp.add, dx, loss_x)
-        force = self._force(network, cost, phase.w, dw)
+        drive, error, force = pull_back(network, cost, phase, u, z, lambda _: phase.costate)
 
-        x = self._step_neurons(network, phase.x, drive, s_x, 0.0, tau)
-        costate = self._step_neurons(network, phase.costate, error, -s_p, self.dissipation, tau)
+        x = self.integrator.step(network.speed, phase.x, drive, tau, s_x)
+        costate = self.integrator.step(
+            network.speed, phase.costate, error, tau, -s_p, self.dissipation
+        )
         mass = self.mass.update(phase.mass, force, tau)
         momentum = jax.tree.map(
             lambda p, f: (1 - self.dissipation * tau) * p + s_p * tau * f, phase.momentum, force
@@ -94,6 +87,22 @@ class Hamiltonian(AbstractLaw):
             lambda w, p, m: w + s_x * tau * p / m, phase.w, moving, self.mass.value(mass, phase.w)
         )
         return Phase(x, costate, w, momentum, mass, phase.time + tau, phase.hop + 1)
+
+    def settle(
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
+    ) -> Phase:
+        after = self.hop(network, cost, phase, u, z, tau)
+        # What only the weights need is dead code here, and the compiler drops it.
+        return eqx.tree_at(
+            lambda p: (p.w, p.momentum, p.mass),
+            after,
+            (phase.w, phase.momentum, phase.mass),
+            is_leaf=lambda leaf: leaf is None,
+        )
+
+    def settle_hops(self, depth: int, hops: int) -> int:
+        # Until the error has arrived, or at least until the output has felt the input.
+        return next((settle for settle in (2 * depth, depth - 1) if hops > settle), 0)
 
     def blind_hops(self, settle: int) -> int:
         # The target enters the costate in the first hop; in the second, or in the first after the
@@ -109,33 +118,7 @@ class Hamiltonian(AbstractLaw):
         loss = output_loss(network, cost, phase.x, z) / streams
         rate = cost.penalty(phase.w) + loss
         mass = self.mass.value(phase.mass, phase.w)
-        kinetic = _total(jax.tree.map(lambda p, m: p**2 / m, phase.momentum, mass)) / 2
+        kinetic = total(jax.tree.map(lambda p, m: p**2 / m, phase.momentum, mass)) / 2
         drive = network.drive(phase.x, phase.w, u)
         power = jax.tree.map(lambda p, d, x: p * (d - x), phase.costate, drive, phase.x)
-        return Energies(loss, kinetic + rate, rate + _total(power) / streams - kinetic)
-
-    def _force(self, network: AbstractNetwork, cost: Cost, w: PyTree, dw: PyTree) -> PyTree:
-        """Returns $D_w^\\top\\lambda + k V_w$, averaged over streams, 0 where mass is infinite."""
-        if network.streams is not None:
-            dw = jax.tree.map(lambda f: f / network.streams, dw)
-        decay = cost.penalty_gradient(w)
-        force = dw if decay is None else jax.tree.map(jnp.add, dw, decay)
-        if network.plastic is None:
-            return force
-        return prefix_map(lambda free, f: jnp.where(free, f, 0), network.plastic, force)
-
-    def _step_neurons(
-        self, network: AbstractNetwork, y: PyTree, f: PyTree, sign: Any, theta: Any, tau: Any
-    ) -> PyTree:
-        """Moves a leaky quantity of the neurons towards `f`."""
-
-        def step(speed, y, f):
-            keep, pull = self.integrator.gains(speed, sign, theta, tau)
-            # At infinite speed y becomes f to the last bit.
-            return f if isinstance(keep, float) and keep == 0.0 else keep * y + pull * f
-
-        return prefix_map(step, network.speed, y, f)
-
-
-def _total(tree: PyTree) -> Scalar:
-    return sum((jnp.sum(a) for a in jax.tree.leaves(tree)), start=jnp.zeros(()))
+        return Energies(loss, kinetic + rate, rate + total(power) / streams - kinetic)

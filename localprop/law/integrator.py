@@ -13,8 +13,10 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from ..errors import ConfigError
+from .base import prefix_map
 
 
 class AbstractIntegrator(eqx.Module):
@@ -23,6 +25,18 @@ class AbstractIntegrator(eqx.Module):
     @abc.abstractmethod
     def gains(self, speed: Any, sign: Any, dissipation: Any, tau: Any) -> tuple[Any, Any]:
         """Returns `(keep, pull)` for $\\dot y = s c (f - y) - \\theta y$ over a time `tau`."""
+
+    def step(
+        self, speed: Any, y: PyTree, f: PyTree, tau: Any, sign: Any = 1.0, dissipation: Any = 0.0
+    ) -> PyTree:
+        """Moves a leaky quantity of the neurons towards `f`; `speed` is a tree prefix of it."""
+
+        def move(speed: Any, y: Any, f: Any) -> Any:
+            keep, pull = self.gains(speed, sign, dissipation, tau)
+            # At infinite speed y becomes f to the last bit.
+            return f if isinstance(keep, float) and keep == 0.0 else keep * y + pull * f
+
+        return prefix_map(move, speed, y, f)
 
 
 class ExponentialEuler(AbstractIntegrator):

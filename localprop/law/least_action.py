@@ -1,0 +1,207 @@
+"""Least action: neurons and weights as coordinates of one mechanical system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree, Scalar
+
+from ..cost import Cost
+from ..errors import ConfigError
+from ..network import AbstractNetwork
+from .base import AbstractLaw, Phase, output_loss, pull_back, rest, total
+from .integrator import ExponentialEuler
+from .mass import AbstractMass, Adaptive, as_mass
+from .motion import AbstractMotion, AbstractNeurons, Overdamped, SemiImplicitEuler
+
+
+class ActionEnergies(eqx.Module):
+    """Energies and powers of a phase under `LeastAction`, averaged over streams.
+
+    **Fields:**
+
+    - `loss`: $L$.
+    - `lagrangian`: $T - U$. `hamiltonian`: the mechanical energy $E = T + U$.
+    - `neuron_kinetic`, `weight_kinetic`: $m_x|\\dot x|^2/2$, $m_w|\\dot w|^2/2$; their sum is $T$.
+    - `connection`: $\\frac\\kappa2|x-D|^2$. `cost`: $\\ell = kV + L$. Their sum is $U$.
+    - `dissipated`: $\\theta_x m_x|\\dot x|^2 + \\theta_w m_w|\\dot w|^2$, energy per unit of time.
+    - `exchanged`: $\\partial_t U = U_u\\dot u + L_z\\dot z$, the power that the environment spends.
+    """
+
+    loss: Scalar
+    lagrangian: Scalar
+    hamiltonian: Scalar
+    neuron_kinetic: Scalar
+    weight_kinetic: Scalar
+    connection: Scalar
+    cost: Scalar
+    dissipated: Scalar
+    exchanged: Scalar
+
+
+class LeastAction(AbstractLaw):
+    """Neurons and weights as masses that move in one potential, with friction [STLP].
+
+    $$m_x(\\ddot x + \\theta_x\\dot x) = -U_x, \\qquad m_w(\\ddot w + \\theta_w\\dot w) = -U_w,
+      \\qquad U = \\tfrac\\kappa2|x - D(x, w, u)|^2 + k V(w) + L(x_O, z)$$
+
+    The mismatch $\\epsilon = -\\kappa(x - D)$ of a neuron with its drive is the error signal: at
+    rest it obeys $\\epsilon = D_x^\\top\\epsilon + L_x$, backpropagation's own equation. With it
+
+    $$U_x = D_x^\\top\\epsilon + L_x - \\epsilon, \\qquad U_w = D_w^\\top\\epsilon + k V_w$$
+
+    and both products come from one vector-Jacobian product of the drive. A phase's `costate` is
+    the neurons' momentum $m_x\\dot x$, its `momentum` the weights', $m_w\\dot w$.
+
+    The target pulls at the outputs themselves. So the learner's settle hops present a sample
+    *without* its target, and the prediction is read at their end. With no target the least
+    potential is $U = 0$, at $x = D$; settle hops and predictions relax to it as the forward
+    network does, $\\dot x_i = c_i(D_i - x_i)$ with the network's own speed, and end at rest.
+
+    **Arguments:**
+
+    - `stiffness`: $\\kappa > 0$.
+    - `neurons`: how neurons move, `Overdamped` or `Inertial`.
+    - `mass`: $m_w$ of the weights; a number means `Constant`.
+    - `dissipation`: $\\theta_w \\ge 0$ of the weights, per unit of time.
+    - `motion`: `SemiImplicitEuler()` or `Splitting()`.
+
+    **Raises:** `ConfigError` for numbers that make no sense.
+
+    !!! example
+
+        ```python
+        >>> import jax, jax.numpy as jnp
+        >>> from localprop import Cost, Digraph, LeastAction, SquaredError
+        >>> network, cost = Digraph.layered([1, 1]), Cost(SquaredError())
+        >>> law = LeastAction(mass=1e9)
+        >>> phase = law.init(network, cost, jax.random.key(0))
+        >>> u, z = jnp.array([0.0]), jnp.array([1.0])
+        >>> for _ in range(50):
+        ...     phase = law.hop(network, cost, phase, u, z, tau=1.0)
+        >>> phase.x  # between the drive 0 and the target 1
+        Array([0.5], dtype=float32)
+
+        ```
+    """
+
+    stiffness: float = 1.0
+    neurons: AbstractNeurons = Overdamped()
+    mass: AbstractMass = eqx.field(converter=as_mass, default=Adaptive())
+    dissipation: float = 0.5
+    motion: AbstractMotion = SemiImplicitEuler()
+
+    def __check_init__(self):
+        if isinstance(self.stiffness, int | float) and not self.stiffness > 0:
+            raise ConfigError(f"stiffness is {self.stiffness}; it must be above 0")
+        if isinstance(self.dissipation, int | float) and not self.dissipation >= 0:
+            raise ConfigError(f"dissipation is {self.dissipation}; it must be 0 or more")
+        self.neurons.check(self.motion)
+
+    def init(self, network: AbstractNetwork, cost: Cost, key: PRNGKeyArray) -> Phase:
+        del cost
+        return rest(network, self.mass, key)
+
+    def hop(
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
+    ) -> Phase:
+        neurons, motion = self.neurons, self.motion
+        x = neurons.before(motion, phase.x, phase.costate, tau)
+        w = motion.before(phase.w, phase.momentum, self.mass.value(phase.mass, phase.w), tau)
+
+        middle = eqx.tree_at(lambda p: (p.x, p.w), phase, (x, w))
+        _, U_x, U_w = self._forces(network, cost, middle, u, z)
+        mass = self.mass.update(phase.mass, U_w, tau)
+
+        x, costate = neurons.after(motion, x, phase.costate, U_x, self.stiffness, tau)
+        momentum = motion.kick(phase.momentum, U_w, self.dissipation, tau)
+        w = motion.after(w, momentum, self.mass.value(mass, phase.w), tau)
+        return Phase(x, costate, w, momentum, mass, phase.time + tau, phase.hop + 1)
+
+    def relax(self, network: AbstractNetwork, phase: Phase, u: Array, tau: Any) -> Phase:
+        drive = network.drive(phase.x, phase.w, u)
+        x = ExponentialEuler().step(network.speed, phase.x, drive, tau)
+        at_rest = jax.tree.map(jnp.zeros_like, phase.costate)
+        return eqx.tree_at(lambda p: (p.x, p.costate), phase, (x, at_rest))
+
+    def settle(
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
+    ) -> Phase:
+        del cost, z
+        phase = self.relax(network, phase, u, tau)
+        return eqx.tree_at(lambda p: (p.time, p.hop), phase, (phase.time + tau, phase.hop + 1))
+
+    def settle_hops(self, depth: int, hops: int) -> int:
+        # After `depth` hops the prediction is the network's own; the error needs as many again.
+        return min(depth, hops // 2)
+
+    def blind_hops(self, settle: int) -> int:
+        # Only settle hops withhold the target.
+        return settle
+
+    def energies(
+        self,
+        network: AbstractNetwork,
+        cost: Cost,
+        phase: Phase,
+        u: Array,
+        z: Array,
+        u_rate: Array | None = None,
+        z_rate: Array | None = None,
+    ) -> ActionEnergies:
+        """Returns the energies, whose balance is
+
+        $$\\dot E = -\\theta_x m_x|\\dot x|^2 - \\theta_w m_w|\\dot w|^2 + \\partial_t U .$$
+
+        **Arguments:** as for `hop`; `u_rate`, `z_rate`: $\\dot u$ and $\\dot z$, where the
+        environment moves smoothly; by default it is held.
+        """
+        streams = network.streams or 1
+        mismatch, U_x, _ = self._forces(network, cost, phase, u, z)
+        connection = self.stiffness / 2 * _squares(mismatch) / streams
+        loss = output_loss(network, cost, phase.x, z) / streams
+        rate = cost.penalty(phase.w) + loss
+        mass = self.mass.value(phase.mass, phase.w)
+        T_w = total(jax.tree.map(lambda p, m: p**2 / m, phase.momentum, mass)) / 2
+        T_x = self.neurons.kinetic(phase.costate) / streams
+        friction = self.neurons.dissipated(phase.costate, U_x) / streams
+
+        def potential(u: Array, z: Array) -> Scalar:
+            drive = network.drive(phase.x, phase.w, u)
+            mismatch = jax.tree.map(jnp.subtract, phase.x, drive)
+            held = self.stiffness / 2 * _squares(mismatch)
+            return (held + output_loss(network, cost, phase.x, z)) / streams
+
+        zeros = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
+        rates = (zeros(u) if u_rate is None else u_rate, zeros(z) if z_rate is None else z_rate)
+        exchanged = jax.jvp(potential, (u, z), rates)[1]
+        return ActionEnergies(
+            loss=loss,
+            lagrangian=T_x + T_w - connection - rate,
+            hamiltonian=T_x + T_w + connection + rate,
+            neuron_kinetic=T_x,
+            weight_kinetic=T_w,
+            connection=connection,
+            cost=rate,
+            dissipated=friction + 2 * self.dissipation * T_w,
+            exchanged=exchanged,
+        )
+
+    def _forces(
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array
+    ) -> tuple[PyTree, PyTree, PyTree]:
+        """Returns the mismatch $x - D$, and $U_x$ and $U_w$."""
+
+        def error_signal(drive: PyTree) -> PyTree:
+            return jax.tree.map(lambda x, d: -self.stiffness * (x - d), phase.x, drive)
+
+        drive, error, U_w = pull_back(network, cost, phase, u, z, error_signal)
+        U_x = jax.tree.map(jnp.subtract, error, error_signal(drive))
+        return jax.tree.map(jnp.subtract, phase.x, drive), U_x, U_w
+
+
+def _squares(tree: PyTree) -> Scalar:
+    return total(jax.tree.map(lambda a: a**2, tree))
