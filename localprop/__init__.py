@@ -18,11 +18,14 @@ from .law import CostateReversal as CostateReversal
 from .law import ExplicitEuler as ExplicitEuler
 from .law import ExponentialEuler as ExponentialEuler
 from .law import Hamiltonian as Hamiltonian
+from .law import HamiltonianTrack as HamiltonianTrack
 from .law import Inertial as Inertial
 from .law import LeastAction as LeastAction
 from .law import Overdamped as Overdamped
 from .law import Phase as Phase
+from .law import Review as Review
 from .law import SemiImplicitEuler as SemiImplicitEuler
+from .law import SignFlip as SignFlip
 from .law import Splitting as Splitting
 from .learner import Learner as Learner
 from .learner import Samples as Samples

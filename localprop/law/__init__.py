@@ -21,3 +21,6 @@ from .motion import Splitting as Splitting
 from .policy import AbstractPolicy as AbstractPolicy
 from .policy import Cauchy as Cauchy
 from .policy import CostateReversal as CostateReversal
+from .policy import HamiltonianTrack as HamiltonianTrack
+from .policy import SignFlip as SignFlip
+from .review import Review as Review
