@@ -1,0 +1,73 @@
+"""Parquet files, as blocks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pa_parquet
+
+from .block import Block
+from .columns import check_names, is_supported, plain
+from .source import Source
+
+ROWS = 8192  # in a block
+PAGE_BUFFER = 1 << 16  # bytes per column: a row group is never in memory whole
+
+
+class Parquet:
+    """The rows of a Parquet file.
+
+    **Arguments:** `source`.
+
+    **Raises:** `StreamError` for a damaged file, or a column that is not a column of values.
+    """
+
+    def __init__(self, source: Source):
+        self._source, self._taken = source, 0
+        if source.path is None or source.progress() is None:
+            raise source.error("Parquet cannot be read from a pipe; save it and name the file")
+        try:
+            self._file = pa_parquet.ParquetFile(
+                source.path, buffer_size=PAGE_BUFFER, pre_buffer=False
+            )
+            schema = self._file.schema_arrow
+            self._rows = self._file.metadata.num_rows
+        except (OSError, pa.ArrowException) as error:
+            raise source.error(_damaged(error)) from None
+        if not schema.names:
+            raise source.error("it has no columns")
+        self.names = check_names(schema.names, source)
+        for name, kind in zip(self.names, schema.types, strict=True):
+            if not is_supported(kind):
+                problem = f"unsupported column type {kind}; flatten or drop the column"
+                raise source.error(problem, column=name)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yields the rows; lines are row numbers, from 1."""
+        batches = self._file.iter_batches(ROWS, use_threads=False)
+        while True:
+            try:
+                batch = next(batches, None)
+                arrays = [plain(array) for array in batch.columns] if batch else []
+            except (OSError, pa.ArrowException) as error:
+                raise self._source.error(_damaged(error), line=self._taken + 1) from None
+            if batch is None:
+                return
+            lines = np.arange(self._taken + 1, self._taken + 1 + len(batch))
+            self._taken += len(batch)
+            yield Block(arrays, lines)
+
+    def progress(self) -> float | None:
+        """Returns the share of the rows read."""
+        return self._taken / self._rows if self._rows else 1.0
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _damaged(error: Exception) -> str:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return f"this Parquet file is cut off or damaged ({first.rstrip('.')}); fetch or write it again"
