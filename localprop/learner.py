@@ -244,12 +244,12 @@ class Learner(eqx.Module):
         """Presents one sample; returns the phase after it and the output predicted for it."""
         tau = (self.duration if duration is None else duration) / self.hops
         blind = min(self.hops, self.law.blind_hops(self.settle))
-        output = self.network.output(phase.x)
+        output = self.law.output(self.network, phase, u)
         for k in range(self.hops):
             move = self.law.settle if k < self.settle else self.law.hop
             phase = move(self.network, self.cost, phase, u, z, tau)
             if k + 1 == blind:
-                output = self.network.output(phase.x)
+                output = self.law.output(self.network, phase, u)
         return phase, output
 
     def _answer(self, phase: Phase, u: Any) -> Array:

@@ -79,6 +79,10 @@ class AbstractLaw(eqx.Module):
         """
 
     @abc.abstractmethod
+    def output(self, network: AbstractNetwork, phase: Phase, u: Array) -> Array:
+        """Returns what the network answers under input `u` before it moves on."""
+
+    @abc.abstractmethod
     def settle_hops(self, depth: int, hops: int) -> int:
         """Returns how many of a sample's hops should be settle hops if nobody says."""
 

@@ -57,9 +57,10 @@ class LeastAction(AbstractLaw):
     the neurons' momentum $m_x\\dot x$, its `momentum` the weights', $m_w\\dot w$.
 
     The target pulls at the outputs themselves. So the learner's settle hops present a sample
-    *without* its target, and the prediction is read at their end. With no target the least
-    potential is $U = 0$, at $x = D$; settle hops and predictions relax to it as the forward
-    network does, $\\dot x_i = c_i(D_i - x_i)$ with the network's own speed, and end at rest.
+    *without* its target, and the prediction, the drive of the outputs, is read at their end.
+    With no target the least potential is $U = 0$, at $x = D$; settle hops and predictions relax
+    to it as the forward network does, $\\dot x_i = c_i(D_i - x_i)$ with the network's own speed,
+    and end at rest.
 
     **Arguments:**
 
@@ -134,9 +135,15 @@ class LeastAction(AbstractLaw):
         phase = self.relax(network, phase, u, tau)
         return eqx.tree_at(lambda p: (p.time, p.hop), phase, (phase.time + tau, phase.hop + 1))
 
+    def output(self, network: AbstractNetwork, phase: Phase, u: Array) -> Array:
+        # The state of an output is pulled towards past targets; its drive is the prediction.
+        return network.output(network.drive(phase.x, phase.w, u))
+
     def settle_hops(self, depth: int, hops: int) -> int:
-        # After `depth` hops the prediction is the network's own; the error needs as many again.
-        return min(depth, hops // 2)
+        # With the drive of the outputs as its last step the prediction is then the network's own.
+        # A stream of few hops must be slow: there the error lives in the state from sample to
+        # sample, and settling would wipe it out.
+        return depth - 1 if hops >= 2 * depth else 0
 
     def blind_hops(self, settle: int) -> int:
         # Only settle hops withhold the target.
