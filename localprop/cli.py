@@ -1,0 +1,54 @@
+"""The command line: `localprop learn | track | reproduce | audit`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from . import __version__
+from .commands.learn import learn_command
+from .errors import ConfigError, LocalpropError
+
+app = typer.Typer(
+    name="localprop",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("learn")(learn_command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"localprop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def localprop(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_print_version, help="Print the version."
+    ),
+) -> None:
+    """Learning while the stream happens: local in space and time."""
+    del version
+
+
+def main() -> None:
+    """Runs the command line; the exit status is 0 done, 1 failed, 2 wrong usage."""
+    try:
+        app()
+    except ConfigError as error:
+        fail(str(error), 2)
+    except LocalpropError as error:
+        fail(str(error), 1)
+
+
+def fail(message: str, status: int) -> None:
+    """Prints one line on standard error and leaves."""
+    line = escape(" ".join(message.split()))
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]localprop:[/] {line}")
+    sys.exit(status)

@@ -1,0 +1,163 @@
+"""`localprop learn`: parses, calls, prints."""
+
+from __future__ import annotations
+
+import signal
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..errors import ConfigError
+from .output import print_json
+
+Text = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COL", help="A column to take as text, whatever is in it."),
+]
+
+
+def learn_command(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="CSV (also gzip, zstd) or Parquet; - for stdin.")
+    ],
+    target: Annotated[str, typer.Option(metavar="COL", help="The column to predict.")],
+    task: Annotated[
+        str, typer.Option(help="auto, classification, regression or forecast.")
+    ] = "auto",
+    horizon: Annotated[
+        int | None, typer.Option(metavar="H", help="Forecast the target H rows ahead.")
+    ] = None,
+    law: Annotated[str, typer.Option(help="hamiltonian or least-action.")] = "hamiltonian",
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            "--time", metavar="COL", help="Column of times: gives each sample's duration."
+        ),
+    ] = None,
+    text: Text = None,
+    hops: Annotated[str, typer.Option(metavar="K", help="Hops per sample, or auto.")] = "auto",
+    hidden: Annotated[
+        str, typer.Option(metavar="SIZES", help="Sizes of the hidden layers.")
+    ] = "64,64",
+    seed: Annotated[int, typer.Option(help="One seed, one result.")] = 0,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Learn at most N rows.")] = None,
+    on_bad_row: Annotated[str, typer.Option(help="stop or skip.")] = "stop",
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the state of the run here.")
+    ] = None,
+    every: Annotated[int, typer.Option(metavar="N", help="Rows between checkpoints.")] = 10_000,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a learning curve and a report here.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Learn a table row by row: every row is predicted first, then learned, in one pass."""
+    from ..learn import Settings, learn
+    from ..report.learn_report import check_folder, summary, write_report
+
+    settings = Settings(
+        target=target,
+        task=task,  # pyright: ignore[reportArgumentType]
+        horizon=horizon,
+        law=law,  # pyright: ignore[reportArgumentType]
+        time=time_column,
+        text=tuple(text or ()),
+        hops=_hops(hops),  # pyright: ignore[reportArgumentType]
+        hidden=_sizes(hidden),
+        seed=seed,
+        on_bad_row=on_bad_row,  # pyright: ignore[reportArgumentType]
+    )
+    if out is not None:
+        check_folder(out)
+    messages = Console(stderr=True)
+    try:
+        with _progress(messages) as watch:
+            result, score = learn(
+                source,
+                settings,
+                limit=limit,
+                checkpoint=checkpoint,
+                every=every,
+                resume=resume,
+                watch=watch,
+            )
+    except KeyboardInterrupt:
+        kept = f"; {checkpoint} holds all of it, go on with --resume" if checkpoint else ""
+        messages.print(f"localprop: stopped{kept}", soft_wrap=True, highlight=False)
+        raise typer.Exit(130) from None
+    files = write_report(out, source, settings, result, score) if out is not None else []
+    (messages if as_json else Console()).print(summary(source, settings, result, files))
+    if as_json:
+        print_json(result)
+
+
+@contextmanager
+def _progress(console: Console) -> Any:
+    """Shows rate and running score, and turns Ctrl-C into a stop between two pieces."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[score]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    stop = []
+    handlers = {s: signal.signal(s, lambda *_: stop.append(True)) for s in _signals()}
+    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    job = bar.add_task("learning", total=None, rows=0, rate="", score="")
+    began = time.perf_counter()
+    first = None
+
+    def watch(run: Any, table: Any) -> None:
+        nonlocal first
+        first = run.position if first is None else first
+        share = table.progress()
+        seconds = time.perf_counter() - began - (run.model.compile_seconds if run.model else 0)
+        rate = f"{(run.position - first) / seconds:,.0f} rows/s" if run.position > first else ""
+        shown = ""
+        if run.task is not None and run.task.score.samples:
+            score = run.task.score
+            shown = f"{score.metric} {score.value:.4g} (baseline {score.baseline_value:.4g})"
+        total, done = (1.0, share) if share is not None else (None, 0.0)
+        bar.update(job, total=total, completed=done, rows=run.position, rate=rate, score=shown)
+        if stop:
+            raise KeyboardInterrupt
+
+    try:
+        with bar:
+            yield watch
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _signals() -> tuple[signal.Signals, ...]:
+    return signal.SIGINT, signal.SIGTERM
+
+
+def _hops(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"--hops is '{text}'; give a number, or auto") from None
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(size) for size in text.split(",") if size.strip())
+    except ValueError:
+        raise ConfigError(f"--hidden is '{text}'; give sizes such as 64,64") from None

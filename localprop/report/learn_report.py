@@ -1,0 +1,108 @@
+"""The report of a learned table: a page in Markdown, a picture, the numbers as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ..errors import ConfigError
+from ..learn import Result, Settings
+from ..score import Score
+from .learning_curve import draw_learning_curve
+
+UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def check_folder(folder: Path) -> None:
+    """Makes the folder of a report, before any work is done.
+
+    **Raises:** `ConfigError` if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
+
+
+def summary(source: str, settings: Settings, result: Result, files: list[Path]) -> Table:
+    """Returns the final table for a terminal."""
+    table = Table(title=f"{source}: {settings.target}", show_header=False, title_justify="left")
+    for name, value in facts(settings, result):
+        table.add_row(name, value)
+    for file in files:
+        table.add_row(file.suffix.lstrip("."), str(file))
+    return table
+
+
+def facts(settings: Settings, result: Result) -> list[tuple[str, str]]:
+    """Returns what there is to say about a run, in words."""
+    rows = f"{result.samples:,}"
+    if result.skipped_rows:
+        rows += f" ({result.skipped_rows:,} bad rows skipped)"
+    baseline = result.baseline
+    lines = [
+        ("task", result.task),
+        ("rows", rows),
+        (result.metric, _number(result.score)),
+        (f"baseline ({baseline['name']})", _number(baseline["score"])),
+        ("network", " - ".join(map(str, settings.hidden)) + f" hidden, {result.hops} hops per row"),
+        ("law", settings.law),
+        ("speed", f"{result.samples_per_second:,.0f} rows/s"),
+        ("compilation", f"{result.compile_seconds:.1f} s, not counted in the speed"),
+        ("state", _size(result.state_bytes)),
+        ("peak memory", _size(result.peak_memory_bytes)),
+    ]
+    if result.checkpoint:
+        lines.append(("checkpoint", result.checkpoint))
+    return lines
+
+
+def write_report(
+    folder: Path, source: str, settings: Settings, result: Result, score: Score
+) -> list[Path]:
+    """Writes `report.md`, `learning_curve.png`, `.svg` and `result.json`; returns their paths.
+
+    **Raises:** `ConfigError` if the folder cannot be written.
+    """
+    picture, report, numbers = "learning_curve", folder / "report.md", folder / "result.json"
+    try:
+        pictures = draw_learning_curve(folder / picture, score, f"{settings.target}")
+        report.write_text(_markdown(source, settings, result, f"{picture}.png"), encoding="utf-8")
+        content: dict[str, Any] = {"settings": asdict(settings), "result": asdict(result)}
+        numbers.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
+    return [report, *pictures, numbers]
+
+
+def _markdown(source: str, settings: Settings, result: Result, picture: str) -> str:
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts(settings, result))
+    return f"""# {settings.target} of {Path(source).name}
+
+Every row was predicted before it was learned, in one pass, so the score needs no split into
+training and test rows.
+
+| | |
+| --- | --- |
+{rows}
+
+![Score along the stream]({picture})
+
+Learned by `localprop` from column `{settings.target}` with seed {settings.seed}; the same command
+gives the same numbers.
+"""
+
+
+def _number(value: float | None) -> str:
+    return "none yet" if value is None else f"{value:.4g}"
+
+
+def _size(size: float) -> str:
+    for unit, name in UNITS:
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:.0f} B"

@@ -1,0 +1,60 @@
+"""How long each sample of a table lasts, from a column of times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import StreamError
+from .moments import Moments
+
+SHORTEST, LONGEST = 0.1, 4.0  # in units of the mean duration so far
+
+
+class Durations:
+    """Durations relative to their mean so far, within [0.1, 4].
+
+    A sample lasts as long as the one before it was ago: what comes after it is not known yet. The
+    bounds keep two rows of the same second from vanishing and a night's silence from counting as
+    one enormous step.
+    """
+
+    def __init__(self, state: Mapping[str, Any] | None = None):
+        self.last = state["last"] if state else None
+        self.moments = Moments(**state["moments"]) if state else Moments()
+
+    def encode(self, times: np.ndarray, lines: np.ndarray, column: str) -> np.ndarray:
+        """Takes a piece's times in and returns its relative durations, `(rows,)`.
+
+        **Arguments:** `times`: in any unit, NaN where missing; `lines`: of the file, and `column`:
+        for the message.
+
+        **Raises:** `StreamError` where time runs backwards.
+        """
+        known = np.isfinite(times)
+        stamps = np.concatenate([[np.nan if self.last is None else self.last], times])
+        gap = np.full(len(times), np.nan)
+        at = np.flatnonzero(np.isfinite(stamps))
+        later = at[1:] - 1  # rows that have a known time and a known time before them
+        gap[later] = np.diff(stamps[at])
+        backwards = np.flatnonzero(gap < 0)
+        if len(backwards):
+            row = backwards[0]
+            raise StreamError(
+                f"time runs backwards, by {-gap[row]:g}; sort the file by '{column}', or leave "
+                "--time away",
+                line=int(lines[row]),
+                column=column,
+            )
+        if known.any():
+            self.last = float(times[np.flatnonzero(known)[-1]])
+        mean, _ = self.moments.update(gap)
+        mean = mean[1:]
+        relative = np.where(np.isnan(gap) | (mean <= 0), 1.0, gap / np.where(mean > 0, mean, 1.0))
+        return np.clip(relative, SHORTEST, LONGEST)
+
+    def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint must keep."""
+        return {"last": self.last, "moments": self.moments.state()}
