@@ -50,14 +50,13 @@ class ExponentialEuler(AbstractIntegrator):
         if isinstance(speed, float) and speed == jnp.inf:
             _check_forward(sign)
             return 0.0, 1.0
-        leak = sign * speed + dissipation
-        keep = jnp.exp(-leak * tau)
-        # expm1(z)/z is finite where the leak vanishes, unlike the textbook form.
-        z = -leak * tau
-        safe = jnp.where((z == 0) | jnp.isinf(z), 1, z)
-        ratio = jnp.where(z == 0, 1, jnp.expm1(safe) / safe)
-        finite = jnp.where(jnp.isinf(speed), 0, speed)
-        return keep, jnp.where(jnp.isinf(speed), 1, sign * finite * tau * ratio)
+        finite = jnp.where(jnp.isinf(speed), 1, speed)
+        leak = sign * finite + dissipation
+        keep = jnp.where(jnp.isinf(speed), 0, jnp.exp(-leak * tau))
+        # The share of the drive first: c τ may overflow where (1 - keep) c / leak does not.
+        share = sign * finite / jnp.where(leak == 0, 1, leak) * -jnp.expm1(-leak * tau)
+        pull = jnp.where(leak == 0, sign * finite * tau, share)
+        return keep, jnp.where(jnp.isinf(speed), 1, pull)
 
 
 class ExplicitEuler(AbstractIntegrator):

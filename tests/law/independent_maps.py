@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -57,7 +58,7 @@ def layered_digraph(sizes: list[int], activation: str, storage: str) -> Case:
 
     def forward(w, u):
         x = jnp.zeros(neurons)
-        for k, (a, b) in enumerate(zip(layers, layers[1:], strict=False)):
+        for k, (a, b) in enumerate(pairwise(layers)):
             sigma = SIGMA["identity" if k == len(sizes) - 2 else activation]
             activations = weigh[storage](w, jnp.concatenate([u, jnp.ones(1), x]))
             x = x.at[a:b].set(sigma(activations[a:b]))
@@ -99,12 +100,12 @@ def convolution(activation: str = "tanh") -> Case:
     return Case(network, (1, 6, 6), 2, forward, None, lambda x: x["head"])
 
 
-def cyclic_convolution(speeds: tuple[float, float, float, float] = (np.inf,) * 4) -> Case:
+def cyclic_convolution(speeds: tuple[float, ...] = (np.inf,) * 5) -> Case:
     """A convolution whose reader has feedback arcs: from the head, and from itself."""
-    conv, hidden, head, context = speeds
+    conv, flat, hidden, head, context = speeds
     blocks = {
         "conv": Block(partial(eqx.nn.Conv2d, 1, 2, 3), ["input"], "tanh", conv),
-        "flat": Block(eqx.nn.Lambda(jnp.ravel), ["conv"]),
+        "flat": Block(eqx.nn.Lambda(jnp.ravel), ["conv"], speed=flat),
         "hidden": Block(
             partial(eqx.nn.Linear, 8 + 3 + 5, 5), ["flat", "context", "hidden"], "tanh", hidden,
             shape=(5,),

@@ -81,7 +81,7 @@ CYCLIC = {
     "dense": (maps.cyclic_digraph, "dense"),
     "dense-speeds": (maps.cyclic_digraph, "dense", SPEEDS),
     "sparse-speeds": (maps.cyclic_digraph, "sparse", SPEEDS),
-    "convolution-speeds": (maps.cyclic_convolution, (0.5, np.inf, 1.0, 2.0)),
+    "convolution-speeds": (maps.cyclic_convolution, (0.5, np.inf, np.inf, 1.0, 2.0)),
 }
 
 

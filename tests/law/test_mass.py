@@ -1,0 +1,57 @@
+"""Masses against Optax and closed forms."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from localprop import Adaptive, ConfigError, Constant, Cost, Digraph, Hamiltonian, SquaredError
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def test_adaptive_mass_without_memory_of_momentum_is_rmsprop():
+    """θτ = 1 forgets the old momentum: Δw = -η τ² f / (√v + ε), v decaying by e^{-rτ} a hop."""
+    tau, rate, decay, floor = 0.5, 0.02, 0.3, 1e-3
+    law = Hamiltonian(mass=Adaptive(rate, decay, floor), dissipation=1 / tau)
+    network, cost = Digraph.layered([3, 4, 2]), Cost(SquaredError())
+    phase = law.init(network, cost, jax.random.key(0))
+    rms = optax.scale_by_rms(decay=np.exp(-decay * tau), eps=floor, eps_in_sqrt=False)
+    optimiser = optax.chain(rms, optax.scale(-rate * tau**2))
+    w, memory = phase.w, optimiser.init(phase.w)
+    hop = jax.jit(lambda p, u, z: law.hop(network, cost, p, u, z, tau))
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        phase = hop(phase, jnp.asarray(rng.standard_normal(3)), jnp.asarray(rng.standard_normal(2)))
+        force = -phase.momentum / tau
+        updates, memory = optimiser.update(force, memory)
+        w = optax.apply_updates(w, updates)
+    np.testing.assert_allclose(phase.w, w, rtol=1e-12, atol=1e-14)
+
+
+def test_adaptive_mass_decays_per_unit_of_time_not_per_hop():
+    mass, force = Adaptive(decay=0.2), jnp.array([0.5, -3.0])
+    memory = jnp.array([1.0, 2.0])
+    once = mass.update(memory, force, 3.0)
+    thrice = memory
+    for _ in range(3):
+        thrice = mass.update(thrice, force, 1.0)
+    np.testing.assert_allclose(once, thrice, rtol=1e-14)
+    # v' = r (f² - v), solved.
+    np.testing.assert_allclose(once, force**2 + (memory - force**2) * np.exp(-0.6), rtol=1e-14)
+
+
+def test_plain_number_is_a_constant_mass():
+    assert Hamiltonian(mass=2.5).mass == Constant(2.5)
+
+
+@pytest.mark.parametrize("m", [0.0, -1.0, float("nan")])
+def test_masses_are_above_zero(m):
+    with pytest.raises(ConfigError, match="mass"):
+        Constant(m)
+    for name in ("rate", "decay", "floor"):
+        with pytest.raises(ConfigError, match=name):
+            Adaptive(**{name: m})
