@@ -1,0 +1,11 @@
+"""What localprop is checked against: references that share no code with the hop."""
+
+from . import backprop as backprop
+from . import boundary_value as boundary_value
+from . import bptt as bptt
+from . import heavy_ball as heavy_ball
+from . import riccati as riccati
+from . import rtrl as rtrl
+from .boundary_value import Solution as Solution
+from .boundary_value import solve as solve
+from .transcription import Problem as Problem
