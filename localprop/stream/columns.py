@@ -81,13 +81,11 @@ def is_supported(kind: pa.DataType) -> bool:
 
 
 def plain(array: pa.Array) -> pa.Array:
-    """Returns the array with one of the types null, bool, timestamp, float64 and string."""
+    """Returns the array as nulls, booleans, timestamps, numbers or strings."""
     t, kind = pa.types, array.type
     if t.is_dictionary(kind):
         array = array.dictionary_decode()
         kind = array.type
-    if t.is_null(kind) or t.is_boolean(kind) or t.is_timestamp(kind) or t.is_string(kind):
-        return array
     if t.is_date(kind):
         return array.cast(pa.timestamp("ms"))
     if _is_text(kind):
@@ -95,7 +93,7 @@ def plain(array: pa.Array) -> pa.Array:
     if t.is_time(kind) or t.is_duration(kind):
         bits = pa.int32() if t.is_time32(kind) else pa.int64()
         return pc.divide(array.view(bits).cast(pa.float64(), safe=False), _per_second(kind.unit))
-    return array.cast(pa.float64(), safe=False)
+    return array
 
 
 def kind_of(array: pa.Array) -> ColumnKind:

@@ -92,6 +92,9 @@ class Delimited:
             raise self._source.error("it holds no text; a table has a header line and rows")
         self._header_line = 1 + _line_ends(head[: len(head) - len(bare)])
         end = _header_end(bare, True) or len(bare)
+        if re.search(rb"[\x00-\x08\x0e-\x1f]", bare[:end]):
+            problem = "binary content, neither CSV nor Parquet" + self._promise()
+            raise self._source.error(f"{problem}; give a CSV or Parquet file")
         if end > LONGEST_HEADER:
             raise self._source.error("the first line is longer than a header can be; give a table")
         try:
@@ -106,9 +109,6 @@ class Delimited:
             if head.startswith(magic):
                 remedy = REMEDY.get(what, "give plain, gzip or zstd CSV, or a Parquet file")
                 raise self._source.error(f"this is {what}; {remedy}")
-        if re.search(rb"[\x00-\x08\x0e-\x1f]", head[:4096]):
-            problem = "binary content, neither CSV nor Parquet" + self._promise()
-            raise self._source.error(f"{problem}; give a CSV or Parquet file")
 
     def _promise(self) -> str:
         promised = self._source.named_compression()
