@@ -73,11 +73,15 @@ class Tracker(eqx.Module):
     scale: float = eqx.field(static=True)
 
     def init(self, seed: int) -> Phase:
-        """Returns the phase with $x, w \\sim U(0, 1)$ and costates 0, as in the paper."""
+        """Returns the phase with $x, w \\sim U(0, 1)$ and costates 0, as in the paper.
+
+        Beyond five neurons $w \\sim U(0, 5/n)$, which keeps them out of saturation.
+        """
         phase = self.law.init(self.network, self.cost, jax.random.key(seed))
         key_x, key_w = jax.random.split(jax.random.key(seed))
         uniform = lambda key, a: jax.random.uniform(key, a.shape, a.dtype)  # noqa: E731
-        drawn = uniform(key_x, phase.x), uniform(key_w, phase.w)
+        scale = min(1.0, 5 / len(self.network.vertices))
+        drawn = uniform(key_x, phase.x), scale * uniform(key_w, phase.w)
         return eqx.tree_at(lambda p: (p.x, p.w), phase, drawn)
 
     @property
@@ -119,9 +123,11 @@ def tracker(
     Policies that reverse the state take the paper's setting: no input, no bias, explicit Euler
     for everything (its error is what contracts), $m = r/c$, one hop per step. Costate reversal
     descends, so it has a constant input, without which it cannot leave $x = 0$, infinite speed,
-    four hops per sample, and a mass of its own, $m = 5 q\\tau^2$ with $\\theta = 1/2\\tau$: at
-    settled costates that is gradient descent of rate $\\tau^2 q/m = 0.2$ per unit of curvature,
-    with momentum one half, for every $q$ and $\\tau$. There $r$ enters the reported cost only.
+    four hops per sample, and a mass of its own, $m = 4q\\tau^2$ with $\\theta = 3/4\\tau$: at
+    settled costates that is gradient descent at the rate $\\tau^2 q/m = 1/4$ per unit of
+    curvature, with momentum one quarter, for every $q$ and $\\tau$. Beyond five neurons the mass
+    grows with the number of parents, as the curvature does. There $r$ enters the reported cost
+    only.
 
     **Arguments:**
 
@@ -163,5 +169,6 @@ def _descending(policy, problem, neurons, speed, dt, review) -> Tracker:
     hops = 4
     tau = dt / hops
     network = Digraph.complete(neurons, speed=np.inf if speed is None else float(speed))
-    law = Hamiltonian(policy, 5 * problem.q * tau**2, dissipation=0.5 / tau)
+    mass = 4 * problem.q * tau**2 * max(1.0, (neurons + 1) / 6)
+    law = Hamiltonian(policy, mass, dissipation=0.75 / tau)
     return Tracker(network, problem.cost(1.0), law, law, review, problem, dt, hops, 1.0)
