@@ -14,7 +14,7 @@ import jax
 
 from . import checkpoint as checkpoints
 from .cost import Cost
-from .defaults import OUTPUT_SCALE, law_for
+from .defaults import BIAS_SCALE, OUTPUT_SCALE, law_for
 from .describe import differences
 from .errors import CheckpointError, ConfigError, StreamError
 from .learner import Samples
@@ -23,7 +23,8 @@ from .score import Score
 from .stream.durations import Durations
 from .stream.encode import Encoder
 from .stream.table import Piece, Table
-from .stream.target import AbstractTask, choose_task, restore_task
+from .stream.target import choose_task, restore_task
+from .stream.task import AbstractTask
 
 PIECE = 1000  # most rows that are read, learned and scored together
 LAWS = ("hamiltonian", "least-action")
@@ -178,6 +179,7 @@ class Run:
                 settings.hidden,
                 hops=settings.hops,
                 output_scale=OUTPUT_SCALE,
+                bias_scale=BIAS_SCALE,
                 seed=settings.seed,
                 capacity=self.piece,
             )

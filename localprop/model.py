@@ -24,8 +24,8 @@ class Model:
     - `cost`, `law`: as for `Learner`.
     - `hidden`: sizes of the hidden layers.
     - `hops`: per sample, or `"auto"`.
-    - `output_scale`: of the output layer's first weights.
-    - `seed`: of the other weights.
+    - `output_scale`, `bias_scale`: of the output layer's first weights, of the hidden biases.
+    - `seed`: of the initial weights.
     - `capacity`: most samples per call.
     """
 
@@ -37,11 +37,13 @@ class Model:
         *,
         hops: int | str,
         output_scale: float,
+        bias_scale: float,
         seed: int,
         capacity: int,
     ):
         self.cost, self.law, self.hidden, self.hops = cost, law, tuple(hidden), hops
-        self.output_scale, self.seed, self.capacity = output_scale, seed, capacity
+        self.output_scale, self.bias_scale = output_scale, bias_scale
+        self.seed, self.capacity = seed, capacity
         self.inputs = self.outputs = 0
         self.compile_seconds = 0.0  # spent on building and compiling, so far
         self._compiled = False
@@ -80,7 +82,7 @@ class Model:
     def resize(self, inputs: int, outputs: int) -> None:
         """Builds the learner for exactly these sizes, leaving the phase alone."""
         sizes = [inputs, *self.hidden, outputs]
-        network = Layered.dense(sizes, output_scale=self.output_scale)
+        network = Layered.dense(sizes, output_scale=self.output_scale, bias_scale=self.bias_scale)
         self._learner = Learner(network, self.cost, self.law, hops=self.hops)  # pyright: ignore
         self.inputs, self.outputs, self._compiled = inputs, outputs, False
 

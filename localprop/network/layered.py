@@ -53,11 +53,19 @@ class Block(eqx.Module):
     shape: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
 
-def dense(size_in: int, size_out: int, *, scale: float = 1.0, key: PRNGKeyArray) -> eqx.nn.Linear:
-    """Returns a linear layer with Gaussian weights of variance scale²/size_in and biases 0."""
+def dense(
+    size_in: int, size_out: int, *, scale: float = 1.0, bias_scale: float = 0.0, key: PRNGKeyArray
+) -> eqx.nn.Linear:
+    """Returns a linear layer with Gaussian weights of variance scale²/size_in.
+
+    **Arguments:** `bias_scale`: standard deviation of the Gaussian biases.
+    """
     layer = eqx.nn.Linear(size_in, size_out, key=key)
-    weight = jax.random.normal(key, (size_out, size_in)) * (scale / np.sqrt(max(size_in, 1)))
-    new = (weight.astype(jnp.result_type(float)), jnp.zeros(size_out))
+    weight_key, bias_key = jax.random.split(key)
+    weight = jax.random.normal(weight_key, (size_out, size_in)) * (scale / np.sqrt(max(size_in, 1)))
+    bias = jax.random.normal(bias_key, (size_out,)) * bias_scale
+    dtype = jnp.result_type(float)
+    new = (weight.astype(dtype), bias.astype(dtype))
     return eqx.tree_at(lambda m: (m.weight, m.bias), layer, new)
 
 
@@ -138,11 +146,14 @@ class Layered(AbstractNetwork):
         output_activation: str | Activation = "identity",
         speed: float = np.inf,
         output_scale: float = 1.0,
+        bias_scale: float = 0.0,
     ) -> Layered:
         """A feed-forward net of dense layers, the last named `"output"`.
 
         **Arguments:** `sizes`: of the input, the hidden layers, the output; `output_scale`:
-        standard deviation of the output layer's initial weights, times √fan-in.
+        standard deviation of the output layer's initial weights, times √fan-in;
+        `bias_scale`: of the hidden layers' initial biases, so that their neurons bend in different
+        places from the start.
         """
         if len(sizes) < 2 or min(sizes) < 1:
             raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")
@@ -150,7 +161,8 @@ class Layered(AbstractNetwork):
         blocks = {}
         for k in range(1, len(sizes)):
             last = k == len(sizes) - 1
-            make = eqx.Partial(dense, sizes[k - 1], sizes[k], scale=output_scale if last else 1.0)
+            first = {"scale": output_scale} if last else {"bias_scale": bias_scale}
+            make = eqx.Partial(dense, sizes[k - 1], sizes[k], **first)
             sigma = output_activation if last else activation
             blocks[names[k]] = Block(make, [names[k - 1]], sigma, speed)
         return cls(blocks, inputs=(sizes[0],), output="output")

@@ -70,7 +70,7 @@ def write_report(
     """
     picture, report, numbers = "learning_curve", folder / "report.md", folder / "result.json"
     try:
-        pictures = draw_learning_curve(folder / picture, score, f"{settings.target}")
+        pictures = draw_learning_curve(folder / picture, score, _title(settings, result))
         report.write_text(_markdown(source, settings, result, f"{picture}.png"), encoding="utf-8")
         content: dict[str, Any] = {"settings": asdict(settings), "result": asdict(result)}
         numbers.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -95,6 +95,13 @@ training and test rows.
 Learned by `localprop` from column `{settings.target}` with seed {settings.seed}; the same command
 gives the same numbers.
 """
+
+
+def _title(settings: Settings, result: Result) -> str:
+    if result.task != "forecast":
+        return f"{result.task} of {settings.target}"
+    rows = settings.horizon or 1
+    return f"forecast of {settings.target}, {rows} row{'s' if rows > 1 else ''} ahead"
 
 
 def _number(value: float | None) -> str:

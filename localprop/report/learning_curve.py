@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 
 from ..score import Score
 
+STRETCHES = 50  # more points than this are noise to the eye
+BLUE, SKY, ORANGE = "#0072B2", "#56B4E9", "#D55E00"  # Okabe and Ito: seen by colour-blind eyes
+
 
 def draw_learning_curve(path: Path, score: Score, title: str) -> list[Path]:
     """Draws score and baseline over the samples; writes `path` as PNG and SVG.
@@ -16,23 +19,41 @@ def draw_learning_curve(path: Path, score: Score, title: str) -> list[Path]:
     The thin line is the score within each stretch of the stream, the thick one over all samples so
     far, the dashed one the baseline's.
     """
-    seen, within, baseline_within = score.points()
+    seen, within, fool = score.points()
     counts = np.diff(seen, prepend=0)
-    running = np.cumsum(within * counts) / seen
-    fool = np.cumsum(baseline_within * counts) / seen
     figure = Figure(figsize=(6.4, 3.6), dpi=160, layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(seen, within, color="#9ecae1", linewidth=0.8, label="within each stretch")
-    axes.plot(seen, running, color="#08519c", linewidth=2, label="all rows so far")
-    axes.plot(seen, fool, color="#d95f02", linewidth=1.5, linestyle="--", label=score.baseline)
-    axes.set_xlabel("rows learned")
-    axes.set_ylabel(score.metric)
+    if len(seen):
+        ends, means = _stretches(seen, within, counts)
+        axes.plot(ends, means, color=SKY, linewidth=1, label="within each stretch")
+        running = np.cumsum(within * counts) / seen
+        axes.plot(seen, running, color=BLUE, linewidth=2.2, label="all rows so far")
+        running = np.cumsum(fool * counts) / seen
+        label = f"baseline: {score.baseline}"
+        axes.plot(seen, running, color=ORANGE, linewidth=1.6, linestyle="--", label=label)
+        axes.set_xlim(0, seen[-1])
+        axes.legend(frameon=False)
+    else:
+        axes.text(0.5, 0.5, "nothing was scored", transform=axes.transAxes, ha="center")
+    axes.set_xlabel("rows scored")
+    direction = "higher" if score.higher_is_better else "lower"
+    axes.set_ylabel(f"{score.metric} ({direction} is better)")
     axes.set_title(title, loc="left")
-    axes.set_xlim(0, seen[-1] if len(seen) else 1)
-    axes.legend(frameon=False)
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     files = [path.with_suffix(".png"), path.with_suffix(".svg")]
     for file in files:
         figure.savefig(file)
     return files
+
+
+def _stretches(
+    seen: np.ndarray, within: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Merges neighbouring points, so that at most about fifty remain."""
+    together = max(1, len(seen) // STRETCHES)
+    starts = np.arange(0, len(seen), together)
+    totals = np.add.reduceat(counts, starts)
+    ends = seen[np.minimum(starts + together, len(seen)) - 1]
+    return ends, np.add.reduceat(within * counts, starts) / totals

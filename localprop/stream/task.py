@@ -1,0 +1,69 @@
+"""What every task does: read a target column, and score what the learner answered.
+
+For every prediction it uses only what was known before its target.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..cost import Loss
+from ..learner import Trace
+from ..score import Score
+from .table import Column
+
+CLIP = 5.0  # standardised targets beyond this are clipped while learning, not while scoring
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A piece ready for the learner, and what scoring it will need."""
+
+    u: np.ndarray
+    z: np.ndarray
+    query: np.ndarray | None
+    key: Any
+
+
+class AbstractTask(abc.ABC):
+    """One way to read a target column."""
+
+    name: str
+    score: Score
+    loss: Loss
+
+    @property
+    @abc.abstractmethod
+    def outputs(self) -> int:
+        """How many output neurons are needed so far."""
+
+    @property
+    @abc.abstractmethod
+    def labelled(self) -> int:
+        """How many rows had a target so far."""
+
+    @abc.abstractmethod
+    def encode(self, u: np.ndarray, target: Column) -> Encoded:
+        """Takes a piece in: its inputs, and its target column."""
+
+    @abc.abstractmethod
+    def update_score(self, key: Any, trace: Trace) -> None:
+        """Scores what the learner answered for a piece."""
+
+    @abc.abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint must keep."""
+
+    @property
+    def record(self) -> tuple[str, ...]:
+        """What the learner has to record for scoring."""
+        return ("output",)
+
+
+def finite(values: np.ndarray) -> np.ndarray:
+    """Returns the values with NaN for what is infinite."""
+    return np.where(np.isfinite(values), values, np.nan)
