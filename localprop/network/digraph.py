@@ -91,6 +91,10 @@ class Digraph(AbstractNetwork):
             raise ConfigError(f"no storage '{storage}'; take auto, dense or sparse")
         tails, heads = np.asarray(tails, dtype=np.int64), np.asarray(heads, dtype=np.int64)
         neurons = len(vertices) - inputs
+        if bias and BIAS in vertices:
+            raise GraphError(
+                f"vertex {BIAS!r} has the name of the constant input; rename it, or set bias=False"
+            )
         check_arcs(vertices, tails, heads, inputs, outputs, bias)
         self.vertices, self.inputs, self.bias = tuple(vertices), inputs, bias
         self.outputs = np.asarray(outputs, dtype=np.int32)
@@ -193,8 +197,8 @@ class Digraph(AbstractNetwork):
     ) -> Digraph:
         """Every possible arc is there with probability `density`, independently.
 
-        A random cycle through all vertices' neurons, entered from every input, is there in any
-        case, so that nothing dangles and every output is reached.
+        A random cycle through all neurons, entered from every input, is there in any case, so
+        that nothing dangles and every output is reached.
 
         **Arguments:** as for `complete`, with `density` in (0, 1] and a `seed`.
         """
@@ -202,10 +206,12 @@ class Digraph(AbstractNetwork):
         if not 0 < density <= 1:
             raise GraphError(f"density {density}: give a number in (0, 1]")
         rng = np.random.default_rng(seed)
-        count = rng.binomial((inputs + neurons) * neurons, density)
+        possible = (inputs + neurons) * neurons
+        count = rng.binomial(possible, density)
+        drawn = rng.choice(possible, count, replace=False, shuffle=False)
         ring = inputs + rng.permutation(neurons)
-        tails = [rng.integers(0, inputs + neurons, count), ring, np.arange(inputs)]
-        heads = [inputs + rng.integers(0, neurons, count), np.roll(ring, -1)]
+        tails = [drawn // neurons, ring, np.arange(inputs)]
+        heads = [inputs + drawn % neurons, np.roll(ring, -1)]
         heads.append(inputs + rng.integers(0, neurons, inputs))
         arcs = np.unique(np.stack([np.concatenate(tails), np.concatenate(heads)]), axis=1)
         names = _names(inputs, neurons)
@@ -241,7 +247,19 @@ class Digraph(AbstractNetwork):
             ```
         """
         edges = list(edges)
-        names = list(dict.fromkeys([*inputs, *(v for edge in edges for v in edge)]))
+        return cls._named([v for edge in edges for v in edge], edges, inputs, outputs, settings)
+
+    @classmethod
+    def _named(
+        cls,
+        vertices: Iterable[Vertex],
+        edges: Iterable[tuple[Vertex, Vertex]],
+        inputs: Sequence[Vertex],
+        outputs: Sequence[Vertex],
+        settings: dict[str, Any],
+    ) -> Digraph:
+        """Turns names into positions: the inputs first, then the others as they come."""
+        names = list(dict.fromkeys([*inputs, *vertices]))
         place = {v: k for k, v in enumerate(names)}
         for v in outputs:
             if v not in place:
@@ -261,7 +279,7 @@ class Digraph(AbstractNetwork):
     @classmethod
     def from_networkx(
         cls,
-        graph: nx.DiGraph,
+        graph: nx.Graph,
         *,
         inputs: Sequence[Vertex] | None = None,
         outputs: Sequence[Vertex] | None = None,
@@ -272,15 +290,21 @@ class Digraph(AbstractNetwork):
         Node attributes `activation` and `speed`, and the edge attribute `fixed` (a weight) are
         read.
 
-        **Arguments:** `graph`; `inputs`, `outputs`: by default the vertices without parents and
-        those without children; `settings`: as for `Digraph`.
+        **Arguments:** `graph`: directed; `inputs`, `outputs`: by default what `to_networkx`
+        noted, else the vertices without parents and those without children; `settings`: as for
+        `Digraph`.
         """
         if not graph.is_directed() or graph.is_multigraph():
             raise GraphError("the graph must be a networkx.DiGraph: directed, without double arcs")
+        noted = graph.graph.get("localprop", {})
+        settings = {"bias": noted.get("bias", True), **settings}
+        fixed = nx.get_edge_attributes(graph, "fixed")
+        if noted.get("bias"):
+            graph = nx.restricted_view(graph, [BIAS], [])
         if inputs is None:
-            inputs = [v for v in graph if graph.in_degree(v) == 0]
+            inputs = noted.get("inputs") or [v for v in graph if graph.in_degree(v) == 0]
         if outputs is None:
-            outputs = [v for v in graph if graph.out_degree(v) == 0]
+            outputs = noted.get("outputs") or [v for v in graph if graph.out_degree(v) == 0]
         lone = [v for v in graph if graph.degree(v) == 0]
         if lone:
             raise GraphError(f"vertex {lone[0]!r} dangles: it has neither parent nor child")
@@ -288,15 +312,32 @@ class Digraph(AbstractNetwork):
             values = nx.get_node_attributes(graph, name)
             if values:
                 settings[name] = values
-        fixed = nx.get_edge_attributes(graph, "fixed")
         settings.setdefault("fixed", fixed)
-        return cls.from_edges(graph.edges, inputs=inputs, outputs=outputs, **settings)
+        return cls._named(graph, graph.edges, inputs, outputs, settings)
 
     def to_networkx(self) -> nx.DiGraph:
-        """Returns the digraph with its vertices' names; the constant input is vertex `"1"`."""
+        """Returns the digraph with its vertices' names; the constant input is vertex `"1"`.
+
+        Activations, speeds and fixed arcs become attributes; `from_networkx` reads them back.
+        """
         graph = nx.DiGraph()
         graph.add_nodes_from(self.vertices)
         graph.add_edges_from(self.edges())
+        neurons = self.vertices[self.inputs :]
+        speeds = np.broadcast_to(self.speed, len(neurons)).tolist()
+        nx.set_node_attributes(
+            graph, dict(zip(neurons, self.activations, strict=True)), "activation"
+        )
+        nx.set_node_attributes(graph, dict(zip(neurons, speeds, strict=True)), "speed")
+        if self.fixed_weights is not None:
+            held = zip(self.edges(), self.fixed_weights.tolist(), strict=True)
+            fixed = {arc: None if np.isnan(w) else w for arc, w in held if w != np.inf}
+            nx.set_edge_attributes(graph, fixed, "fixed")
+        graph.graph["localprop"] = {
+            "inputs": self.vertices[: self.inputs],
+            "outputs": tuple(neurons[i] for i in self.outputs),
+            "bias": self.bias,
+        }
         return graph
 
     def edges(self) -> list[tuple[Vertex, Vertex]]:

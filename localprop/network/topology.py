@@ -49,6 +49,8 @@ def check_arcs(
     for i in outputs:
         if not 0 <= i < neurons:
             raise GraphError(f"output {i} is not one of the {neurons} neurons, counted from 0")
+        if list(outputs).count(i) > 1:
+            raise GraphError(f"output {vertices[inputs + i]!r} is named twice")
     _check_dangling(vertices, tails, heads, inputs, outputs, bias)
     hops_to_outputs(vertices, tails, heads, inputs, outputs)
 
