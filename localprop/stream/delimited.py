@@ -22,7 +22,7 @@ BOM = b"\xef\xbb\xbf"
 FOREIGN = {
     b"PK\x03\x04": "a ZIP archive or Excel workbook",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"BZh": "bzip2",
+    b"BZh9": "bzip2",
     b"\xfd7zXZ": "xz",
     b"ARROW1": "Arrow IPC (Feather)",
     b"\x89HDF": "HDF5",
@@ -141,7 +141,6 @@ class Delimited:
     def _whole(self, pending: bytes | bytearray) -> int:
         if b'"' in pending:
             return self._records.match(pending).end()  # type: ignore[union-attr]
-        # A carriage return at the very end may be half of a line end.
         return max(pending.rfind(b"\n"), pending.rfind(b"\r", 0, len(pending) - 1)) + 1
 
     def _parse(self, chunk: bytes, line: int) -> Block:
@@ -202,13 +201,14 @@ class Delimited:
 
 
 def _grammar(delimiter: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Returns patterns of one record with its line end, and of as many as there are."""
+    """Returns patterns of one record with its line end, and of as many as are surely whole."""
     d = re.escape(delimiter.encode())
     plain = rb"[^" + d + rb"\r\n]*+"
     field = rb'(?:"(?:[^"]++|"")*+"' + plain + rb'|(?!")' + plain + rb")"
-    end = rb"(?:\r\n|\n|\r(?!\Z))"
-    record = field + rb"(?:" + d + field + rb")*+" + end
-    return re.compile(record), re.compile(rb"(?:" + record + rb")*+")
+    record = field + rb"(?:" + d + field + rb")*+"
+    # A carriage return at the very end of a block may be half of a line end.
+    whole = rb"(?:" + record + rb"(?:\r\n|\n|\r(?!\Z)))*+"
+    return re.compile(record + rb"(?:\r\n?|\n)"), re.compile(whole)
 
 
 def _delimiter(header: str) -> str:
@@ -219,11 +219,13 @@ def _delimiter(header: str) -> str:
 def _header_end(head: bytes, settle: bool) -> int | None:
     """Returns where the first line that is not empty ends, over quoted line ends if they close."""
     start = len(head) - len(head.removeprefix(BOM).lstrip(b"\r\n"))
-    first = None
+    first, last, quotes = None, start, 0
     for match in re.finditer(rb"\r\n|\n|\r(?!\Z)", head[start:]):
         end = start + match.end()
         first = first or end
-        if head.count(b'"', start, end) % 2 == 0:
+        quotes += head.count(b'"', last, end)
+        last = end
+        if quotes % 2 == 0:
             return end
     return first if settle else None
 

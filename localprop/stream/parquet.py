@@ -50,14 +50,22 @@ class Parquet:
         while True:
             try:
                 batch = next(batches, None)
-                arrays = [plain(array) for array in batch.columns] if batch else []
             except (OSError, pa.ArrowException) as error:
                 raise self._source.error(_damaged(error), line=self._taken + 1) from None
             if batch is None:
                 return
             lines = np.arange(self._taken + 1, self._taken + 1 + len(batch))
             self._taken += len(batch)
-            yield Block(arrays, lines)
+            yield Block([self._plain(i, array) for i, array in enumerate(batch.columns)], lines)
+
+    def _plain(self, column: int, array: pa.Array) -> pa.Array:
+        try:
+            array = plain(array)
+            array.validate(full=True)  # files may hold any bytes as text
+            return array
+        except pa.ArrowException:
+            problem = f"{array.type} values that are not UTF-8 text; convert or drop the column"
+            raise self._source.error(problem, column=self.names[column]) from None
 
     def progress(self) -> float | None:
         """Returns the share of the rows read."""
