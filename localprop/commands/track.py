@@ -1,0 +1,160 @@
+"""`localprop track`: parses, calls, prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import ConfigError
+from .output import print_json
+
+if TYPE_CHECKING:
+    from ..law.policy import AbstractPolicy
+    from ..stream.signals import AbstractSignal
+    from ..track import Tracking
+
+POLICIES = ("costate-reversal", "sign-flip", "hamiltonian-track", "cauchy")
+
+
+def track_command(
+    signal: Annotated[
+        str, typer.Option(metavar="SIGNAL", help="sine, patched, or a CSV file.")
+    ] = "sine",
+    column: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column of the file; by default the last.")
+    ] = None,
+    omega: Annotated[float, typer.Option(help="Radians per unit of time.")] = 0.02,
+    amplitude: Annotated[
+        float | None, typer.Option(help="Of the signal; by default 0.5, patched 0.6.")
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(metavar="T", help="By default six periods, or the whole file.")
+    ] = None,
+    neurons: Annotated[int, typer.Option(help="Of the complete digraph.")] = 5,
+    policy: Annotated[str, typer.Option(help=", ".join(POLICIES) + ".")] = "costate-reversal",
+    period: Annotated[
+        int | None, typer.Option(metavar="P", help="Sign flip: steps between flips [default: 1].")
+    ] = None,
+    flip_omega: Annotated[
+        float | None, typer.Option(help="Sign flip: flip with the cosine of this frequency.")
+    ] = None,
+    radius: Annotated[
+        float | None,
+        typer.Option(metavar="R", help="Hamiltonian track: the ball, by default 10 q."),
+    ] = None,
+    q: Annotated[float, typer.Option(help="Cost of the squared error.")] = 1000.0,
+    r: Annotated[float, typer.Option(help="Cost of the rate of the weights.")] = 0.1,
+    rw: Annotated[float, typer.Option(help="Cost of the weights.")] = 1.0,
+    speed: Annotated[
+        float | None,
+        typer.Option(metavar="c", help="Of the neurons; by default 1, costate reversal infinite."),
+    ] = None,
+    dt: Annotated[
+        float | None,
+        typer.Option(help="Of a step; by default 0.1, for costate reversal 1, track 0.01."),
+    ] = None,
+    review: Annotated[
+        str, typer.Option(help="What a reversed phase reads: live, or buffer (backward).")
+    ] = "live",
+    seed: Annotated[int, typer.Option(help="One seed, one result.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the picture (PNG, SVG) here.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Track a target online with a small recurrent net, and replay its weights forward."""
+    from ..track import track
+    from ..tracker import LinearQuadratic, tracker
+
+    target = _signal(signal, column, omega, amplitude, seed)
+    how = tracker(
+        _policy(policy, period, flip_omega, radius, q, speed),
+        LinearQuadratic(q, r, rw),
+        neurons=neurons,
+        speed=speed,
+        dt=dt,
+        review=review,  # pyright: ignore[reportArgumentType]
+    )
+    if out is not None:
+        _make_folder(out)
+    run = track(target, how, duration=duration, seed=seed)
+    files: list[Path] = []
+    if out is not None:
+        from ..report.track_figure import draw_tracking
+
+        files = draw_tracking(out / "track", run)
+    (Console(stderr=True) if as_json else Console()).print(_table(run, files))
+    if as_json:
+        print_json(run.summary())
+
+
+def _signal(
+    signal: str, column: str | None, omega: float, amplitude: float | None, seed: int
+) -> AbstractSignal:
+    from ..stream.signals import Patched, Sine, read_column
+
+    if column is not None and signal in ("sine", "patched"):
+        raise ConfigError(f"--column {column} needs --signal FILE")
+    if signal == "sine":
+        return Sine(omega, 0.5 if amplitude is None else amplitude)
+    if signal == "patched":
+        return Patched(omega, 0.6 if amplitude is None else amplitude, seed)
+    if not Path(signal).suffix and not Path(signal).exists():
+        raise ConfigError(f"--signal {signal}: take sine, patched, or the name of a CSV file")
+    return read_column(signal, column, 0.5 if amplitude is None else amplitude)
+
+
+def _policy(
+    policy: str,
+    period: int | None,
+    flip_omega: float | None,
+    radius: float | None,
+    q: float,
+    speed: float | None,
+) -> AbstractPolicy:
+    from ..law import Cauchy, CostateReversal, HamiltonianTrack, SignFlip
+
+    if policy not in POLICIES:
+        raise ConfigError(f"--policy {policy}: take one of {', '.join(POLICIES)}")
+    flips = {"--period": period, "--flip-omega": flip_omega}
+    owners = {**dict.fromkeys(flips, "sign-flip"), "--radius": "hamiltonian-track"}
+    for name, value in {**flips, "--radius": radius}.items():
+        if value is not None and owners[name] != policy:
+            raise ConfigError(f"{name} belongs to --policy {owners[name]}, not to {policy}")
+    if policy == "sign-flip":
+        return SignFlip(period, omega=flip_omega)
+    if policy == "hamiltonian-track":
+        ball = 10 * q if radius is None else radius
+        return HamiltonianTrack(ball, speed=1.0 if speed is None else speed)
+    return Cauchy() if policy == "cauchy" else CostateReversal()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
+
+
+def _table(run: Tracking, files: list[Path]) -> Table:
+    table = Table(title=f"{run.policy}: {run.settings['signal']}", show_header=False)
+    table.title_justify = "left"
+    rows: dict[str, Any] = {
+        "NRMSE, in flip time": f"{run.nrmse:.4g}",
+        "NRMSE, weights replayed forward": f"{run.replayed_nrmse:.4g}",
+        "cost of the replay": f"{run.cost:,.1f}",
+        "cost in flip time": f"{run.flip_cost:,.1f}",
+        "cost of doing nothing": f"{run.untracked_cost:,.1f}",
+        "steps": f"{run.settings['steps']:,}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    for file in files:
+        table.add_row(file.suffix.lstrip("."), str(file))
+    return table

@@ -1,0 +1,57 @@
+"""How figures look: colours, lines and sizes, shared by every picture.
+
+Colours are of Okabe and Ito's palette, told apart by colour-blind eyes; lines also differ in
+style and width, so that they are told apart in grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+GREY = "#999999"
+
+COLUMN = 3.4  # inches, one column of a two-column page
+DPI = 300  # of the PNG
+STYLE: dict[str, Any] = {
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "legend.fontsize": 6.5,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.0,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "localprop",  # one run, one file
+}
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """Makes and writes figures in this style, and leaves the caller's settings alone."""
+    with mpl.rc_context(cast(Any, STYLE)):
+        yield
+
+
+def tidy(axes: Axes) -> None:
+    """Takes away the frame where it says nothing, and adds a faint grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=GREY, alpha=0.25, linewidth=0.4)
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Writes the figure beside `path` as PNG and SVG; returns the two files."""
+    files = [path.with_suffix(".png"), path.with_suffix(".svg")]
+    with applied():
+        figure.savefig(files[0], dpi=DPI)
+        figure.savefig(files[1], metadata={"Date": None})
+    return files
