@@ -177,7 +177,8 @@ class Delimited:
             return [pa.array([], pa.string()) for _ in names], ragged
 
         def refuse(row: pa_csv.InvalidRow) -> str:
-            problem = f"{row.actual_columns} fields where the header has {row.expected_columns}"
+            fields = f"{row.actual_columns} field" + "s" * (row.actual_columns != 1)
+            problem = f"{fields} where the header has {row.expected_columns}"
             ragged[row.number - 1] = f"{problem}; {SKIP}"
             return "skip"
 

@@ -98,7 +98,7 @@ def test_a_required_column_that_is_not_there(tmp_path):
 
 
 BAD_ROWS = {
-    "too few fields": ("3", None, "1 fields where the header has 3"),
+    "too few fields": ("3", None, "1 field where the header has 3"),
     "too many fields": ("1,2,3,4", None, "4 fields where the header has 3"),
     "text among numbers": ("abc,true,2020-01-01", "x", "text 'abc' in a column that was numeric"),
     "number among booleans": ("1,3.5,2020-01-01", "b", "number '3.5' in a column of true and"),
