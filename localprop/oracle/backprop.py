@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree, Scalar
 
@@ -155,4 +156,4 @@ def _with_penalty(cost: Cost, w: PyTree, gradient: PyTree) -> PyTree:
 
 
 def _traced(tree: PyTree) -> bool:
-    return any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(tree))
+    return any(isinstance(a, Tracer) for a in jax.tree.leaves(tree))

@@ -8,6 +8,7 @@ network is small enough, by Newton's (`newton.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -183,18 +184,19 @@ def _solution(grid: Grid, w: np.ndarray, starts: tuple[tuple[float, float], ...]
     )
 
 
-def _canonical(grid: Grid, w: np.ndarray, here: Slope) -> tuple[Array, Array, Array, Array]:
+def _canonical(grid: Grid, w: np.ndarray, here: Slope) -> tuple[Any, Any, Any, Any]:
     """Returns $x, w, p_x, p_w$ at every instant."""
     later = -grid.m * grid.c * (grid.phi / grid.tau)[:, None] * (w[1:] - w[:-1])
-    first = jax.tree.map(lambda a: jnp.asarray(a)[0], (here.x, w, grid.u, grid.z))
-    next_costates = (here.p_x[0], jnp.asarray(later[0]))
-    p_x0, p_w0 = _adjoint(grid, *first, grid.tau[0], grid.phi[0], *next_costates)
+    u, z = jax.tree.map(lambda a: jnp.asarray(a)[0], (grid.u, grid.z))
+    p_x0, p_w0 = _adjoint(
+        grid, here.x[0], w[0], u, z, grid.tau[0], grid.phi[0], here.p_x[0], later[0]
+    )
     p_x = jnp.concatenate([p_x0[None], here.p_x])
     return here.x, jnp.asarray(w), p_x, jnp.concatenate([p_w0[None], later])
 
 
 def _adjoint(
-    grid: Grid, x: Array, w: Array, u: Any, z: Any, tau: Any, phi: Any, p_x: Array, p_w: Array
+    grid: Grid, x: Any, w: Any, u: Any, z: Any, tau: Any, phi: Any, p_x: Any, p_w: Any
 ) -> tuple[Array, Array]:
     """Returns $(p_x^k, p_w^k)$ from $(p_x^{k+1}, p_w^{k+1})$ by the discrete equations."""
     pull = jax.vjp(lambda x, w: grid.hop(x, w, u, tau), x, w)[1]
@@ -207,16 +209,17 @@ def _adjoint(
 @eqx.filter_jit
 def _discrete_residual(
     grid: Grid,
-    x: Float[Array, "T1 n"],
-    w: Float[Array, "T1 N"],
-    p_x: Float[Array, "T1 n"],
-    p_w: Float[Array, "T1 N"],
+    x: Float[Any, "T1 n"],
+    w: Float[Any, "T1 N"],
+    p_x: Float[Any, "T1 n"],
+    p_w: Float[Any, "T1 N"],
 ) -> dict[str, Array]:
     """Compares every difference quotient with the discrete equation's right-hand side."""
     tau = grid.tau[:, None]
     hop = jax.vmap(grid.hop)(x[:-1], w[:-1], grid.u, grid.tau)
-    samples = (x[:-1], w[:-1], grid.u, grid.z, grid.tau, grid.phi)
-    back = jax.vmap(lambda *a: _adjoint(grid, *a))(*samples, p_x[1:], p_w[1:])
+    back = jax.vmap(partial(_adjoint, grid))(
+        x[:-1], w[:-1], grid.u, grid.z, grid.tau, grid.phi, p_x[1:], p_w[1:]
+    )
     rates = {
         "x": ((x[1:] - x[:-1]) / tau, (hop - x[:-1]) / tau),
         "w": ((w[1:] - w[:-1]) / tau, -p_w[1:] / (grid.m * grid.c * grid.phi[:, None])),
@@ -242,7 +245,8 @@ def _continuous_residual(grid: Grid, x: Array, w: Array, p_x: Array, p_w: Array)
         )
 
     y = (x, w, p_x, p_w)
-    right = jax.vmap(rates)(*(a[:-1] for a in y), grid.u, grid.z, grid.phi)
+    now = [a[:-1] for a in y]
+    right = jax.vmap(rates)(now[0], now[1], now[2], now[3], grid.u, grid.z, grid.phi)
     # The sample at the very end is not given, so the last step is left out.
     mean = [(a[:-1] + a[1:]) / 2 for a in right]
     quotient = [(a[1:-1] - a[:-2]) / grid.tau[:-1, None] for a in y]

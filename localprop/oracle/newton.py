@@ -14,7 +14,10 @@ from .transcription import Grid, Slope, slope
 
 
 def minimise(
-    grid: Grid, w: Float[np.ndarray, "T1 N"], iterations: int = 200, tolerance: float = 1e-10
+    grid: Grid,
+    w: Float[Any, "T1 N"],
+    iterations: int = 200,
+    tolerance: float = 1e-10,
 ) -> np.ndarray:
     """Returns the weights' trajectory at which the gradient of the action vanishes.
 
@@ -71,11 +74,11 @@ def _line_search(
 @eqx.filter_jit
 def newton_step(
     grid: Grid,
-    w: Float[Array, "T1 N"],
-    x: Float[Array, "T1 n"],
-    p_x: Float[Array, "T n"],
+    w: Float[Any, "T1 N"],
+    x: Float[Any, "T1 n"],
+    p_x: Float[Any, "T n"],
     shift: Any,
-) -> Float[Array, "T1 N"]:
+) -> Float[Any, "T1 N"]:
     """Returns the step $\\delta w$ that minimises the second-order model of the action.
 
     The model along a trajectory is linear-quadratic in $(\\delta x, \\delta w)$ with control
@@ -108,7 +111,7 @@ def newton_step(
 
 
 def _backward(
-    grid: Grid, curvature: Array, force: Array, moves: Array, inertia: Array, v: Array
+    grid: Grid, curvature: Array, force: Array, moves: Array, inertia: Any, v: Array
 ) -> Array:
     """Riccati's recursion; returns per step the gain $(K, k)$ of $\\delta v = K\\delta s + k$."""
     n, weights = len(grid.x0), len(grid.w0)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.optimize
 from jaxtyping import Float
-from scipy.linalg import cholesky_banded
-from scipy.linalg.lapack import dtbtrs
+from scipy.linalg import cholesky_banded, get_lapack_funcs
 
 from .transcription import Grid, slope
 
 
-def minimise(grid: Grid, w: Float[np.ndarray, "T1 N"], iterations: int) -> np.ndarray:
+def minimise(grid: Grid, w: Float[Any, "T1 N"], iterations: int) -> np.ndarray:
     """Returns a weights' trajectory of lower action.
 
     In $w$ itself the kinetic term has condition number $\\sim (T/\\tau)^2$. With
@@ -20,14 +21,15 @@ def minimise(grid: Grid, w: Float[np.ndarray, "T1 N"], iterations: int) -> np.nd
     **Arguments:** `w`: the start; `iterations`: at most.
     """
     factor = _factor(grid)
+    (solve_banded,) = get_lapack_funcs(("tbtrs",), (factor,))
 
     def weights(y: np.ndarray) -> np.ndarray:
-        step = dtbtrs(factor, y.reshape(-1, w.shape[1]), uplo="U", trans="N")[0]
+        step = solve_banded(factor, y.reshape(-1, w.shape[1]), uplo="U", trans="N")[0]
         return np.concatenate([w[:1], w[1:] + step * grid.free])
 
     def value_and_gradient(y: np.ndarray) -> tuple[float, np.ndarray]:
         here = slope(grid, weights(y))
-        gradient = dtbtrs(factor, np.array(here.gradient[1:]), uplo="U", trans="T")[0]
+        gradient = solve_banded(factor, np.array(here.gradient[1:]), uplo="U", trans="T")[0]
         return float(here.action), gradient.ravel()
 
     found = scipy.optimize.minimize(

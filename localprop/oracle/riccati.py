@@ -80,7 +80,8 @@ def algebraic(a: Any, b: Any, q: Any, r: Any) -> Float[np.ndarray, "n n"]:
         ```
     """
     try:
-        return scipy.linalg.solve_continuous_are(*_matrices(a, b, q, r))
+        a, b, q, r = _matrices(a, b, q, r)
+        return scipy.linalg.solve_continuous_are(a, b, q, r)
     except np.linalg.LinAlgError as error:
         raise ConfigError(f"no stabilising solution: {error}") from error
 

@@ -117,7 +117,7 @@ class Problem(eqx.Module):
         """
         with jax.enable_x64(True):
             grid = Grid(self)
-            action, x = _action_and_state(grid, grid.flatten(w), None)
+            action, x = _action_and_state(grid, grid.flatten(w))
             return grid.unflatten_x(np.asarray(x)), float(action)
 
 
@@ -193,7 +193,7 @@ class Grid(eqx.Module):
         """Returns $L(x_O, z)$."""
         return output_loss(self.problem.network, self.problem.cost, self._x(x), z)
 
-    def penalty(self, w: Array) -> Scalar:
+    def penalty(self, w: Any) -> Scalar:
         """Returns $k V(w)$."""
         return jnp.asarray(self.problem.cost.penalty(self._w(w)), jnp.float64)
 
@@ -223,8 +223,8 @@ def _unflatten(rows: Any, like: PyTree, row: int | None = None) -> PyTree:
 
 
 def action(
-    grid: Grid, w: Float[Array, "T1 N"], push: Float[Array, "T n"]
-) -> tuple[Scalar, Float[Array, "T1 n"]]:
+    grid: Grid, w: Float[Any, "T1 N"], push: Float[Any, "T n"]
+) -> tuple[Scalar, Float[Any, "T1 n"]]:
     """Returns $F$ and the state, where `push[k]` is added to $x_{k+1}$.
 
     At `push = 0` the gradient with respect to `push[k]` is the costate $p_x^{k+1}$.
@@ -245,13 +245,13 @@ class Slope(NamedTuple):
     """The action with its exact derivatives."""
 
     action: Scalar
-    x: Float[Array, "T1 n"]
-    gradient: Float[Array, "T1 N"]
-    p_x: Float[Array, "T n"]
+    x: Float[Any, "T1 n"]
+    gradient: Float[Any, "T1 N"]
+    p_x: Float[Any, "T n"]
 
 
 @eqx.filter_jit
-def slope(grid: Grid, w: Float[Array, "T1 N"]) -> Slope:
+def slope(grid: Grid, w: Float[Any, "T1 N"]) -> Slope:
     """Returns the action, the state, $\\partial F/\\partial w_k$ and the costates $p_x^{k+1}$.
 
     Rows of the gradient belonging to $w(0)$ and columns of fixed weights are zero.
@@ -263,6 +263,5 @@ def slope(grid: Grid, w: Float[Array, "T1 N"]) -> Slope:
 
 
 @eqx.filter_jit
-def _action_and_state(grid: Grid, w: Array, push: Array | None) -> tuple[Array, Array]:
-    push = jnp.zeros((len(grid.tau), len(grid.x0))) if push is None else push
-    return action(grid, w, push)
+def _action_and_state(grid: Grid, w: Any) -> tuple[Scalar, Any]:
+    return action(grid, w, jnp.zeros((len(grid.tau), len(grid.x0))))
