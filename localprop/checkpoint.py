@@ -127,8 +127,9 @@ def load(path: str | Path) -> Checkpoint:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or 'cannot be read'}") from error
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, NotImplementedError) as error:
+        what = error.strerror or "cannot be read"
+        raise CheckpointError(f"{path}: {what}; take another file") from error
+    except Exception as error:  # NumPy and zipfile raise whatever the bytes lead them to
         damaged = zipfile.is_zipfile(path) or path.read_bytes()[:2] == b"PK"
         what = "is damaged" if damaged else "is not a localprop checkpoint"
         raise CheckpointError(
@@ -157,6 +158,8 @@ def _parse(path: Path, members: dict[str, np.ndarray]) -> Checkpoint:
     except (KeyError, ValueError):
         raise foreign from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise foreign
+    if any(key not in header for key in ("version", "position", "learner", "extra")):
         raise foreign
     if header["version"] > VERSION:
         raise CheckpointError(

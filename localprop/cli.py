@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from . import __version__
 from .commands.learn import learn_command
@@ -45,10 +46,13 @@ def main() -> None:
         fail(str(error), 2)
     except LocalpropError as error:
         fail(str(error), 1)
+    except OSError as error:  # standard output that cannot be written, say
+        fail(f"{error.strerror or error}; free some space or write elsewhere", 1)
 
 
-def fail(message: str, status: int) -> None:
+def fail(message: str, status: int) -> NoReturn:
     """Prints one line on standard error and leaves."""
-    line = escape(" ".join(message.split()))
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]localprop:[/] {line}")
+    # As plain text: names from a file may look like markup, or like emoji.
+    line = Text.assemble(("localprop:", "bold red"), f" {' '.join(message.split())}")
+    Console(stderr=True).print(line, soft_wrap=True)
     sys.exit(status)

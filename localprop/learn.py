@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +23,14 @@ from .model import Model
 from .score import Score
 from .stream.durations import Durations
 from .stream.encode import Encoder
-from .stream.table import Piece, Table
+from .stream.table import Column, ColumnKind, Piece, Table
 from .stream.target import choose_task, restore_task
 from .stream.task import AbstractTask
 
 PIECE = 1000  # most rows that are read, learned and scored together
+MOST_HOPS = 1000  # they are unrolled
+MOST_WEIGHTS = 10**9
+MOST_HORIZON = 1_000_000
 LAWS = ("hamiltonian", "least-action")
 TASKS = ("auto", "classification", "regression", "forecast")
 
@@ -57,10 +61,18 @@ class Settings:
         _one_of("on_bad_row", self.on_bad_row, ("stop", "skip"))
         if self.hops != "auto" and self.hops < 1:
             raise ConfigError(f"hops is {self.hops}; give at least 1, or auto")
+        if self.hops != "auto" and self.hops > MOST_HOPS:
+            raise ConfigError(f"hops is {self.hops}; give at most {MOST_HOPS}, or auto")
         if any(size < 1 for size in self.hidden):
             raise ConfigError(f"hidden is {list(self.hidden)}; every layer has at least 1 neuron")
-        if self.horizon is not None and self.horizon < 1:
-            raise ConfigError(f"horizon is {self.horizon}; give at least 1 row")
+        weights = sum(a * b for a, b in pairwise((1, *self.hidden, 1)))
+        if weights > MOST_WEIGHTS:
+            raise ConfigError(
+                f"hidden is {list(self.hidden)}, that is {weights:,} weights; take smaller layers, "
+                f"of at most {MOST_WEIGHTS:,} weights in all"
+            )
+        if self.horizon is not None and not 1 <= self.horizon <= MOST_HORIZON:
+            raise ConfigError(f"horizon is {self.horizon}; give from 1 to {MOST_HORIZON:,} rows")
         if self.horizon is not None and self.task not in ("auto", "forecast"):
             raise ConfigError(f"a horizon makes no sense for {self.task}; drop one of the two")
         if not 0 <= self.seed < 2**32:
@@ -97,6 +109,21 @@ class Run:
         self.task: AbstractTask | None = None
         self.model: Model | None = None
         self.position = 0
+        self.columns: tuple[str, ...] | None = None  # of the table
+
+    def check_columns(self, columns: tuple[str, ...], path: Path | None) -> None:
+        """Raises `CheckpointError` for another table than the one that was begun with."""
+        if self.columns is None:
+            self.columns = columns
+        new = [f"'{name}'" for name in columns if name not in self.columns]
+        gone = [f"'{name}'" for name in self.columns if name not in columns]
+        if columns != self.columns:
+            what = [f"has no column {', '.join(new[:5])}"] if new else []
+            what += [f"has column {', '.join(gone[:5])} besides"] if gone else []
+            raise CheckpointError(
+                f"{path}: made with another table: it {' and '.join(what) or 'has another order'}; "
+                "give the table that was read before, or another checkpoint file"
+            )
 
     def learn(self, piece: Piece) -> None:
         """Predicts, scores and learns a piece of the table.
@@ -111,6 +138,7 @@ class Run:
             self.task = choose_task(target, settings.task, settings.horizon, settings.target)
         duration = None
         if clock is not None and settings.time:
+            _check_clock(clock, settings.time)
             duration = self.durations.encode(clock.values, piece.lines, settings.time)
         # A forecast looks at the target's own past alone.
         used = {} if self.task is not None and self.task.name == "forecast" else columns
@@ -118,7 +146,6 @@ class Run:
         if self.task is not None:  # before the first target there is nothing to learn
             encoded = self.task.encode(u, target)
             model = self._model_for(self.task)
-            model.make_room(encoded.u.shape[1], self.task.outputs)
             samples = Samples(encoded.u, encoded.z, duration, encoded.query)
             trace = model.learn(samples, self.task.record, self.position)
             self.task.update_score(encoded.key, trace)
@@ -131,6 +158,7 @@ class Run:
         extra = {
             "settings": asdict(self.settings),
             "piece": self.piece,
+            "columns": self.columns,
             "encoder": self.encoder.state(),
             "durations": self.durations.state(),
             "task": {"name": self.task.name, **self.task.state()},
@@ -142,13 +170,12 @@ class Run:
         )
 
     @classmethod
-    def resume(cls, path: Path, settings: Settings) -> Run:
+    def resume(cls, kept: checkpoints.Checkpoint, settings: Settings) -> Run:
         """Returns the run as it was when the checkpoint was written.
 
         **Raises:** `CheckpointError` if it was written with other settings.
         """
-        kept = checkpoints.load(path)
-        extra = kept.extra
+        path, extra = kept.path, kept.extra
         if "settings" not in extra:
             raise CheckpointError(
                 f"{path}: was not written by `localprop learn`; take another file"
@@ -161,6 +188,7 @@ class Run:
                 "again, or another checkpoint file"
             )
         run = cls(settings, extra["piece"])
+        run.columns = tuple(extra["columns"])
         run.encoder = Encoder.restore(extra["encoder"])
         run.durations = Durations(extra["durations"])
         run.task = restore_task(extra["task"], settings.horizon)
@@ -219,11 +247,13 @@ def learn(
     if resume and checkpoint is None:
         raise ConfigError("nothing to resume from; name the file with --checkpoint")
     path = None if checkpoint is None else Path(checkpoint)
+    run = Run(settings, min(PIECE, every))
     if path is not None:
         checkpoints.check_writable(path)
-    run = Run(settings, min(PIECE, every))
-    if resume and path is not None and path.exists():
-        run = Run.resume(path, settings)
+        if path.exists():
+            # Without --resume the file is only looked at: nothing but a checkpoint is overwritten.
+            kept = checkpoints.load(path)
+            run = Run.resume(kept, settings) if resume else run
     began, start = time.perf_counter(), run.position
     table = _read(source, run, path, every, limit, watch)
     result = _result(run, table, path, time.perf_counter() - began, start)
@@ -246,12 +276,10 @@ def _read(
     with Table(
         source, on_bad_row=settings.on_bad_row, text=settings.text, required=needed
     ) as table:
+        run.check_columns(table.columns, path)
         try:
-            for piece in table.pieces(run.piece, start=run.position):
-                left = None if limit is None else limit - run.position
-                if left is not None and left <= 0:
-                    break
-                run.learn(piece if left is None else piece.head(left))
+            for piece in table.pieces(run.piece, start=run.position, stop=limit):
+                run.learn(piece)
                 if path is not None and run.position - saved >= every:
                     run.save(path)
                     saved = run.position
@@ -261,6 +289,8 @@ def _read(
             if path is not None:
                 run.save(path)
             raise
+        except StreamError as error:
+            raise error if error.file else _in_file(error, source) from None
         if run.task is None or run.task.labelled == 0:
             raise StreamError(
                 f"no value in any of its {run.position} rows; there is nothing to learn, name "
@@ -271,6 +301,20 @@ def _read(
         if path is not None:
             run.save(path)
         return table
+
+
+def _in_file(error: StreamError, source: str | Path) -> StreamError:
+    name = "standard input" if str(source) == "-" else str(source)
+    return StreamError(error.problem, file=name, line=error.line, column=error.column)
+
+
+def _check_clock(clock: Column, name: str) -> None:
+    if clock.kind is ColumnKind.TEXT:
+        raise StreamError(
+            "--time needs numbers, or times such as 2024-05-31 12:30:00, and this column holds "
+            "text; name another column, or leave --time away",
+            column=name,
+        )
 
 
 def _result(run: Run, table: Table, path: Path | None, seconds: float, start: int) -> Result:

@@ -13,6 +13,8 @@ from .law import AbstractLaw, Phase
 from .learner import Learner, Samples, Trace
 from .network import Layered, grow
 
+LANES = 8  # inputs come in multiples of it: as many float32 as a vector instruction adds
+
 
 class Model:
     """A learner and its phase, growing together.
@@ -67,16 +69,19 @@ class Model:
         if inputs <= self.inputs and outputs <= self.outputs:
             return
         began = time.perf_counter()
-        if inputs > self.inputs:
-            # Half as many again: a stream that keeps growing recompiles seldom.
-            spare = self.inputs + max(8, self.inputs // 2) if self.inputs else 0
-            inputs = max(inputs, spare)
-        self.resize(max(inputs, self.inputs), max(outputs, self.outputs))
+        key = jax.random.key(self.seed)
         if self._phase is None:
-            self._phase = self.learner.init(jax.random.key(self.seed))
-        else:
-            like = jax.eval_shape(self.learner.init, jax.random.key(self.seed))
-            self._phase = grow(self._phase, like)
+            self.resize(max(inputs, 1), outputs)
+            self._phase = self.learner.init(key)
+        # More than is asked for: a stream that keeps growing recompiles seldom.
+        if inputs > self.inputs:
+            inputs = max(inputs, self.inputs + max(LANES, self.inputs // 2))
+        if outputs > self.outputs:
+            outputs = max(outputs, 2 * self.outputs)
+        # Whole lanes: sums over the inputs then keep their order, and every bit, when more come.
+        inputs = -(-max(inputs, self.inputs) // LANES) * LANES
+        self.resize(inputs, max(outputs, self.outputs))
+        self._phase = grow(self._phase, jax.eval_shape(self.learner.init, key))
         self.compile_seconds += time.perf_counter() - began
 
     def resize(self, inputs: int, outputs: int) -> None:
@@ -91,13 +96,29 @@ class Model:
         self._phase = phase
 
     def learn(self, samples: Samples, record: Sequence[str], done: int) -> Trace:
-        """Learns a piece, whose `u` and `query` may lack inputs at the end, and returns its trace.
+        """Learns a piece and returns its trace, growing at the row that needs it.
 
-        **Arguments:** `samples`, with durations relative to the learner's own; `record`; `done`:
-        number of the first sample.
+        Hence a row's numbers depend on no later row, and not on how the stream is cut.
+
+        **Arguments:** `samples`, whose `u` and `query` may lack inputs at the end, and whose
+        durations are relative to the learner's own; `record`; `done`: number of the first sample.
 
         **Raises:** `DivergenceError`.
         """
+        if self._phase is None:
+            self.make_room(samples.u.shape[1], samples.z.shape[1])
+        inputs, outputs = _reach(samples.u != 0), _reach(~np.isnan(samples.z))
+        traces, start, rows = [], 0, len(samples.u)
+        while start < rows:
+            self.make_room(int(inputs[start]), int(outputs[start]))
+            stop = int(np.searchsorted(inputs, self.inputs, side="right"))
+            stop = min(stop, int(np.searchsorted(outputs, self.outputs, side="right")))
+            part = jax.tree.map(lambda a, rows=slice(start, stop): a[rows], samples)
+            traces.append(self._learn_part(part, record, done + start))
+            start = stop
+        return {name: _joined([trace[name] for trace in traces]) for name in record}
+
+    def _learn_part(self, samples: Samples, record: Sequence[str], done: int) -> Trace:
         part = self._fit(samples)
         if not self._compiled:
             began = time.perf_counter()
@@ -110,10 +131,29 @@ class Model:
         return trace
 
     def _fit(self, samples: Samples) -> Samples:
-        def widen(a):
-            return None if a is None else np.pad(a, ((0, 0), (0, self.inputs - a.shape[1])))
-
-        relative = samples.duration
+        u, z, relative, query = samples
         duration = None if relative is None else relative * self.learner.duration
-        part = Samples(widen(samples.u), samples.z, duration, widen(samples.query))
+        query = None if query is None else _widened(query, self.inputs, 0.0)
+        part = Samples(
+            _widened(u, self.inputs, 0.0), _widened(z, self.outputs, np.nan), duration, query
+        )
         return jax.tree.map(lambda a: np.asarray(a, np.float32), part)
+
+
+def _reach(used: np.ndarray) -> np.ndarray:
+    """Returns, for every row, how many columns it and the rows before it need."""
+    places = np.arange(1, used.shape[1] + 1)
+    return np.maximum.accumulate((used * places).max(axis=1, initial=0))
+
+
+def _widened(a: np.ndarray, width: int, value: float) -> np.ndarray:
+    """Returns the array with as many columns; those cut off hold nothing."""
+    missing = max(0, width - a.shape[1])
+    return np.pad(a[:, :width], ((0, 0), (0, missing)), constant_values=value)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    if parts[0].ndim == 2:
+        width = max(part.shape[1] for part in parts)
+        parts = [_widened(part, width, 0.0) for part in parts]
+    return np.concatenate(parts)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text as Plain
 
 from ..errors import ConfigError
 from .output import print_json
@@ -92,8 +93,9 @@ def learn_command(
                 watch=watch,
             )
     except KeyboardInterrupt:
-        kept = f"; {checkpoint} holds all of it, go on with --resume" if checkpoint else ""
-        messages.print(f"localprop: stopped{kept}", soft_wrap=True, highlight=False)
+        kept = checkpoint is not None and checkpoint.exists()
+        note = f"; {checkpoint} holds all of it, go on with --resume" if kept else ""
+        messages.print(Plain(f"localprop: stopped{note}"), soft_wrap=True)
         raise typer.Exit(130) from None
     files = write_report(out, source, settings, result, score) if out is not None else []
     (messages if as_json else Console()).print(summary(source, settings, result, files))
@@ -103,7 +105,10 @@ def learn_command(
 
 @contextmanager
 def _progress(console: Console) -> Any:
-    """Shows rate and running score, and turns Ctrl-C into a stop between two pieces."""
+    """Shows rate and running score, and turns Ctrl-C into a stop between two pieces.
+
+    A second one stops at once, for a stream in which nothing more comes.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -114,7 +119,13 @@ def _progress(console: Console) -> Any:
         TimeRemainingColumn(),
     )
     stop = []
-    handlers = {s: signal.signal(s, lambda *_: stop.append(True)) for s in _signals()}
+
+    def interrupt(*_: Any) -> None:
+        if stop:
+            raise SystemExit(130)
+        stop.append(True)
+
+    handlers = {s: signal.signal(s, interrupt) for s in _signals()}
     bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
     job = bar.add_task("learning", total=None, rows=0, rate="", score="")
     began = time.perf_counter()

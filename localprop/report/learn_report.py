@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import ConfigError
 from ..learn import Result, Settings
@@ -18,23 +20,26 @@ UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def check_folder(folder: Path) -> None:
-    """Makes the folder of a report, before any work is done.
+    """Looks, before any work is done, whether a report can be written here; makes nothing yet.
 
-    **Raises:** `ConfigError` if it cannot be made.
+    **Raises:** `ConfigError` if it cannot.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise ConfigError(f"--out {folder}: '{there}' is not a folder; name another folder")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"--out {folder}: '{there}' cannot be written; name another folder")
 
 
 def summary(source: str, settings: Settings, result: Result, files: list[Path]) -> Table:
     """Returns the final table for a terminal."""
-    table = Table(title=f"{source}: {settings.target}", show_header=False, title_justify="left")
+    # As plain text: names of files and columns may look like markup.
+    title = Text(f"{source}: {settings.target}", style="italic")
+    table = Table(title=title, show_header=False, title_justify="left")
     for name, value in facts(settings, result):
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     for file in files:
-        table.add_row(file.suffix.lstrip("."), str(file))
+        table.add_row(file.suffix.lstrip("."), Text(str(file)))
     return table
 
 
@@ -70,6 +75,7 @@ def write_report(
     """
     picture, report, numbers = "learning_curve", folder / "report.md", folder / "result.json"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         pictures = draw_learning_curve(folder / picture, score, _title(settings, result))
         report.write_text(_markdown(source, settings, result, f"{picture}.png"), encoding="utf-8")
         content: dict[str, Any] = {"settings": asdict(settings), "result": asdict(result)}

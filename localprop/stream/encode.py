@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from .moments import Moments
+from .moments import Moments, is_known
 from .table import Column, ColumnKind
 
 CLIP = 5.0  # standardised values beyond this are clipped
 OWN_VALUES = 32  # distinct values of a text column that get an input of their own
 BUCKETS = 8  # inputs shared by all further values
 CYCLES = {"day": 86_400.0, "week": 7 * 86_400.0, "year": 365.2425 * 86_400.0}
+
+
+Part = tuple[int, tuple[str, str], np.ndarray]  # first row, (column, role), values
 
 
 class Encoder:
@@ -45,7 +48,7 @@ class Encoder:
     def __init__(self) -> None:
         self.moments: dict[str, Moments] = {}
         self._places: dict[tuple[str, str], int] = {}  # (column, role) -> input
-        self._own_values: dict[str, int] = {}
+        self._own_values: dict[str, int] = {}  # of the text columns that have had a value
 
     @property
     def inputs(self) -> list[str]:
@@ -54,17 +57,13 @@ class Encoder:
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
         """Takes a piece of the table in and returns its inputs, `(rows, inputs)`."""
-        parts: dict[int, np.ndarray] = {}
-        for name, column in columns.items():
-            if column.kind is ColumnKind.UNDECIDED:
-                continue  # all missing so far: nothing to say, not even that it is missing
-            if column.kind is ColumnKind.TEXT:
-                self._categories(name, column, parts)
-            else:
-                self._numbers(name, column, parts)
+        found = [part for name, column in columns.items() for part in self._parts(name, column)]
+        # By first use, so that places do not depend on how the stream is cut into pieces.
+        for _, key, _ in sorted(found, key=lambda part: part[0]):
+            self._places.setdefault(key, len(self._places))
         u = np.zeros((rows, len(self._places)))
-        for place, values in parts.items():
-            u[:, place] = values
+        for _, key, values in found:
+            u[:, self._places[key]] += values
         return u
 
     def state(self) -> dict[str, Any]:
@@ -76,47 +75,55 @@ class Encoder:
     def restore(cls, state: Mapping[str, Any]) -> Encoder:
         """Returns the encoder whose `state` this was."""
         encoder = cls()
-        for column, role in state["inputs"]:
-            encoder._place(column, role)
+        for k, (column, role) in enumerate(state["inputs"]):
+            encoder._places[column, role] = k
+            encoder._count(column, role)
         encoder.moments = {name: Moments(**m) for name, m in state["moments"].items()}
         return encoder
 
-    def _place(self, column: str, role: str) -> int:
-        key = (column, role)
-        if key not in self._places:
-            self._places[key] = len(self._places)
-            if role.startswith("= "):
-                self._own_values[column] = self._own_values.get(column, 0) + 1
-        return self._places[key]
+    def _parts(self, name: str, column: Column) -> Iterator[Part]:
+        """Yields the inputs that this column has in this piece."""
+        text = column.kind is ColumnKind.TEXT
+        known = column.values >= 0 if text else is_known(column.values)
+        begun = name in self._own_values or name in self.moments
+        if not begun and not known.any():
+            return  # all missing so far: nothing to say, not even that it is missing
+        first = 0 if begun else int(np.argmax(known))
+        if text:
+            yield from self._categories(name, column)
+        else:
+            yield from self._numbers(name, column, known, first)
+        missing = ~known
+        missing[:first] = False
+        if missing.any():
+            yield int(np.argmax(missing)), (name, "is missing"), missing.astype(float)
 
-    def _numbers(self, name: str, column: Column, parts: dict[int, np.ndarray]) -> None:
+    def _numbers(self, name: str, column: Column, known: np.ndarray, first: int) -> Iterator[Part]:
         moments = self.moments.setdefault(name, Moments())
-        parts[self._place(name, "")] = moments.standardise(column.values, CLIP)
-        missing = ~np.isfinite(column.values)
+        yield first, (name, ""), moments.standardise(column.values, CLIP)
         if column.kind is ColumnKind.TIME:
-            seconds = np.where(missing, 0.0, column.values)
+            seconds = np.where(known, column.values, 0.0)
             for cycle, length in CYCLES.items():
                 angle = 2 * np.pi * np.mod(seconds, length) / length
                 for wave in (np.sin, np.cos):
-                    place = self._place(name, f"({wave.__name__} of {cycle})")
-                    parts[place] = np.where(missing, 0.0, wave(angle))
-        self._missing(name, missing, parts)
+                    role = f"({wave.__name__} of {cycle})"
+                    yield first, (name, role), np.where(known, wave(angle), 0.0)
 
-    def _categories(self, name: str, column: Column, parts: dict[int, np.ndarray]) -> None:
-        codes = column.values
+    def _categories(self, name: str, column: Column) -> Iterator[Part]:
+        self._own_values.setdefault(name, 0)
         for code, value in enumerate(column.categories):
-            place = self._place_of_value(name, value)
-            here = parts.setdefault(place, np.zeros(len(codes)))
-            here[codes == code] = 1.0
-        self._missing(name, codes < 0, parts)
+            here = column.values == code
+            yield int(np.argmax(here)), (name, self._role(name, value)), here.astype(float)
 
-    def _place_of_value(self, column: str, value: str) -> int:
-        known = (column, f"= {value}") in self._places
-        if known or self._own_values.get(column, 0) < OWN_VALUES:
-            return self._place(column, f"= {value}")
-        return self._place(column, f"in bucket {zlib.crc32(value.encode()) % BUCKETS}")
+    def _role(self, column: str, value: str) -> str:
+        own = f"= {value}"
+        if (column, own) in self._places:
+            return own
+        if self._own_values[column] < OWN_VALUES:
+            self._count(column, own)
+            return own
+        return f"in bucket {zlib.crc32(value.encode()) % BUCKETS}"
 
-    def _missing(self, name: str, missing: np.ndarray, parts: dict[int, np.ndarray]) -> None:
-        role = "is missing"
-        if missing.any() or (name, role) in self._places:
-            parts[self._place(name, role)] = missing.astype(float)
+    def _count(self, column: str, role: str) -> None:
+        if role.startswith("= "):
+            self._own_values[column] = self._own_values.get(column, 0) + 1

@@ -31,7 +31,7 @@ class Moments:
         **Returns:** mean and standard deviation, each `(T + 1,)`: entry `t` knows the values
         before row `t`, entry `t + 1` also row `t`. Before the first value both are 0.
         """
-        known = np.abs(values) <= LARGEST  # False for NaN
+        known = is_known(values)
         if self.count == 0 and known.any():
             self.shift = float(values[np.argmax(known)])
         shifted = np.where(known, values - self.shift, 0.0)
@@ -54,11 +54,16 @@ class Moments:
         return asdict(self)
 
 
+def is_known(values: np.ndarray) -> np.ndarray:
+    """Returns where there is a value: not missing, not infinite, not so large as to overflow."""
+    return np.abs(values) <= LARGEST  # False for NaN
+
+
 def standardised(
     values: np.ndarray, mean: np.ndarray, deviation: np.ndarray, clip: float
 ) -> np.ndarray:
     """Returns $(v - \\mu)/\\sigma$ within ±clip; 0 where the value is missing or σ vanishes."""
-    known = (np.abs(values) <= LARGEST) & (deviation > 0)
+    known = is_known(values) & (deviation > 0)
     safe = np.where(known, deviation, 1.0)
     centred = np.where(known, values - mean, 0.0)
     with np.errstate(over="ignore"):  # a quotient too large to represent is clipped anyway

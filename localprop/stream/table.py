@@ -129,13 +129,14 @@ class Table:
         """Returns the share of the source that was read, in [0, 1]; nothing for a pipe."""
         return self._open().progress()
 
-    def pieces(self, rows: int, start: int = 0) -> Iterator[Piece]:
+    def pieces(self, rows: int, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
         """Yields pieces of `rows` rows, the last one shorter, once.
 
         Whatever is wrong with a row or with the file is raised when the stream gets there, after
         every whole piece before it.
 
-        **Arguments:** `rows`: at least 1; `start`: good rows to leave out.
+        **Arguments:** `rows`: at least 1; `start`: good rows to leave out; `stop`: number
+        of the good row before which the stream ends, so that nothing after it is waited for.
         """
         if rows < 1 or start < 0:
             raise ConfigError(f"pieces of {rows} rows from row {start}; give at least 1, from 0")
@@ -147,14 +148,19 @@ class Table:
         waiting: list[Rows] = []
         ready = 0
         for part in self._rows(conversion, start):
+            if stop is not None:
+                part = part.cut(0, max(0, stop - self._delivered - ready))
             waiting.append(part)
             ready += len(part.lines)
             while ready >= rows:
                 yield self._piece(conversion, _take(waiting, rows))
                 ready -= rows
+            if stop is not None and self._delivered + ready >= stop:
+                break
         if ready:
             yield self._piece(conversion, _take(waiting, ready))
-        self.skipped_rows = conversion.skipped
+        if stop is None or self._delivered < stop:
+            self.skipped_rows = conversion.skipped
 
     def _open(self) -> Delimited | Parquet:
         if self._reader is None:
