@@ -70,6 +70,6 @@ def standardised(
         return np.clip(centred / safe, -clip, clip)
 
 
-def _running(start: float, values: np.ndarray) -> np.ndarray:
+def _running(start: int | float, values: np.ndarray) -> np.ndarray:
     """Returns `start` and the sums after each value; NumPy's cumsum adds strictly in order."""
     return np.cumsum(np.concatenate([[start], values]))

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import StreamError
 from .classification import Classification
 from .forecast import Forecast
+from .moments import is_known
 from .regression import Regression
 from .table import Column, ColumnKind
 from .task import AbstractTask
@@ -49,13 +50,13 @@ def has_values(target: Column) -> bool:
     """Whether any row of the piece has a target."""
     if target.kind is ColumnKind.TEXT:
         return bool((target.values >= 0).any())
-    return bool(np.isfinite(target.values).any())
+    return bool(is_known(target.values).any())
 
 
 def _guess(target: Column) -> str:
     if target.kind is not ColumnKind.NUMBER:
         return "classification"
-    values = target.values[np.isfinite(target.values)]
+    values = target.values[is_known(target.values)]
     distinct = len(np.unique(values))
     whole = bool(np.all(values == np.round(values)))
     few = distinct <= FEW and (distinct == 1 or distinct * 5 <= len(values))

@@ -14,6 +14,7 @@ import numpy as np
 from ..cost import Loss
 from ..learner import Trace
 from ..score import Score
+from .moments import is_known
 from .table import Column
 
 CLIP = 5.0  # standardised targets beyond this are clipped while learning, not while scoring
@@ -65,5 +66,5 @@ class AbstractTask(abc.ABC):
 
 
 def finite(values: np.ndarray) -> np.ndarray:
-    """Returns the values with NaN for what is infinite."""
-    return np.where(np.isfinite(values), values, np.nan)
+    """Returns the values with NaN for what is infinite, or too large to square."""
+    return np.where(is_known(values), values, np.nan)
