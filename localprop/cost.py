@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, Scalar
 
-from .errors import ConfigError
+from .errors import ConfigError, StreamError
 
 Loss = Callable[[Array, Array], Scalar]
 
@@ -26,6 +26,7 @@ class SquaredError(eqx.Module):
     scale: float = eqx.field(static=True, default=1.0)
 
     def __call__(self, output: Float[Array, ...], z: Float[Array, ...]) -> Scalar:
+        _check_shape(output, z)
         error = jnp.where(jnp.isnan(z), 0, output - z)
         return self.scale / 2 * jnp.sum(error**2)
 
@@ -38,11 +39,21 @@ class SoftmaxCrossEntropy(eqx.Module):
     """
 
     def __call__(self, output: Float[Array, " classes"], z: Float[Array, " classes"]) -> Scalar:
+        _check_shape(output, z)
         exists = ~jnp.isnan(z)
         z = jnp.where(exists, z, 0)
         # A finite floor: with -inf, a sample without any class would give NaN gradients.
         logits = jnp.where(exists, output, jnp.finfo(output.dtype).min)
         return -jnp.sum(z * jax.nn.log_softmax(logits))
+
+
+def _check_shape(output: Array, z: Array) -> None:
+    # Broadcasting would take a wrong target for a right one.
+    if output.shape != z.shape:
+        raise StreamError(
+            f"the target of a sample has shape {z.shape}, the output {output.shape}; give targets "
+            "as an array with one row per sample and one column per output"
+        )
 
 
 class Cost(eqx.Module):
@@ -84,8 +95,8 @@ class Cost(eqx.Module):
     def target_loss(self, output: Array, z: Array) -> Scalar:
         """Returns $L(x_O, z)$, 0 where there is no target."""
         none = jnp.all(jnp.isnan(z))
-        # The inner where keeps NaN out of the gradient of an arbitrary loss.
-        loss = self.loss(output, jnp.where(none, jnp.zeros_like(z), z))
+        # The inner wheres keep NaN and infinity out of the gradient of an arbitrary loss.
+        loss = self.loss(*(jnp.where(none, jnp.zeros_like(a), a) for a in (output, z)))
         return jnp.where(none, jnp.zeros_like(loss), loss)
 
     def penalty(self, w: PyTree) -> Any:

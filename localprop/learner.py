@@ -119,23 +119,27 @@ class Learner(eqx.Module):
         """Returns the phase at rest, with random weights drawn from `key`."""
         return self.law.init(self.network, self.cost, key)
 
-    def step(self, phase: Phase, u: Array, z: Array, duration: Any = None) -> tuple[Phase, Array]:
+    def step(self, phase: Phase, u: Any, z: Any, duration: Any = None) -> tuple[Phase, Array]:
         """Learns one sample and returns the new phase and the output, predicted before `z` was
         used.
 
         **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`; `z` of shape `(m,)`, NaN where
         there is no target; `duration` or `None`.
 
-        **Raises:** `DivergenceError`.
+        **Raises:** `DivergenceError`; `StreamError` for an input or a duration that is not finite.
         """
-        after, output, sound = _step(self, phase, u, z, duration)
+        sample = jax.tree.map(lambda a: _as_array(a)[None], Samples(u, z, duration))
+        _check(sample, 0)
+        arguments = self._chunk_arguments(sample, 1, ("output",))
+        # The loop of `run`, so that both give the same numbers, but without donation.
+        after, trace, sound = _step_chunk(arguments, phase)
         if not sound:
-            raise DivergenceError(0, _culprit(after) or "x", REMEDY, phase)
-        return after, output
+            raise DivergenceError(0, self._blame(phase, sample, 0, after), REMEDY, phase)
+        return after, trace["output"][0]
 
-    def predict(self, phase: Phase, u: Array) -> Array:
+    def predict(self, phase: Phase, u: Any) -> Array:
         """Returns the output for input `u` after `depth` hops of the state alone."""
-        return _predict(self, phase, u)
+        return _predict(self, phase, jax.tree.map(_as_array, u))
 
     def run(
         self,
@@ -154,7 +158,8 @@ class Learner(eqx.Module):
         for step in self.chunks(phase, stream, record, chunk):
             phase, trace = step
             traces.append(trace)
-        return phase, {name: np.concatenate([t[name] for t in traces]) for name in record}
+        join = lambda arrays: np.concatenate(arrays) if arrays else np.zeros(0)  # noqa: E731
+        return phase, {name: join([t[name] for t in traces]) for name in record}
 
     def chunks(
         self,
@@ -208,13 +213,11 @@ class Learner(eqx.Module):
 
         **Raises:** `DivergenceError`.
         """
-        length = _length(part)
-        n = np.asarray(length, np.int32)  # an array, so that the compiler traces it
-        part = jax.tree.map(partial(_pad, capacity=capacity or length), part)
-        good = phase
-        phase, trace, sound = _run_chunk((self, part, n, tuple(record)), _copy(good))
+        length, good = _length(part), phase
+        arguments = self._chunk_arguments(part, capacity or length, record)
+        phase, trace, sound = _run_chunk(arguments, _copy(good))
         if not sound:
-            raise self._diverged(good, part, length, done)
+            raise self._diverged(good, part, capacity or length, done)
         return phase, {name: np.asarray(a)[:length] for name, a in trace.items()}
 
     def compile(
@@ -226,30 +229,54 @@ class Learner(eqx.Module):
         capacity: int | None = None,
     ) -> None:
         """Compiles the loop for chunks like `part`, learning nothing."""
-        part = jax.tree.map(partial(_pad, capacity=capacity or _length(part)), part)
-        none = np.zeros((), np.int32)
-        jax.block_until_ready(_run_chunk((self, part, none, tuple(record)), _copy(phase)))
+        arguments = self._chunk_arguments(part, capacity or _length(part), record, 0)
+        jax.block_until_ready(_run_chunk(arguments, _copy(phase)))
 
-    def _diverged(self, good: Phase, part: Samples, n: int, done: int) -> DivergenceError:
+    def _chunk_arguments(
+        self, part: Samples, capacity: int, record: Sequence[str], n: int | None = None
+    ) -> tuple[Learner, Samples, Any, tuple[str, ...]]:
+        """Returns what the compiled loop needs to learn the first `n` samples of a chunk."""
+        n = _length(part) if n is None else n
+        # For a capacity of 1 the compiler drops the loop and rounds otherwise.
+        part = jax.tree.map(partial(_pad, capacity=max(capacity, 2)), part)
+        # An array, so that the compiler traces it.
+        return self, part, np.asarray(n, np.int32), tuple(record)
+
+    def _diverged(self, good: Phase, part: Samples, capacity: int, done: int) -> DivergenceError:
         """Finds the first sample after which a quantity is not finite, by bisection."""
-        run = lambda k: _run_chunk((self, part, np.asarray(k, np.int32), ()), _copy(good))  # noqa: E731
-        low, high = 0, n  # sound after `low` samples, not after `high`
+        run = lambda k: _run_chunk(self._chunk_arguments(part, capacity, (), k), _copy(good))  # noqa: E731
+        low, high = 0, _length(part)  # sound after `low` samples, not after `high`
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if run(middle)[2] else (low, middle)
         before, after = run(low)[0], run(high)[0]
-        return DivergenceError(done + low, _culprit(after) or "x", REMEDY, before)
+        return DivergenceError(done + low, self._blame(before, part, low, after), REMEDY, before)
+
+    def _blame(self, before: Phase, part: Samples, i: int, after: Phase) -> str:
+        """Names the quantity that goes wrong first, hop by hop, while sample `i` is learned."""
+        u, z, duration, _ = jax.tree.map(lambda a: jnp.asarray(a[i]), part)
+        phase = before
+        for k in range(self.hops):
+            phase = self._move(k, phase, u, z, duration)
+            if quantity := _culprit(phase):
+                return quantity
+        # The compiled loop rounds otherwise than single operations and may overflow sooner.
+        return _culprit(after) or "x"
+
+    def _move(self, k: int, phase: Phase, u: Any, z: Any, duration: Any) -> Phase:
+        """Makes hop `k` of a sample."""
+        tau = (self.duration if duration is None else duration) / self.hops
+        move = self.law.settle if k < self.settle else self.law.hop
+        return move(self.network, self.cost, phase, u, z, tau)
 
     def _sample(self, phase: Phase, u: Any, z: Any, duration: Any) -> tuple[Phase, Array]:
         """Presents one sample; returns the phase after it and the output predicted for it."""
-        tau = (self.duration if duration is None else duration) / self.hops
         blind = min(self.hops, self.law.blind_hops(self.settle))
-        output = self.law.output(self.network, phase, u)
+        output = self.network.output(phase.x)
         for k in range(self.hops):
-            move = self.law.settle if k < self.settle else self.law.hop
-            phase = move(self.network, self.cost, phase, u, z, tau)
+            phase = self._move(k, phase, u, z, duration)
             if k + 1 == blind:
-                output = self.law.output(self.network, phase, u)
+                output = self.network.output(phase.x)
         return phase, output
 
     def _answer(self, phase: Phase, u: Any) -> Array:
@@ -280,8 +307,7 @@ class Learner(eqx.Module):
         return {name: values[name] for name in record}
 
 
-@eqx.filter_jit(donate="all-except-first")
-def _run_chunk(
+def _learn_chunk(
     fixed: tuple[Learner, Samples, Any, tuple[str, ...]], phase: Phase
 ) -> tuple[Phase, dict[str, Array], Array]:
     """Learns the first `n` samples of a padded chunk in one compiled loop.
@@ -310,10 +336,8 @@ def _run_chunk(
     return phase, trace, sound & _finite(phase)
 
 
-@eqx.filter_jit
-def _step(learner: Learner, phase: Phase, u: Any, z: Any, duration: Any) -> Any:
-    after, output = learner._sample(phase, u, z, duration)
-    return after, output, _finite(after)
+_run_chunk = eqx.filter_jit(_learn_chunk, donate="all-except-first")
+_step_chunk = eqx.filter_jit(_learn_chunk)
 
 
 @eqx.filter_jit
@@ -368,12 +392,13 @@ def _check(piece: Samples, done: int) -> int:
         for leaf in jax.tree.leaves(value):
             if len(leaf) != length:
                 raise StreamError(f"{len(leaf)} rows of {name} for {length} samples")
+            need, wrong = "finite", ~np.isfinite(leaf)
             if name == "z":
-                continue
-            wrong = ~np.isfinite(leaf) if name != "duration" else ~((leaf > 0) & (leaf < np.inf))
+                need, wrong = "finite, or NaN where there is none", np.isinf(leaf)
+            elif name == "duration":
+                need, wrong = "above 0 and finite", ~((leaf > 0) & (leaf < np.inf))
             if wrong.any():
                 first = int(np.argwhere(wrong)[0][0])
-                need = "finite" if name != "duration" else "above 0 and finite"
                 raise StreamError(f"{name} of sample {done + first} must be {need}")
     return length
 
