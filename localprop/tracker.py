@@ -8,7 +8,7 @@ $kV = \\tfrac{r_w}{c}|w|^2$, $m = r/c$ for neurons of speed $c$.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -115,7 +115,7 @@ def tracker(
     neurons: int = 5,
     speed: float | None = None,
     dt: float | None = None,
-    review: Literal["live", "buffer"] = "live",
+    review: str = "live",
     buffer: int = 1024,
 ) -> Tracker:
     """Returns a complete digraph of tanh neurons that tracks under a policy.
@@ -136,7 +136,7 @@ def tracker(
     - `speed`: $c$ per unit of time; by default 1, for costate reversal infinite.
     - `dt`: of a step, in units of time; by default 0.1, for the Hamiltonian track 0.01, for
       costate reversal (the duration of a sample) 1.
-    - `review`: whether a reversed phase reads the target live, or backward from a buffer.
+    - `review`: what a reversed phase reads: the target `"live"`, or backward from a `"buffer"`.
     - `buffer`: the size of that buffer, in steps.
 
     **Raises:** `ConfigError`.

@@ -79,7 +79,7 @@ def track_command(
         neurons=neurons,
         speed=speed,
         dt=dt,
-        review=review,  # pyright: ignore[reportArgumentType]
+        review=review,
     )
     if out is not None:
         _make_folder(out)

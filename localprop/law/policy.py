@@ -37,8 +37,11 @@ class CostateReversal(AbstractPolicy):
     !!! example
 
         ```python
-        >>> from localprop import CostateReversal
-        >>> CostateReversal().signs(None)
+        >>> import jax
+        >>> from localprop import Cost, CostateReversal, Digraph, Hamiltonian, SquaredError
+        >>> law = Hamiltonian(CostateReversal())
+        >>> phase = law.init(Digraph.complete(2), Cost(SquaredError()), jax.random.key(0))
+        >>> law.policy.signs(phase)
         (1.0, -1.0)
 
         ```
@@ -57,8 +60,11 @@ class Cauchy(AbstractPolicy):
     !!! example
 
         ```python
-        >>> from localprop import Cauchy
-        >>> Cauchy().signs(None)
+        >>> import jax
+        >>> from localprop import Cauchy, Cost, Digraph, Hamiltonian, SquaredError
+        >>> law = Hamiltonian(Cauchy())
+        >>> phase = law.init(Digraph.complete(2), Cost(SquaredError()), jax.random.key(0))
+        >>> law.policy.signs(phase)
         (1.0, 1.0)
 
         ```
