@@ -72,7 +72,7 @@ class Score:
         while start < len(values):
             if not self.curve or self.curve[-1][0] >= self.width:
                 self._merge_if_full()
-                self.curve.append([0, 0.0, 0.0])
+                self.curve.append([0.0, 0.0, 0.0])
             last = self.curve[-1]
             stop = min(len(values), start + self.width - int(last[0]))
             last[0] += stop - start

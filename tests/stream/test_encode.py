@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ ROWS = st.lists(
 @settings(deadline=None)
 def test_pieces_do_not_change_a_bit(table, places):
     ends = [0, *sorted({p % len(table) for p in places} - {0}), len(table)]
-    pieces = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    pieces = [slice(a, b) for a, b in pairwise(ends)]
     whole, apart = Encoder(), Encoder()
     together = encoded(whole, table, [slice(0, len(table))])
     np.testing.assert_array_equal(together, encoded(apart, table, pieces))
