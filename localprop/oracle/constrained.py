@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.integrate
 import scipy.sparse
+import scipy.sparse.linalg
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
-from scipy.sparse.linalg import spsolve
 
 from ..cost import Cost
 from ..errors import ConfigError
@@ -145,7 +145,7 @@ class Constrained(eqx.Module):
         G_x, G_w = self._jacobians(x, w, u(t))
         L_x, V_w = (np.asarray(a) for a in _slopes(self, x, w, z(t)))
         G_t = _along(self, x, w, np.zeros_like(x), np.zeros_like(w), t, u)[0]
-        x_rate = spsolve(G_x, -(G_w @ w_rate + np.asarray(G_t)))
+        x_rate = _solve(G_x, -(G_w @ w_rate + np.asarray(G_t)))
         gamma = np.asarray(_along(self, x, w, x_rate, w_rate, t, u)[1])
 
         ratio = self.neuron_mass / self.mass
@@ -153,7 +153,7 @@ class Constrained(eqx.Module):
         push_w = V_w + self.mass * self.dissipation * w_rate
         matrix = G_x @ G_x.T + ratio * (G_w @ G_w.T)
         side = G_x @ push_x + ratio * (G_w @ push_w) - self.neuron_mass * gamma
-        multipliers = spsolve(scipy.sparse.csc_array(matrix), side)
+        multipliers = _solve(matrix, side)
         return Instant(x, x_rate, multipliers, (G_w.T @ multipliers - push_w) / self.mass)
 
     def follow(
@@ -184,7 +184,7 @@ class Constrained(eqx.Module):
         if not found.success:
             raise ConfigError(f"the motion cannot be followed to {span[1]}: {found.message}")
         w, w_rate = found.y[:size].T, found.y[size:].T
-        path = [self.instant(*row, t, u, z) for *row, t in zip(w, w_rate, times, strict=True)]
+        path = [self.instant(a, b, t, u, z) for a, b, t in zip(w, w_rate, times, strict=True)]
         states, multipliers = [now.x for now in path], [now.multipliers for now in path]
         return Trajectory(w, w_rate, np.stack(states), np.stack(multipliers))
 
@@ -198,14 +198,18 @@ class Constrained(eqx.Module):
             gap = x - np.asarray(_drive(self, x, w, u))
             if np.max(np.abs(gap)) <= tolerance * (1 + np.max(np.abs(x))):
                 return x
-            x = x - spsolve(self._jacobians(x, w, u)[0], gap)
+            x = x - _solve(self._jacobians(x, w, u)[0], gap)
         raise ConfigError(f"x = D has no solution near rest: |x - D| is {np.max(np.abs(gap)):.1e}")
 
     def _jacobians(self, x: np.ndarray, w: np.ndarray, u: Array) -> tuple[Any, Any]:
         """Returns $G_x$ and $G_w$, the latter 0 for weights of infinite mass."""
         D_x, D_w = _slopes_of_drive(self, x, w, u)
-        G_x = scipy.sparse.eye_array(len(x), dtype=x.dtype) - scipy.sparse.csc_array(D_x)
+        G_x = scipy.sparse.eye_array(len(x)) - scipy.sparse.csc_array(D_x)
         return scipy.sparse.csc_array(G_x), -scipy.sparse.csc_array(D_w)
+
+
+def _solve(matrix: Any, side: np.ndarray) -> np.ndarray:
+    return np.asarray(scipy.sparse.linalg.spsolve(scipy.sparse.csc_array(matrix), side))
 
 
 @eqx.filter_jit
