@@ -47,20 +47,21 @@ def diverging(name):
 def test_divergence_names_sample_and_quantity_and_keeps_the_last_good_phase(name):
     learner, u, z = diverging(name)
     start = learner.init(jax.random.key(0))
+    run = lambda *stream: learner.run(start, stream, record=(), chunk=7)  # noqa: E731
     with pytest.raises(DivergenceError) as caught:
-        learner.run(start, (u, z), chunk=64)
+        run(u, z)
     error = caught.value
     n = error.sample
     assert 2 < n < 200
     assert error.quantity == name
     assert f"{name} stopped being finite at sample {n}:" in str(error)
     assert "smaller" in str(error)
-    good, _ = learner.run(start, (u[:n], z[:n]), chunk=64)
+    good, _ = run(u[:n], z[:n])
     for a, b in zip(jax.tree.leaves(error.phase), jax.tree.leaves(good), strict=True):
         assert np.isfinite(a).all()
         np.testing.assert_array_equal(a, b)
     with pytest.raises(DivergenceError) as again:
-        learner.run(start, (u[: n + 1], z[: n + 1]), chunk=64)
+        run(u[: n + 1], z[: n + 1])
     assert again.value.sample == n
     with pytest.raises(DivergenceError) as by_step:
         learner.step(error.phase, u[n], z[n])
@@ -68,7 +69,7 @@ def test_divergence_names_sample_and_quantity_and_keeps_the_last_good_phase(name
     assert by_step.value.phase is error.phase
     pieces = ((u[k : k + 7], z[k : k + 7]) for k in range(0, 200, 7))
     with pytest.raises(DivergenceError) as in_pieces:
-        learner.run(start, pieces)
+        learner.run(start, pieces, record=())
     assert (in_pieces.value.sample, in_pieces.value.quantity) == (n, name)
 
 

@@ -294,17 +294,17 @@ class Digraph(AbstractNetwork):
         noted, else the vertices without parents and those without children; `settings`: as for
         `Digraph`.
         """
-        if not graph.is_directed() or graph.is_multigraph():
+        if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
             raise GraphError("the graph must be a networkx.DiGraph: directed, without double arcs")
-        noted = graph.graph.get("localprop", {})
+        noted: dict[str, Any] = graph.graph.get("localprop", {})
         settings = {"bias": noted.get("bias", True), **settings}
         fixed = nx.get_edge_attributes(graph, "fixed")
         if noted.get("bias"):
-            graph = nx.restricted_view(graph, [BIAS], [])
-        if inputs is None:
-            inputs = noted.get("inputs") or [v for v in graph if graph.in_degree(v) == 0]
-        if outputs is None:
-            outputs = noted.get("outputs") or [v for v in graph if graph.out_degree(v) == 0]
+            graph = nx.DiGraph(nx.restricted_view(graph, [BIAS], []))
+        roots = [v for v in graph if graph.in_degree(v) == 0]
+        leaves = [v for v in graph if graph.out_degree(v) == 0]
+        inputs = noted.get("inputs", roots) if inputs is None else inputs
+        outputs = noted.get("outputs", leaves) if outputs is None else outputs
         lone = [v for v in graph if graph.degree(v) == 0]
         if lone:
             raise GraphError(f"vertex {lone[0]!r} dangles: it has neither parent nor child")
@@ -313,7 +313,7 @@ class Digraph(AbstractNetwork):
             if values:
                 settings[name] = values
         settings.setdefault("fixed", fixed)
-        return cls._named(graph, graph.edges, inputs, outputs, settings)
+        return cls._named(graph, list(graph.edges), inputs or (), outputs or (), settings)
 
     def to_networkx(self) -> nx.DiGraph:
         """Returns the digraph with its vertices' names; the constant input is vertex `"1"`.

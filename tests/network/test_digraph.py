@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from scipy import signal, stats
 
 from localprop import Cost, Digraph, ExplicitEuler, Hamiltonian, Learner, SquaredError
@@ -231,3 +232,8 @@ def test_speed_array_goes_through_compiled_loops():
         phase = learner.init(jax.random.key(0))
         ends.append(learner.run(phase, (np.ones((4, 1)), np.ones((4, 1))))[0].x)
     assert not np.allclose(*ends)
+
+
+def test_shapes_in_signatures_are_checked_while_tests_run():
+    with pytest.raises(TypeCheckError, match="neurons"):
+        Digraph.complete(3, 1).output(jnp.zeros((3, 1)))
