@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-GREY = "#999999"
+GREY, SILVER = "#999999", "#BBBBBB"
 
 COLUMN = 3.4  # inches, one column of a two-column page
 DPI = 300  # of the PNG

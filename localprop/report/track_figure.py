@@ -42,7 +42,7 @@ def tracking_figure(run: Tracking) -> Figure:
 
 def _draw_signals(axes: Axes, run: Tracking) -> None:
     time, trace = run.trace["time"], run.trace
-    axes.plot(time, trace["target"], color=style.GREY, linewidth=2.6, label="target $z$")
+    axes.plot(time, trace["target"], color=style.SILVER, linewidth=2.6, label="target $z$")
     if np.array_equal(trace["state"], trace["replay"]):
         label = f"state $x_0$ = replay (NRMSE {run.nrmse:.3g})"
         axes.plot(time, trace["state"], color=style.BLUE, linewidth=0.9, label=label)
