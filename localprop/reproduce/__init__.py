@@ -1,0 +1,4 @@
+"""The papers' claims, measured: one command, one table, their figures."""
+
+from .claim import Claim as Claim
+from .claim import Part as Part

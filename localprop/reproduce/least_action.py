@@ -1,0 +1,274 @@
+"""Least action: S1-S4, and the balance of energy over a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from scipy.integrate import solve_ivp
+
+from .. import oracle
+from ..cost import Cost, SquaredError
+from ..law import Inertial, LeastAction, Overdamped, Phase, Splitting
+from ..network import Digraph
+from .claim import Claim, Part
+
+STIFFNESSES = np.array([1e1, 1e2, 1e3, 1e4])
+TAUS = np.array([0.04, 0.02, 0.01, 0.005])
+STILL = 1e30  # a mass under which weights do not move
+COST = Cost(SquaredError(2.0), weight_decay=0.05)
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Relative distance of $\\epsilon$ to backprop's deltas, `(seeds, stiffnesses)`."""
+
+    stiffnesses: np.ndarray
+    distances: np.ndarray
+    slopes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Energies along a run, by name, over `time`; `taus` and `gaps`: how the balance closes."""
+
+    time: np.ndarray
+    energies: dict[str, np.ndarray]
+    taus: np.ndarray
+    gaps: np.ndarray
+
+
+def measure(seeds: Sequence[int]) -> Part:
+    """Returns the claims; to be called in float64."""
+    mismatch, balance = _mismatch(seeds), _balance(seeds)
+    worst = mismatch.slopes[np.argmax(np.abs(mismatch.slopes + 1))]
+    orders = np.polyfit(np.log(TAUS), np.log(balance.gaps).T, 1)[0]
+    farthest = orders[np.argmax(np.abs(orders - 2))]
+    means = ", ".join(f"{d:.1e}" for d in mismatch.distances.mean(axis=0))
+    claims = [
+        Claim.within(
+            "S1",
+            "at rest the mismatch ε is backprop's δ but for O(1/κ): slope of log distance on log κ",
+            "STLP, laws S1",
+            measured=worst,
+            low=-1.05,
+            high=-0.95,
+            note=f"κ = 10 … 10⁴, {len(seeds)} seeds, the slope farthest from -1; mean distances "
+            f"{means}",
+        ),
+        *_hard(seeds),
+        Claim.within(
+            "S3",
+            "energy changes by friction and by the environment, and by nothing else: the balance "
+            "closes with an error of order 2 in τ (exponent, by regression)",
+            "STLP, laws S3",
+            measured=farthest,
+            low=1.95,
+            high=2.05,
+            note=f"splitting, stream of sines; gap {balance.gaps[:, -1].max():.1e} at τ = "
+            f"{TAUS[-1]:g}, energies of order 1",
+        ),
+        *_overdamped(seeds),
+    ]
+    return Part(claims, {"least_action_mismatch": mismatch, "energy_balance": balance})
+
+
+def _mismatch(seeds: Sequence[int]) -> Mismatch:
+    network, cost = Digraph.layered([3, 5, 4, 2]), Cost(SquaredError())
+
+    def distance(stiffness: Array, key: Array) -> Array:
+        a, b, c = jax.random.split(key, 3)
+        u, z = jax.random.normal(a, (3,)), jax.random.normal(b, (2,))
+        # A hop is one relaxation time of a neuron, whatever its stiffness.
+        law = LeastAction(stiffness, Overdamped(1 / stiffness), mass=STILL)
+        phase = law.init(network, cost, c)
+        move = lambda _, p: law.hop(network, cost, p, u, z, 1.0)  # noqa: E731
+        phase = jax.lax.fori_loop(0, 4000, move, phase)
+        signal = -stiffness * (phase.x - network.drive(phase.x, phase.w, u))
+        deltas = oracle.backprop.feed_forward(network, cost, phase.w, u, z).deltas
+        return jnp.linalg.norm(signal - deltas) / jnp.linalg.norm(deltas)
+
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
+    every = jax.jit(jax.vmap(jax.vmap(distance, (0, None)), (None, 0)))
+    distances = np.asarray(every(jnp.asarray(STIFFNESSES), keys))
+    slopes = np.polyfit(np.log10(STIFFNESSES), np.log10(distances).T, 1)[0]
+    return Mismatch(STIFFNESSES, distances, slopes)
+
+
+def _input(t: Array) -> Array:
+    return jnp.stack([jnp.sin(t), jnp.cos(1.3 * t)])
+
+
+def _goal(t: Array) -> Array:
+    return 0.6 * jnp.sin(0.7 * t + 1)[None]
+
+
+def _hard(seeds: Sequence[int]) -> list[Claim]:
+    network, times = Digraph.layered([2, 3, 1]), np.linspace(0, 4, 9)
+    gradient = jax.jit(
+        lambda w, t: oracle.backprop.feed_forward(network, COST, w, _input(t), _goal(t)).gradient
+    )
+    hard = oracle.Constrained(
+        network, COST, neuron_mass=1e-8, mass=2.0, neuron_dissipation=1.0, dissipation=0.5
+    )
+    far_multipliers, far_weights = 0.0, 0.0
+    for seed in seeds[:3]:
+        _, w0 = network.init(jax.random.key(seed))
+        shape, start = w0.shape, np.asarray(w0).ravel()
+        path = hard.follow(start, np.zeros_like(start), times, _input, _goal)
+        slope = lambda w, t, s=shape: np.asarray(gradient(w.reshape(s), t)).ravel()  # noqa: E731
+        w, _ = oracle.heavy_ball.flow(
+            slope, start, np.zeros_like(start), times, mass=2.0, dissipation=0.5
+        )
+        far_weights = max(far_weights, _relative(path.w, w))
+        for k, t in enumerate(times):
+            instant = oracle.backprop.feed_forward(
+                network, COST, path.w[k].reshape(shape), _input(t), _goal(t)
+            )
+            far_multipliers = max(far_multipliers, _relative(path.multipliers[k], instant.deltas))
+    note = "m_x = 10⁻⁸; the reference oracle.constrained against autodiff"
+    return [
+        Claim.at_most(
+            "S2-multipliers",
+            "hard connections: as m_x → 0 the multipliers are backprop's deltas (largest relative "
+            "distance along a motion)",
+            "STLP, laws S2",
+            measured=far_multipliers,
+            bound=1e-6,
+            note=note,
+        ),
+        Claim.at_most(
+            "S2-weights",
+            "hard connections: as m_x → 0 the weights follow the heavy ball (relative distance of "
+            "their path)",
+            "STLP, laws S2",
+            measured=far_weights,
+            bound=1e-6,
+            note=f"{note} and SciPy's integrator",
+        ),
+    ]
+
+
+def _law() -> LeastAction:
+    return LeastAction(4.0, Inertial(0.5, 0.4), mass=2.0, dissipation=0.3, motion=Splitting())
+
+
+def _energies(network: Digraph, phase: Phase, t: Array) -> dict[str, Array]:
+    rate = lambda f: jax.jvp(f, (t,), (jnp.ones(()),))[1]  # noqa: E731
+    e = _law().energies(network, COST, phase, _input(t), _goal(t), rate(_input), rate(_goal))
+    return {name: getattr(e, name) for name in vars(e)}
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _run(network: Digraph, phase: Phase, tau: Array, steps: int) -> dict[str, Array]:
+    """Returns the energies at the beginning of every hop and at the end."""
+
+    def hop(phase: Phase, k: Array) -> tuple[Phase, dict[str, Array]]:
+        t = k * tau
+        # The splitting feels the force in the middle of the hop.
+        middle = t + tau / 2
+        after = _law().hop(network, COST, phase, _input(middle), _goal(middle), tau)
+        return after, _energies(network, phase, t)
+
+    last, path = jax.lax.scan(hop, phase, jnp.arange(steps))
+    end = _energies(network, last, steps * tau)
+    return jax.tree.map(lambda a, b: jnp.append(a, b), path, end)
+
+
+def _balance(seeds: Sequence[int]) -> Balance:
+    span, network = 40.0, Digraph.layered([2, 6, 1])
+    run = jax.jit(
+        lambda phase, tau, steps: _run.__wrapped__(network, phase, tau, steps), static_argnums=2
+    )
+    gaps, energies, time = [], {}, np.zeros(0)
+    for seed in seeds[:4]:
+        phase = _law().init(network, COST, jax.random.key(seed))
+        row = []
+        for tau in TAUS:
+            path = {n: np.asarray(a) for n, a in run(phase, tau, round(span / tau)).items()}
+            time = tau * np.arange(len(path["loss"]))
+            path |= {
+                "lost": _accumulate(path["dissipated"], tau),
+                "received": _accumulate(path["exchanged"], tau),
+            }
+            expected = path["hamiltonian"][0] - path["lost"] + path["received"]
+            path["gap"] = path["hamiltonian"] - expected
+            row.append(np.abs(path["gap"]).max())
+            energies = energies if seed != seeds[0] else path
+        gaps.append(row)
+    every = max(1, len(time) // 2000)
+    thin = {name: a[::every] for name, a in energies.items()}
+    return Balance(time[::every], thin, TAUS, np.array(gaps))
+
+
+def _accumulate(power: np.ndarray, tau: float) -> np.ndarray:
+    return np.concatenate([[0.0], np.cumsum((power[1:] + power[:-1]) * tau / 2)])
+
+
+def _overdamped(seeds: Sequence[int]) -> list[Claim]:
+    """Follows $\\dot x = -cU_x$ with held weights, against SciPy on a potential written out."""
+    network, speed, stiffness, end = Digraph.complete(4, 2), 0.5, 3.0, 4.0
+    u, z, sizes = jnp.array([0.4, -0.7]), jnp.array([0.8]), np.array([4e-3, 2e-3, 1e-3])
+
+    def potential(x: Array, w: Array) -> Array:
+        drive = jnp.tanh(w @ jnp.concatenate([u, jnp.ones(1), x]))
+        return stiffness / 2 * jnp.sum((x - drive) ** 2) + (x[0] - z[0]) ** 2
+
+    slope = jax.jit(jax.grad(potential))
+
+    @eqx.filter_jit
+    def run(law: LeastAction, phase: Phase, tau: Array, steps: int) -> Array:
+        move = lambda _, p: law.hop(network, COST, p, u, z, tau)  # noqa: E731
+        return jax.lax.fori_loop(0, steps, move, phase).x
+
+    orders: dict[str, list[float]] = {"inertial": [], "overdamped": []}
+    nearest = dict.fromkeys(orders, 0.0)
+    for seed in seeds[:4]:
+        inertial = lambda m: Inertial(jnp.asarray(m), 1 / (speed * jnp.asarray(m)))  # noqa: E731
+        phase = LeastAction(mass=STILL).init(network, COST, jax.random.key(seed))
+        right = lambda _, x, w=phase.w: -speed * np.asarray(slope(x, w))  # noqa: E731
+        exact = solve_ivp(right, (0, end), np.zeros(4), "DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
+        for name, order in orders.items():
+            errors = []
+            for size in sizes:
+                if name == "inertial":
+                    law = LeastAction(stiffness, inertial(size), STILL, motion=Splitting())
+                    x = run(law, phase, jnp.asarray(size / 4), round(4 * end / size))
+                else:
+                    law = LeastAction(stiffness, Overdamped(speed), STILL)
+                    x = run(law, phase, jnp.asarray(size), round(end / size))
+                errors.append(_relative(np.asarray(x), exact))
+            order.append(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
+            nearest[name] = max(nearest[name], errors[-1])
+    worst = {name: max(order, key=lambda p: abs(p - 1)) for name, order in orders.items()}
+    return [
+        Claim.within(
+            "S4-limit",
+            "as m_x → 0 with θ m_x = 1/c neurons follow predictive coding's gradient flow "
+            "-cU_x: the distance falls like m_x (exponent, by regression)",
+            "STLP, laws S4",
+            measured=worst["inertial"],
+            low=0.9,
+            high=1.1,
+            note=f"distance {nearest['inertial']:.1e} at m_x = {sizes[-1]:g}; the flow by SciPy",
+        ),
+        Claim.within(
+            "S4-overdamped",
+            "overdamped neurons (m_x = 0) converge to that gradient flow like τ (exponent)",
+            "STLP, laws S4",
+            measured=worst["overdamped"],
+            low=0.9,
+            high=1.1,
+            note=f"distance {nearest['overdamped']:.1e} at τ = {sizes[-1]:g}",
+        ),
+    ]
+
+
+def _relative(a: Array | np.ndarray, b: Array | np.ndarray) -> float:
+    return float(np.linalg.norm(np.asarray(a) - np.asarray(b)) / np.linalg.norm(np.asarray(b)))
