@@ -2,15 +2,16 @@
 
 The file is a NumPy archive (`.npz`, a zip with a checksum per member, no pickle). Its member
 `header` is JSON in UTF-8: the format's version, descriptions of network, cost and law, the
-position in the stream, and whatever the caller adds. The other members are the leaves of the phase.
+position in the stream, whatever the caller adds, and the names of the other members: the leaves of
+the phase.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from .learner import Learner
 
 FORMAT = "localprop checkpoint"
 VERSION = 1
+DAMAGED = "is damaged; delete it to start afresh, or take another file"
+FOREIGN = "is not a localprop checkpoint; delete it to start afresh, or take another file"
 
 
 @dataclass(frozen=True)
@@ -100,18 +103,19 @@ def save(
         ```
     """
     path = Path(path)
+    leaves = jax.tree_util.tree_flatten_with_path(phase)[0]
+    arrays = {"phase" + jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
     header = {
         "format": FORMAT,
         "version": VERSION,
         "position": position,
         "learner": describe(learner),
         "extra": extra or {},
+        "arrays": list(arrays),
     }
     members = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
-    for where, leaf in jax.tree_util.tree_flatten_with_path(phase)[0]:
-        members["phase" + jax.tree_util.keystr(where)] = np.asarray(leaf)
     with _written_aside(path) as file:
-        np.savez(file, allow_pickle=False, **members)
+        np.savez(file, allow_pickle=False, **members, **arrays)
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -122,19 +126,17 @@ def load(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            members = {name: archive[name] for name in archive.files}
+        data = path.read_bytes()
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except OSError as error:
-        what = error.strerror or "cannot be read"
-        raise CheckpointError(f"{path}: {what}; take another file") from error
+        raise CheckpointError(f"{path}: {error.strerror}; take another file") from error
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            members = {name: archive[name] for name in archive.files}
     except Exception as error:  # NumPy and zipfile raise whatever the bytes lead them to
-        damaged = zipfile.is_zipfile(path) or path.read_bytes()[:2] == b"PK"
-        what = "is damaged" if damaged else "is not a localprop checkpoint"
-        raise CheckpointError(
-            f"{path}: {what}; delete it to start afresh, or take another file"
-        ) from error
+        problem = DAMAGED if data.startswith(b"PK") else FOREIGN
+        raise CheckpointError(f"{path}: {problem}") from error
     return _parse(path, members)
 
 
@@ -150,22 +152,22 @@ def check_writable(path: str | Path) -> None:
 
 
 def _parse(path: Path, members: dict[str, np.ndarray]) -> Checkpoint:
-    foreign = CheckpointError(
-        f"{path}: is not a localprop checkpoint; delete it to start afresh, or take another file"
-    )
+    foreign = CheckpointError(f"{path}: {FOREIGN}")
     try:
         header = json.loads(members.pop("header").tobytes())
     except (KeyError, ValueError):
         raise foreign from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise foreign
-    if any(key not in header for key in ("version", "position", "learner", "extra")):
+    if any(key not in header for key in ("version", "position", "learner", "extra", "arrays")):
         raise foreign
     if header["version"] > VERSION:
         raise CheckpointError(
             f"{path}: has version {header['version']}, this localprop reads up to {VERSION}; "
             "install a newer localprop"
         )
+    if sorted(members) != sorted(header["arrays"]):  # a zip's directory has no checksum
+        raise CheckpointError(f"{path}: {DAMAGED}")
     arrays = {name.removeprefix("phase"): array for name, array in members.items()}
     return Checkpoint(path, header["position"], header["learner"], header["extra"], arrays)
 

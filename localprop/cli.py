@@ -22,7 +22,7 @@ app = typer.Typer(
 app.command("learn")(learn_command)
 
 
-def _print_version(asked: bool) -> None:
+def _print_version(asked: bool | None) -> None:
     if asked:
         print(f"localprop {__version__}")
         raise typer.Exit
@@ -30,8 +30,8 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def localprop(
-    version: bool = typer.Option(
-        False, "--version", is_eager=True, callback=_print_version, help="Print the version."
+    version: bool | None = typer.Option(
+        None, "--version", is_eager=True, callback=_print_version, help="Print the version."
     ),
 ) -> None:
     """Learning while the stream happens: local in space and time."""

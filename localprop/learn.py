@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
@@ -45,24 +45,23 @@ class Settings:
     """
 
     target: str
-    task: Literal["auto", "classification", "regression", "forecast"] = "auto"
+    task: str = "auto"
     horizon: int | None = None
-    law: Literal["hamiltonian", "least-action"] = "hamiltonian"
+    law: str = "hamiltonian"
     time: str | None = None
     text: tuple[str, ...] = ()
-    hops: int | Literal["auto"] = "auto"
+    hops: int | str = "auto"
     hidden: tuple[int, ...] = (64, 64)
     seed: int = 0
-    on_bad_row: Literal["stop", "skip"] = "stop"
+    on_bad_row: str = "stop"
 
     def __post_init__(self):
         _one_of("task", self.task, TASKS)
         _one_of("law", self.law, LAWS)
         _one_of("on_bad_row", self.on_bad_row, ("stop", "skip"))
-        if self.hops != "auto" and self.hops < 1:
-            raise ConfigError(f"hops is {self.hops}; give at least 1, or auto")
-        if self.hops != "auto" and self.hops > MOST_HOPS:
-            raise ConfigError(f"hops is {self.hops}; give at most {MOST_HOPS}, or auto")
+        number = isinstance(self.hops, int) and 1 <= self.hops <= MOST_HOPS
+        if self.hops != "auto" and not number:
+            raise ConfigError(f"hops is '{self.hops}'; give from 1 to {MOST_HOPS}, or auto")
         if any(size < 1 for size in self.hidden):
             raise ConfigError(f"hidden is {list(self.hidden)}; every layer has at least 1 neuron")
         weights = sum(a * b for a, b in pairwise((1, *self.hidden, 1)))
@@ -290,7 +289,7 @@ def _read(
                 run.save(path)
             raise
         except StreamError as error:
-            raise error if error.file else _in_file(error, source) from None
+            raise error if error.file else _placed(error, source, settings.target) from None
         if run.task is None or run.task.labelled == 0:
             raise StreamError(
                 f"no value in any of its {run.position} rows; there is nothing to learn, name "
@@ -303,9 +302,11 @@ def _read(
         return table
 
 
-def _in_file(error: StreamError, source: str | Path) -> StreamError:
+def _placed(error: StreamError, source: str | Path, target: str) -> StreamError:
+    """Returns the error of a column, of the target if it names none, with its file."""
     name = "standard input" if str(source) == "-" else str(source)
-    return StreamError(error.problem, file=name, line=error.line, column=error.column)
+    column = error.column or target
+    return StreamError(error.problem, file=name, line=error.line, column=column)
 
 
 def _check_clock(clock: Column, name: str) -> None:

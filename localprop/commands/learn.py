@@ -68,15 +68,15 @@ def learn_command(
 
     settings = Settings(
         target=target,
-        task=task,  # pyright: ignore[reportArgumentType]
+        task=task,
         horizon=horizon,
-        law=law,  # pyright: ignore[reportArgumentType]
+        law=law,
         time=time_column,
         text=tuple(text or ()),
-        hops=_hops(hops),  # pyright: ignore[reportArgumentType]
+        hops=_hops(hops),
         hidden=_sizes(hidden),
         seed=seed,
-        on_bad_row=on_bad_row,  # pyright: ignore[reportArgumentType]
+        on_bad_row=on_bad_row,
     )
     if out is not None:
         check_folder(out)

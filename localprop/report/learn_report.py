@@ -114,7 +114,7 @@ def _number(value: float | None) -> str:
     return "none yet" if value is None else f"{value:.4g}"
 
 
-def _size(size: float) -> str:
+def _size(size: int) -> str:
     for unit, name in UNITS:
         if size >= unit:
             return f"{size / unit:.1f} {name}"
