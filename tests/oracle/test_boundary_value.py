@@ -197,11 +197,25 @@ def test_i8_cost_is_below_every_policys(x64):
     np.testing.assert_allclose(problem.replay(solution.w)[1], solution.cost, rtol=1e-12)
 
 
-def test_the_scale_of_a_paper_run_five_neurons_two_thousand_steps():
-    rng = np.random.default_rng(0)
-    steps, tau, c = 1884, 0.5, 2.0  # three periods of ω = 0.02
-    t = tau * np.arange(steps)
-    z = np.where(np.sin(0.013 * t) > 0, 0.6 * np.cos(0.02 * t), 0.3)[:, None]
+def _patched(rng, omega, tau, steps):
+    """Cosines and constants in patches of 0.3 to 1.2 base periods, amplitude 0.6."""
+    t, z, k = tau * np.arange(steps), np.zeros(steps), 0
+    while k < steps:
+        length = int(rng.uniform(0.3, 1.2) * 2 * np.pi / omega / tau)
+        place = slice(k, k + length)
+        if rng.uniform() < 0.5:
+            z[place] = 0.6 * np.cos(omega * rng.uniform(0.5, 2) * t[place] + rng.uniform(0, 6))
+        else:
+            z[place] = rng.uniform(-0.6, 0.6)
+        k += length
+    return z[:, None]
+
+
+@pytest.mark.slow
+def test_the_scale_of_a_paper_run_five_neurons_three_periods():
+    rng, omega, tau, c = np.random.default_rng(0), 0.02, 0.5, 2.0
+    steps = int(3 * 2 * np.pi / omega / tau)
+    z = _patched(rng, omega, tau, steps)
     problem = oracle.Problem(
         Digraph.complete(5, bias=False, speed=c),
         Cost(SquaredError(100 / c), weight_decay=2 / c),
@@ -212,12 +226,13 @@ def test_the_scale_of_a_paper_run_five_neurons_two_thousand_steps():
         tau,
         mass=0.1 / c,
     )
-    solution = oracle.solve(problem, random_starts=1)
+    solution = oracle.solve(problem)
     _holds(solution)
     untracked = tau * 50 * np.sum(z**2)
-    error = solution.x[:-1, 0] - z[:, 0]
+    error = (solution.x[:-1, :1] - z)[steps // 3 :]
+    # laws.md, section 8, on another draw of the same signal: 1268 against 3534, NRMSE 0.079.
     assert solution.cost < 0.5 * untracked
-    assert np.sqrt(np.mean(error[steps // 3 :] ** 2) / np.mean(z[steps // 3 :] ** 2)) < 0.1
+    assert np.sqrt(np.mean(error**2) / np.mean(z[steps // 3 :] ** 2)) < 0.1
 
 
 def test_problems_that_make_no_sense_are_refused():
