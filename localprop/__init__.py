@@ -1,6 +1,8 @@
 """localprop: learning while the stream happens, local in space and time."""
 
 from . import checkpoint as checkpoint
+from .audit import Audit as Audit
+from .audit import audit as audit
 from .cost import Cost as Cost
 from .cost import SoftmaxCrossEntropy as SoftmaxCrossEntropy
 from .cost import SquaredError as SquaredError
@@ -28,11 +30,11 @@ from .law import SemiImplicitEuler as SemiImplicitEuler
 from .law import SignFlip as SignFlip
 from .law import Splitting as Splitting
 from .learner import Learner as Learner
-from .learner import Samples as Samples
 from .network import AbstractNetwork as AbstractNetwork
 from .network import Block as Block
 from .network import Digraph as Digraph
 from .network import Layered as Layered
 from .network import SharedWeights as SharedWeights
+from .stream.samples import Samples as Samples
 
 __version__ = "0.1.0"

@@ -18,11 +18,11 @@ from .cost import Cost
 from .defaults import BIAS_SCALE, OUTPUT_SCALE, law_for
 from .describe import differences
 from .errors import CheckpointError, ConfigError, StreamError
-from .learner import Samples
 from .model import Model
 from .score import Score
 from .stream.durations import Durations
 from .stream.encode import Encoder
+from .stream.samples import Samples
 from .stream.table import Column, ColumnKind, Piece, Table
 from .stream.target import choose_task, restore_task
 from .stream.task import AbstractTask

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from .cost import Cost
-from .errors import ConfigError, DivergenceError, StreamError
+from .errors import ConfigError, DivergenceError
 from .law import AbstractLaw, Hamiltonian, Phase
 from .network import AbstractNetwork, SharedWeights
+from .stream.samples import Samples, as_array, check, count, pad, pieces
 
 Trace = dict[str, np.ndarray]
 
@@ -25,21 +26,6 @@ REMEDY = (
     "make the steps smaller (raise the mass or lower the adaptive rate, shorten the duration of "
     "samples), raise the dissipation, or add settle hops"
 )
-
-
-class Samples(NamedTuple):
-    """A piece of a stream.
-
-    **Fields:** `u`: inputs `(T, d)`; `z`: targets `(T, m)`, NaN where there is none; `duration`:
-    `(T,)`, or `None` for the learner's own; `query`: inputs `(T, d)` to be answered after each
-    sample was learned, or `None`. With several streams, `u`, `z` and `query` have the stream as
-    their second axis.
-    """
-
-    u: Any
-    z: Any
-    duration: Any = None
-    query: Any = None
 
 
 class Learner(eqx.Module):
@@ -128,8 +114,8 @@ class Learner(eqx.Module):
 
         **Raises:** `DivergenceError`; `StreamError` for an input or a duration that is not finite.
         """
-        sample = jax.tree.map(lambda a: _as_array(a)[None], Samples(u, z, duration))
-        _check(sample, 0)
+        sample = jax.tree.map(lambda a: as_array(a)[None], Samples(u, z, duration))
+        check(sample, 0)
         arguments = self._chunk_arguments(sample, 1, ("output",))
         # The loop of `run`, so that both give the same numbers, but without donation.
         after, trace, sound = _step_chunk(arguments, phase)
@@ -139,7 +125,7 @@ class Learner(eqx.Module):
 
     def predict(self, phase: Phase, u: Any) -> Array:
         """Returns the output for input `u` after `depth` hops of the state alone."""
-        return _predict(self, phase, jax.tree.map(_as_array, u))
+        return _predict(self, phase, jax.tree.map(as_array, u))
 
     def run(
         self,
@@ -187,13 +173,13 @@ class Learner(eqx.Module):
         if unknown:
             raise ConfigError(f"no record '{unknown[0]}'; take any of {', '.join(RECORDS)}")
         capacity, done = None, 0
-        for piece in _pieces(stream, chunk):
-            length = _check(piece, done)
+        for piece in pieces(stream, chunk):
+            length = check(piece, done)
             capacity = length if capacity is None else capacity
             for start in range(0, length, capacity):
                 part = jax.tree.map(lambda a, s=start, n=capacity: a[s : s + n], piece)
                 phase, trace = self.advance(phase, part, record, capacity=capacity, done=done)
-                done += _length(part)
+                done += count(part)
                 yield phase, trace
 
     def advance(
@@ -213,7 +199,7 @@ class Learner(eqx.Module):
 
         **Raises:** `DivergenceError`.
         """
-        length, good = _length(part), phase
+        length, good = count(part), phase
         arguments = self._chunk_arguments(part, capacity or length, record)
         phase, trace, sound = _run_chunk(arguments, _copy(good))
         if not sound:
@@ -229,23 +215,23 @@ class Learner(eqx.Module):
         capacity: int | None = None,
     ) -> None:
         """Compiles the loop for chunks like `part`, learning nothing."""
-        arguments = self._chunk_arguments(part, capacity or _length(part), record, 0)
+        arguments = self._chunk_arguments(part, capacity or count(part), record, 0)
         jax.block_until_ready(_run_chunk(arguments, _copy(phase)))
 
     def _chunk_arguments(
         self, part: Samples, capacity: int, record: Sequence[str], n: int | None = None
     ) -> tuple[Learner, Samples, Any, tuple[str, ...]]:
         """Returns what the compiled loop needs to learn the first `n` samples of a chunk."""
-        n = _length(part) if n is None else n
+        n = count(part) if n is None else n
         # For a capacity of 1 the compiler drops the loop and rounds otherwise.
-        part = jax.tree.map(partial(_pad, capacity=max(capacity, 2)), part)
+        part = jax.tree.map(partial(pad, capacity=max(capacity, 2)), part)
         # An array, so that the compiler traces it.
         return self, part, np.asarray(n, np.int32), tuple(record)
 
     def _diverged(self, good: Phase, part: Samples, capacity: int, done: int) -> DivergenceError:
         """Finds the first sample after which a quantity is not finite, by bisection."""
         run = lambda k: _run_chunk(self._chunk_arguments(part, capacity, (), k), _copy(good))  # noqa: E731
-        low, high = 0, _length(part)  # sound after `low` samples, not after `high`
+        low, high = 0, count(part)  # sound after `low` samples, not after `high`
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if run(middle)[2] else (low, middle)
@@ -272,11 +258,11 @@ class Learner(eqx.Module):
     def _sample(self, phase: Phase, u: Any, z: Any, duration: Any) -> tuple[Phase, Array]:
         """Presents one sample; returns the phase after it and the output predicted for it."""
         blind = min(self.hops, self.law.blind_hops(self.settle))
-        output = self.network.output(phase.x)
+        output = self.law.output(self.network, phase, u)
         for k in range(self.hops):
             phase = self._move(k, phase, u, z, duration)
             if k + 1 == blind:
-                output = self.network.output(phase.x)
+                output = self.law.output(self.network, phase, u)
         return phase, output
 
     def _answer(self, phase: Phase, u: Any) -> Array:
@@ -330,7 +316,7 @@ def _learn_chunk(
         return phase, trace, sound & _finite((phase.x, phase.costate))
 
     shapes = jax.eval_shape(one, phase, 0)[1]
-    capacity = _length(part)
+    capacity = count(part)
     trace = {name: jnp.zeros((capacity, *s.shape), s.dtype) for name, s in shapes.items()}
     phase, trace, sound = jax.lax.fori_loop(0, n, body, (phase, trace, jnp.array(True)))
     return phase, trace, sound & _finite(phase)
@@ -361,46 +347,3 @@ def _culprit(phase: Phase) -> str | None:
 
 def _copy(phase: Phase) -> Phase:
     return jax.tree.map(lambda a: jnp.array(a, copy=True), phase)
-
-
-def _length(part: Samples) -> int:
-    return len(jax.tree.leaves(part.u)[0])
-
-
-def _pad(a: np.ndarray, capacity: int) -> np.ndarray:
-    missing = capacity - len(a)
-    return a if missing == 0 else np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1))
-
-
-def _pieces(stream: Any, chunk: int) -> Iterator[Samples]:
-    """Cuts a stream, whole or in pieces, into pieces of at most `chunk` samples."""
-    whole = isinstance(stream, tuple)
-    for piece in [stream] if whole else stream:
-        samples = jax.tree.map(_as_array, Samples(*piece))
-        for start in range(0, _length(samples), chunk):
-            yield jax.tree.map(lambda a, s=start: a[s : s + chunk], samples)
-
-
-def _as_array(a: Any) -> np.ndarray:
-    return np.asarray(a, dtype=np.result_type(jnp.result_type(float)))
-
-
-def _check(piece: Samples, done: int) -> int:
-    """Returns the number of samples; raises `StreamError` for a piece that cannot be learned."""
-    length = _length(piece)
-    for name, value in zip(Samples._fields, piece, strict=True):
-        for leaf in jax.tree.leaves(value):
-            if len(leaf) != length:
-                raise StreamError(f"{len(leaf)} rows of {name} for {length} samples")
-            need, wrong = "finite", ~np.isfinite(leaf)
-            if name == "z":
-                need, wrong = "finite, or NaN where there is none", np.isinf(leaf)
-            elif name == "duration":
-                need, wrong = "above 0 and finite", ~((leaf > 0) & (leaf < np.inf))
-            if wrong.any():
-                first = int(np.argwhere(wrong)[0][0])
-                raise StreamError(f"{name} of sample {done + first} must be {need}")
-    return length
-
-
-Stream = Samples | Iterable[Samples]

@@ -10,8 +10,9 @@ import numpy as np
 
 from .cost import Cost
 from .law import AbstractLaw, Phase
-from .learner import Learner, Samples, Trace
+from .learner import Learner, Trace
 from .network import Layered, grow
+from .stream.samples import Samples
 
 LANES = 8  # inputs come in multiples of it: as many float32 as a vector instruction adds
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from ..errors import GraphError
@@ -39,3 +40,19 @@ def resolve(activation: str | Activation) -> Activation:
         known = ", ".join(ACTIVATIONS)
         raise GraphError(f"no activation '{activation}'; take one of {known}, or pass a callable")
     return ACTIVATIONS[activation]
+
+
+def activate(activations: tuple[Activation, ...], a: Array) -> Array:
+    """Returns σ_i(a_i) for every neuron, with one call per distinct activation."""
+    groups: dict[Activation, list[int]] = {}
+    for i, activation in enumerate(activations):
+        groups.setdefault(activation, []).append(i)
+    if len(groups) == 1:
+        return activations[0](a)
+    order = np.concatenate([np.asarray(members) for members in groups.values()])
+    if np.all(np.diff(order) == 1):  # layers: slices instead of gathers
+        bounds = np.cumsum([len(members) for members in groups.values()])[:-1]
+        parts = jnp.split(a, bounds)
+        return jnp.concatenate([f(p) for f, p in zip(groups, parts, strict=True)])
+    parts = [f(a[np.asarray(members)]) for f, members in groups.items()]
+    return jnp.concatenate(parts)[np.argsort(order)]

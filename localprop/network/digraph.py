@@ -13,16 +13,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..errors import ConfigError, GraphError
-from .activation import Activation, resolve
+from .activation import Activation, activate, resolve
 from .arcs import AbstractArcs, store
 from .base import AbstractNetwork
+from .exchange import BIAS, read_networkx, write_networkx
 from .topology import check_arcs, hops_to_outputs
 
 Vertex = Hashable
 PerNeuron = Any  # one value for all, a mapping from vertices, or a sequence in neuron order
-
-# The name of the constant input of value 1, whose arcs carry the biases.
-BIAS = "1"
 
 
 class Digraph(AbstractNetwork):
@@ -294,51 +292,15 @@ class Digraph(AbstractNetwork):
         noted, else the vertices without parents and those without children; `settings`: as for
         `Digraph`.
         """
-        if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
-            raise GraphError("the graph must be a networkx.DiGraph: directed, without double arcs")
-        noted: dict[str, Any] = graph.graph.get("localprop", {})
-        settings = {"bias": noted.get("bias", True), **settings}
-        fixed = nx.get_edge_attributes(graph, "fixed")
-        if noted.get("bias"):
-            graph = nx.DiGraph(nx.restricted_view(graph, [BIAS], []))
-        roots = [v for v in graph if graph.in_degree(v) == 0]
-        leaves = [v for v in graph if graph.out_degree(v) == 0]
-        inputs = noted.get("inputs", roots) if inputs is None else inputs
-        outputs = noted.get("outputs", leaves) if outputs is None else outputs
-        lone = [v for v in graph if graph.degree(v) == 0]
-        if lone:
-            raise GraphError(f"vertex {lone[0]!r} dangles: it has neither parent nor child")
-        for name in ("activation", "speed"):
-            values = nx.get_node_attributes(graph, name)
-            if values:
-                settings[name] = values
-        settings.setdefault("fixed", fixed)
-        return cls._named(graph, list(graph.edges), inputs or (), outputs or (), settings)
+        vertices, inputs, outputs, settings = read_networkx(graph, inputs, outputs, settings)
+        return cls._named(vertices, list(vertices.edges), inputs, outputs, settings)
 
     def to_networkx(self) -> nx.DiGraph:
         """Returns the digraph with its vertices' names; the constant input is vertex `"1"`.
 
         Activations, speeds and fixed arcs become attributes; `from_networkx` reads them back.
         """
-        graph = nx.DiGraph()
-        graph.add_nodes_from(self.vertices)
-        graph.add_edges_from(self.edges())
-        neurons = self.vertices[self.inputs :]
-        speeds = np.broadcast_to(self.speed, len(neurons)).tolist()
-        nx.set_node_attributes(
-            graph, dict(zip(neurons, self.activations, strict=True)), "activation"
-        )
-        nx.set_node_attributes(graph, dict(zip(neurons, speeds, strict=True)), "speed")
-        if self.fixed_weights is not None:
-            held = zip(self.edges(), self.fixed_weights.tolist(), strict=True)
-            fixed = {arc: None if np.isnan(w) else w for arc, w in held if w != np.inf}
-            nx.set_edge_attributes(graph, fixed, "fixed")
-        graph.graph["localprop"] = {
-            "inputs": self.vertices[: self.inputs],
-            "outputs": tuple(neurons[i] for i in self.outputs),
-            "bias": self.bias,
-        }
-        return graph
+        return write_networkx(self)
 
     def edges(self) -> list[tuple[Vertex, Vertex]]:
         """Returns the arcs as `(parent, child)` names, in the order in which weights are drawn."""
@@ -366,26 +328,10 @@ class Digraph(AbstractNetwork):
         if u.shape != (self.inputs,):
             raise GraphError(f"the digraph has {self.inputs} inputs, the sample has {u.shape}")
         s = jnp.concatenate([u, jnp.ones((int(self.bias),), x.dtype), x])
-        return _activate(self.activations, self.arcs.weigh(w, s))
+        return activate(self.activations, self.arcs.weigh(w, s))
 
     def output(self, x: Float[Array, " neurons"]) -> Float[Array, " outputs"]:
         return x[self.outputs]
-
-
-def _activate(activations: tuple[Activation, ...], a: Array) -> Array:
-    """Applies σ_i to a_i, one call per distinct activation."""
-    groups: dict[Activation, list[int]] = {}
-    for i, activation in enumerate(activations):
-        groups.setdefault(activation, []).append(i)
-    if len(groups) == 1:
-        return activations[0](a)
-    order = np.concatenate([np.asarray(members) for members in groups.values()])
-    if np.all(np.diff(order) == 1):  # layers: slices instead of gathers
-        bounds = np.cumsum([len(members) for members in groups.values()])[:-1]
-        parts = jnp.split(a, bounds)
-        return jnp.concatenate([f(p) for f, p in zip(groups, parts, strict=True)])
-    parts = [f(a[np.asarray(members)]) for f, members in groups.items()]
-    return jnp.concatenate(parts)[np.argsort(order)]
 
 
 def _names(inputs: int, neurons: int) -> list[str]:
