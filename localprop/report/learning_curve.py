@@ -54,6 +54,8 @@ def _stretches(
     """Merges neighbouring points, so that at most about fifty remain."""
     together = max(1, len(seen) // STRETCHES)
     starts = np.arange(0, len(seen), together)
+    if len(starts) > 1 and 2 * counts[starts[-1] :].sum() < counts[: starts[1]].sum():
+        starts = starts[:-1]  # a last stretch of a few rows says nothing
     totals = np.add.reduceat(counts, starts)
-    ends = seen[np.minimum(starts + together, len(seen)) - 1]
+    ends = seen[np.append(starts[1:], len(seen)) - 1]
     return ends, np.add.reduceat(within * counts, starts) / totals

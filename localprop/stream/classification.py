@@ -102,7 +102,7 @@ def as_categories(target: Column) -> tuple[np.ndarray, list[str]]:
     codes = np.full(len(distinct), -1)
     codes[order] = np.arange(len(order))
     boolean = target.kind is ColumnKind.BOOLEAN
-    return codes[inverse], [_label(distinct[k], boolean) for k in order]
+    return codes[inverse], [_label(float(distinct[k]), boolean) for k in order]
 
 
 def _label(value: float, boolean: bool) -> str:

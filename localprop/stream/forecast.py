@@ -29,7 +29,6 @@ class Forecast(AbstractTask):
 
     name = "forecast"
     loss = SquaredError()
-    outputs = 1
 
     def __init__(self, horizon: int, state: Mapping[str, Any] | None = None):
         self.horizon = horizon
@@ -44,6 +43,10 @@ class Forecast(AbstractTask):
         self.shrinkage = Shrinkage(**state.get("shrinkage", {}))
         fresh = Score("mean absolute error", "last value")
         self.score = Score.restore(state["score"]) if state else fresh
+
+    @property
+    def outputs(self) -> int:
+        return 1
 
     @property
     def labelled(self) -> int:

@@ -20,12 +20,15 @@ class Regression(AbstractTask):
 
     name = "regression"
     loss = SquaredError()
-    outputs = 1
 
     def __init__(self, state: Mapping[str, Any] | None = None):
         self.moments = Moments(**state["moments"]) if state else Moments()
         fresh = Score("mean absolute error", "running mean")
         self.score = Score.restore(state["score"]) if state else fresh
+
+    @property
+    def outputs(self) -> int:
+        return 1
 
     @property
     def labelled(self) -> int:
