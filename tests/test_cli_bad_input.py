@@ -8,15 +8,14 @@ import json
 import os
 import pickle
 import random
-import resource
-import signal
 import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command_line import command, in_process, process
+from command_line import Outcome, command, in_process
 
 from localprop import checkpoint
 
@@ -152,7 +151,7 @@ def test_options_without_sense(run, tmp_path, name):
         ([*QUICK], "SOURCE"),
         (["good.csv", *QUICK, "--speed", "3"], "--speed"),
         (["good.csv", *QUICK, "--[/red]", "3"], "No such option"),
-        (["good.csv", *QUICK, "--seed", "one"], "'one'"),
+        (["good.csv", *QUICK, "--seed", "one"], "--seed"),
         (["good.csv", "more.csv", *QUICK], "more.csv"),
     ],
 )
@@ -251,12 +250,11 @@ def test_a_disk_that_is_full_when_flushing(run, kept, tmp_path, monkeypatch):
 def test_a_disk_that_is_full_when_writing(kept, tmp_path, size):
     before = everything(tmp_path)
 
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    options = [*QUICK, "--checkpoint", "c.npz"]
-    outcome = process("learn", "good.csv", *options, cwd=tmp_path, preexec_fn=limit)
+    limit = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({size}, {size})); "
+    limited = limit + "import runpy; runpy.run_module('localprop', run_name='__main__')"
+    arguments = [sys.executable, "-c", limited, "learn", "good.csv", *QUICK, "--checkpoint"]
+    done = subprocess.run([*arguments, "c.npz"], cwd=tmp_path, capture_output=True)
+    outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
     assert_one_line(outcome, "c.npz: File too large; the last checkpoint is kept as it was")
     assert everything(tmp_path) == before
 
