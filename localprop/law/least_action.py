@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..network import AbstractNetwork
 from .base import AbstractLaw, Phase, output_loss, pull_back, rest, total
 from .integrator import ExponentialEuler
-from .mass import AbstractMass, Adaptive, as_mass
+from .mass import AbstractMass, Constant, as_mass
 from .motion import AbstractMotion, AbstractNeurons, Inertial, SemiImplicitEuler
 
 
@@ -60,7 +60,7 @@ class LeastAction(AbstractLaw):
     *without* its target, and the prediction, the drive of the outputs, is read at their end.
     With no target the least potential is $U = 0$, at $x = D$; settle hops and predictions relax
     to it as the forward network does, $\\dot x_i = c_i(D_i - x_i)$ with the network's own speed,
-    and end at rest.
+    and end at rest. After settle hops the target needs at least two more to reach a weight.
 
     **Arguments:**
 
@@ -93,8 +93,8 @@ class LeastAction(AbstractLaw):
     # and inertia farther than the overdamped limit (benchmarks/least_action.md).
     stiffness: float = 0.3
     neurons: AbstractNeurons = Inertial(mass=0.6, dissipation=1.0)
-    mass: AbstractMass = eqx.field(converter=as_mass, default=Adaptive(0.001, 3e-4, 1e-4))
-    dissipation: float = 0.5
+    mass: AbstractMass = eqx.field(converter=as_mass, default=Constant(20.0))
+    dissipation: float = 1.0
     motion: AbstractMotion = SemiImplicitEuler()
 
     def __check_init__(self):
