@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,52 +64,71 @@ def learn_command(
     ] = False,
 ) -> None:
     """Learn a table row by row: every row is predicted first, then learned, in one pass."""
-    from ..learn import Settings, learn
-    from ..report.learn_report import check_folder, summary, write_report
+    with _stoppable() as stop:
+        from ..learn import Settings, learn
+        from ..report.learn_report import check_folder, summary, write_report
 
-    settings = Settings(
-        target=target,
-        task=task,
-        horizon=horizon,
-        law=law,
-        time=time_column,
-        text=tuple(text or ()),
-        hops=_hops(hops),
-        hidden=_sizes(hidden),
-        seed=seed,
-        on_bad_row=on_bad_row,
-    )
-    if out is not None:
-        check_folder(out)
-    messages = Console(stderr=True)
-    try:
-        with _progress(messages) as watch:
-            result, score = learn(
-                source,
-                settings,
-                limit=limit,
-                checkpoint=checkpoint,
-                every=every,
-                resume=resume,
-                watch=watch,
-            )
-    except KeyboardInterrupt:
-        kept = checkpoint is not None and checkpoint.exists()
-        note = f"; {checkpoint} holds all of it, go on with --resume" if kept else ""
-        messages.print(Plain(f"localprop: stopped{note}"), soft_wrap=True)
-        raise typer.Exit(130) from None
-    files = write_report(out, source, settings, result, score) if out is not None else []
-    (messages if as_json else Console()).print(summary(source, settings, result, files))
-    if as_json:
-        print_json(result)
+        settings = Settings(
+            target=target,
+            task=task,
+            horizon=horizon,
+            law=law,
+            time=time_column,
+            text=tuple(text or ()),
+            hops=_hops(hops),
+            hidden=_sizes(hidden),
+            seed=seed,
+            on_bad_row=on_bad_row,
+        )
+        if out is not None:
+            check_folder(out)
+        messages = Console(stderr=True)
+        try:
+            with _progress(messages, stop) as watch:
+                result, score = learn(
+                    source,
+                    settings,
+                    limit=limit,
+                    checkpoint=checkpoint,
+                    every=every,
+                    resume=resume,
+                    watch=watch,
+                )
+        except KeyboardInterrupt:
+            kept = checkpoint is not None and checkpoint.exists()
+            note = f"; {checkpoint} holds all of it, go on with --resume" if kept else ""
+            messages.print(Plain(f"localprop: stopped{note}"), soft_wrap=True)
+            raise typer.Exit(130) from None
+        files = write_report(out, source, settings, result, score) if out is not None else []
+        (messages if as_json else Console()).print(summary(source, settings, result, files))
+        if as_json:
+            print_json(result)
 
 
 @contextmanager
-def _progress(console: Console) -> Any:
-    """Shows rate and running score, and turns Ctrl-C into a stop between two pieces.
+def _stoppable() -> Iterator[list[bool]]:
+    """Turns Ctrl-C into a note, to be heeded between two pieces.
 
     A second one stops at once, for a stream in which nothing more comes.
     """
+    stop: list[bool] = []
+
+    def interrupt(*_: Any) -> None:
+        if stop:
+            raise SystemExit(130)
+        stop.append(True)
+
+    handlers = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(console: Console, stop: list[bool]) -> Iterator[Any]:
+    """Shows rate and running score, and stops when asked to."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -118,14 +138,6 @@ def _progress(console: Console) -> Any:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    stop = []
-
-    def interrupt(*_: Any) -> None:
-        if stop:
-            raise SystemExit(130)
-        stop.append(True)
-
-    handlers = {s: signal.signal(s, interrupt) for s in _signals()}
     bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
     job = bar.add_task("learning", total=None, rows=0, rate="", score="")
     began = time.perf_counter()
@@ -146,16 +158,8 @@ def _progress(console: Console) -> Any:
         if stop:
             raise KeyboardInterrupt
 
-    try:
-        with bar:
-            yield watch
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _signals() -> tuple[signal.Signals, ...]:
-    return signal.SIGINT, signal.SIGTERM
+    with bar:
+        yield watch
 
 
 def _hops(text: str) -> int | str:
