@@ -129,9 +129,7 @@ def settled(
     drive = lambda x, w: ravel_pytree(network.drive(unflatten(x), w, u))[0]  # noqa: E731
     one = jnp.eye(len(flat), dtype=flat.dtype)
 
-    x = flat
-    for _ in range(sweeps if not _traced(w) else 0):
-        x = (x + drive(x, w)) / 2
+    x = jax.lax.fori_loop(0, sweeps, lambda _, x: (x + drive(x, w)) / 2, flat)
     for _ in range(4):
         x = x - jnp.linalg.solve(one - jax.jacobian(drive)(x, w), x - drive(x, w))
     gap = jnp.max(jnp.abs(x - drive(x, w)))
