@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from . import __version__
+from .commands.audit import audit_command
 from .commands.learn import learn_command
+from .commands.reproduce import reproduce_command
+from .commands.track import track_command
 from .errors import ConfigError, LocalpropError
 
 app = typer.Typer(
@@ -20,6 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("learn")(learn_command)
+app.command("track")(track_command)
+app.command("reproduce")(reproduce_command)
+app.command("audit")(audit_command)
 
 
 def _print_version(asked: bool | None) -> None:

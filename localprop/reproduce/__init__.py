@@ -2,3 +2,5 @@
 
 from .claim import Claim as Claim
 from .claim import Part as Part
+from .run import Reproduction as Reproduction
+from .run import reproduce as reproduce

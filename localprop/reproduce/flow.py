@@ -54,7 +54,7 @@ class Setting:
     def cost(self) -> Cost:
         return Cost(SquaredError(self.scale), weight_decay=self.decay)
 
-    def law(self, policy: AbstractPolicy = Cauchy()) -> Hamiltonian:
+    def law(self, policy: AbstractPolicy) -> Hamiltonian:
         return Hamiltonian(
             policy, self.mass, self.dissipation, integrator=ExplicitEuler(), weights="explicit"
         )
@@ -63,7 +63,7 @@ class Setting:
         t = t if self.moving else 0.0
         return jnp.sin((1 + jnp.arange(self.inputs) / 3) * t + 0.5)
 
-    def goal(self, t: Any) -> Float[Array, "1"]:
+    def goal(self, t: Any) -> Float[Array, " outputs"]:
         if not self.target:
             return jnp.full(1, jnp.nan)
         t = t if self.moving else 0.0
@@ -81,20 +81,20 @@ class Setting:
 
     def blank(self) -> Phase:
         """Returns the phase at rest."""
-        return self.law().init(self.network(), self.cost(), jax.random.key(0))
+        return self.law(Cauchy()).init(self.network(), self.cost(), jax.random.key(0))
 
 
 def _tuple(phase: Phase) -> tuple[Array, Array, Array, Array]:
     return phase.x, phase.costate, phase.w, phase.momentum
 
 
-def hop(setting: Setting, policy: AbstractPolicy, y: Vector, t: Any, tau: Any, k: Any = 0) -> Vector:
+def hop(
+    setting: Setting, policy: AbstractPolicy, y: Vector, t: Any, tau: Any, k: Any = 0
+) -> Vector:
     """Returns the phase one hop later, moved by the law; `k` is the number of the hop."""
     phase = setting.blank()
     parts = (*setting.split(y), jnp.asarray(t, float), jnp.asarray(k, jnp.int32))
-    phase = eqx.tree_at(
-        lambda p: (p.x, p.costate, p.w, p.momentum, p.time, p.hop), phase, parts
-    )
+    phase = eqx.tree_at(lambda p: (p.x, p.costate, p.w, p.momentum, p.time, p.hop), phase, parts)
     after = setting.law(policy).hop(
         setting.network(), setting.cost(), phase, setting.input(t), setting.goal(t), tau
     )
@@ -110,7 +110,7 @@ def law_hamiltonian(setting: Setting, y: Vector, t: Any) -> Scalar:
     """Returns $\\mathcal H$ as the law reports it."""
     parts = setting.split(y)
     phase = eqx.tree_at(lambda p: (p.x, p.costate, p.w, p.momentum), setting.blank(), parts)
-    energies = setting.law().energies(
+    energies = setting.law(Cauchy()).energies(
         setting.network(), setting.cost(), phase, setting.input(t), setting.goal(t)
     )
     return energies.hamiltonian

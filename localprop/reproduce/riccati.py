@@ -77,7 +77,11 @@ def _scalar(seeds: Sequence[int]) -> Claim:
 
 def _problem(seed: int) -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(seed)
-    a, b, root = rng.standard_normal((4, 4)), rng.standard_normal((4, 2)), rng.standard_normal((4, 4))
+    a, b, root = (
+        rng.standard_normal((4, 4)),
+        rng.standard_normal((4, 2)),
+        rng.standard_normal((4, 4)),
+    )
     return a, b, root @ root.T + np.eye(4), np.diag(rng.uniform(0.5, 2, 2))
 
 

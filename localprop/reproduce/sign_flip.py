@@ -44,8 +44,8 @@ def measure(seeds: Sequence[int]) -> Part:
         _saddle(),
         Claim.at_most(
             "SF-euler",
-            f"explicit Euler with a flip at every step converges to rest: |ẏ| after {PAIRS:,} pairs "
-            "over its start",
+            f"explicit Euler with a flip at every step converges to rest: |ẏ| after {PAIRS:,} "
+            "pairs over its start",
             "NLP eq. 23, laws 7",
             measured=euler,
             bound=1e-3,

@@ -40,7 +40,7 @@ def _theorems(seeds: Sequence[int]) -> list[Claim]:
         # The law's own rates, by the chain rule, against one-arc sums written out.
         rescaled = lambda y: _rescaled(setting, y, t)  # noqa: E731
         moved = jax.jvp(rescaled, (y,), (exact(y),))[1]
-        moved = moved + jax.jvp(lambda s: _rescaled(setting, y, s), (t,), (1.0,))[1]
+        moved = moved + jax.jvp(lambda s, y=y: _rescaled(setting, y, s), (t,), (1.0,))[1]
         two.append(max(_relative(_one_arc(setting, y, t), moved), one[-1]))
     network = "4 tanh neurons of four speeds, complete digraph, θ = 0.3"
     return [
@@ -154,9 +154,10 @@ def _second_form(setting: Setting, sign: float, t: Array, y: Vector) -> Vector:
     acceleration = sign * force / setting.mass - setting.dissipation * w_rate
     # λ = c_i λ_x / (c σ'): from the rate of λ_x by the quotient rule.
     x_rate = speeds * (drive - x)
-    a_rate = w_rate @ s + w @ jax.jvp(
-        lambda x, t: flow.sources(setting, x, t), (x, t), (x_rate, jnp.ones(()))
-    )[1]
+    a_rate = (
+        w_rate @ s
+        + w @ jax.jvp(lambda x, t: flow.sources(setting, x, t), (x, t), (x_rate, jnp.ones(())))[1]
+    )
     rescaled_rate = _one_arc(setting, y, t, sign)
     weight = speeds / (jnp.mean(speeds) * (1 - drive**2))
     costate_rate = weight * rescaled_rate + 2 * drive * a_rate * costate

@@ -1,0 +1,137 @@
+"""`localprop track`, `reproduce` and `audit` at the command line, in this process."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command_line import in_process
+
+from localprop.reproduce import Claim, Part, run
+
+
+@pytest.fixture
+def localprop(tmp_path, monkeypatch, capfd):
+    """Runs the command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: in_process(monkeypatch, capfd, *arguments)
+
+
+def test_every_command_has_help_and_is_listed(localprop):
+    listed = localprop("--help").out
+    for command in ("learn", "track", "reproduce", "audit"):
+        assert command in listed
+        outcome = localprop(command, "--help")
+        assert outcome.status == 0
+        assert "--json" in outcome.out
+
+
+def test_track_prints_one_object_with_the_promised_keys_on_the_last_line(localprop):
+    outcome = localprop("track", "--omega", "0.1", "--json")
+    assert outcome.status == 0
+    assert len(outcome.out.splitlines()) == 1
+    promised = {"policy", "nrmse", "replayed_nrmse", "cost", "settings"}
+    assert set(outcome.result) == promised
+    assert outcome.result["policy"] == "costate-reversal"
+    assert outcome.result["nrmse"] == outcome.result["replayed_nrmse"] < 0.2
+    assert outcome.result["settings"]["omega"] == 0.1
+
+
+def test_track_takes_the_papers_parameters_and_reports_both_errors(localprop):
+    outcome = localprop(
+        "track", "--policy", "sign-flip", "--q", 100, "--speed", 2, "--dt", 0.1, "--omega", 0.1,
+        "--json",
+    )  # fmt: skip
+    settings = outcome.result["settings"]
+    assert {k: settings[k] for k in ("q", "r", "rw", "speed", "dt", "neurons")} == {
+        "q": 100, "r": 0.1, "rw": 1, "speed": 2, "dt": 0.1, "neurons": 5
+    }  # fmt: skip
+    assert outcome.result["nrmse"] < 0.2 < outcome.result["replayed_nrmse"]
+
+
+def test_track_draws_its_run(localprop, tmp_path):
+    assert localprop("track", "--omega", "0.1", "--out", "pictures").status == 0
+    assert {f.name for f in (tmp_path / "pictures").iterdir()} == {"track.png", "track.svg"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--policy", "best"),
+        ("--signal", "square"),
+        ("--period", "2"),
+        ("--policy", "sign-flip", "--radius", "3"),
+        ("--q", "-1"),
+        ("--dt", "0"),
+        ("--duration", "0"),
+        ("--column", "y"),
+    ],
+)
+def test_wrong_usage_of_track_is_one_line_and_status_2(localprop, arguments):
+    outcome = localprop("track", *arguments)
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert outcome.err.startswith("localprop: ")
+
+
+def test_a_run_that_diverges_says_when_and_has_status_1(localprop):
+    outcome = localprop("track", "--policy", "cauchy")
+    assert outcome.status == 1
+    assert "stopped being finite at sample" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+@pytest.fixture
+def claims(monkeypatch):
+    """Two claims in the place of all, one of which fails."""
+    held = Claim.at_most("A", "one is small", "here", measured=1.0, bound=2.0)
+    failed = Claim.at_most("B", "∞ is [small]", "here", measured=float("inf"), bound=2.0)
+    part = Part([held, failed])
+    monkeypatch.setattr(run, "PARTS", (("only this", lambda seeds: part, False),))
+
+
+def test_reproduce_prints_every_claim_the_failing_one_as_failing(localprop, claims):
+    outcome = localprop("reproduce")
+    assert outcome.status == 0
+    line = next(line for line in outcome.out.splitlines() if "∞ is [small]" in line)
+    assert "NO" in line
+    assert "1 of 2 claims hold" in outcome.out
+    assert "1/1 only this" in outcome.err
+
+
+def test_reproduce_json_is_one_object_of_claims_on_the_last_line(localprop, claims, tmp_path):
+    outcome = localprop("reproduce", "--json", "--out", "report")
+    assert len(outcome.out.splitlines()) == 1
+    records = outcome.result["claims"]
+    assert [(r["id"], r["measured"], r["holds"]) for r in records] == [
+        ("A", 1.0, True), ("B", None, False)
+    ]  # fmt: skip
+    assert {"id", "statement", "source", "measured", "bound", "holds"} <= set(records[0])
+    written = json.loads((tmp_path / "report" / "claims.json").read_text())
+    assert written["claims"] == records
+
+
+def test_reproduce_refuses_a_folder_that_is_a_file(localprop, claims, tmp_path):
+    (tmp_path / "report").write_text("")
+    outcome = localprop("reproduce", "--out", "report")
+    assert outcome.status == 2
+    assert "not a folder" in outcome.err
+    assert outcome.out == ""
+
+
+def test_audit_proves_both_laws_local_and_compares_them_with_what_is_not(localprop):
+    outcome = localprop("audit", "--json")
+    assert outcome.status == 0
+    assert len(outcome.out.splitlines()) == 1
+    audits = outcome.result["audits"]
+    assert {a["law"] for a in audits} == {"Hamiltonian", "LeastAction"}
+    assert {a["network"] for a in audits} == {"Digraph", "Layered"}
+    for audit in audits:
+        assert audit["local_in_space"]
+        assert audit["local_in_time"]
+        assert audit["state_bytes"] > 0
+        others = [m["method"] for m in audit["methods"]]
+        assert all(any(name in m for m in others) for name in ("backprop", "BPTT", "RTRL"))
+    assert "BPTT" in outcome.err
