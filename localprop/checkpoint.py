@@ -25,6 +25,7 @@ from .describe import describe, differences
 from .errors import CheckpointError
 from .law import Phase
 from .learner import Learner
+from .strict_json import dumps
 
 FORMAT = "localprop checkpoint"
 VERSION = 1
@@ -113,7 +114,7 @@ def save(
         "extra": extra or {},
         "arrays": list(arrays),
     }
-    members = {"header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
+    members = {"header": np.frombuffer(dumps(header).encode(), dtype=np.uint8)}
     with _written_aside(path) as file:
         np.savez(file, allow_pickle=False, **members, **arrays)
 

@@ -5,7 +5,7 @@ One set for every task, measured on a dozen streams; none is fitted to one data 
 
 from __future__ import annotations
 
-from .law import AbstractLaw, Adaptive, Hamiltonian
+from .law import AbstractLaw, Adaptive, Hamiltonian, LeastAction
 
 OUTPUT_SCALE = 0.0  # new classes start with zero weights; the first ones are no exception
 BIAS_SCALE = 0.8  # hidden neurons bend at different places from the start
@@ -17,6 +17,7 @@ FORECAST_RATE = 1e-4
 
 def law_for(name: str, task: str) -> AbstractLaw:
     """Returns the law of that name with its settings for a task."""
-    del name
+    if name == "least-action":
+        return LeastAction()
     rate = FORECAST_RATE if task == "forecast" else RATE
     return Hamiltonian(mass=Adaptive(rate, DECAY, FLOOR), dissipation=DISSIPATION)

@@ -37,9 +37,9 @@ class Forecast(AbstractTask):
         self.increment = Moments(**state.get("increment", {}))
         self.change = Moments(**state.get("change", {}))
         # Values of the last rows, held over gaps, and forecasts whose row has not come yet.
-        self.past = np.array(state.get("past", [np.nan] * (WINDOW + horizon)))
+        self.past = np.array(state.get("past", [np.nan] * (WINDOW + horizon)), dtype=float)
         # per row: the change that the network answered, its unit, the last value, the forecast.
-        self.pending = np.array(state.get("pending", [[np.nan] * 4] * horizon))
+        self.pending = np.array(state.get("pending", [[np.nan] * 4] * horizon), dtype=float)
         self.shrinkage = Shrinkage(**state.get("shrinkage", {}))
         fresh = Score("mean absolute error", "last value")
         self.score = Score.restore(state["score"]) if state else fresh
