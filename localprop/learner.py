@@ -78,7 +78,7 @@ class Learner(eqx.Module):
         - `settle`: hops in which the weights are held. `"auto"` leaves it to the law. For
           `Hamiltonian`: 2 × depth where $K$ is larger than that, so that the error has arrived
           before weights move; else depth − 1 where $K$ allows it, so that the output has felt
-          the input; else 0.
+          the input; else 0. For `LeastAction`: depth where $K$ is at least 2 × depth; else 0.
         - `duration`: $\\Delta t$ of a sample for which the stream gives none; by default $K$, so
           that a hop is the unit of time.
         - `streams`: how many streams share the weights, as a leading axis; `None` for one without.
