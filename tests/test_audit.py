@@ -26,11 +26,11 @@ from localprop import (
     SignFlip,
     SquaredError,
 )
-from localprop.dependence import dependence
+from localprop.audit.dependence import dependence
+from localprop.audit.wiring import wiring
 from localprop.law import AbstractLaw
 from localprop.network import AbstractNetwork, Block
 from localprop.network.layered import dense
-from localprop.wiring import wiring
 
 EULER = {"integrator": ExplicitEuler(), "weights": "explicit"}
 LAWS = {

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, PyTree
 
-from .errors import ConfigError
-from .network import AbstractNetwork, Digraph, Layered, SharedWeights
+from ..errors import ConfigError
+from ..network import AbstractNetwork, Digraph, Layered, SharedWeights
 
 # A weight that serves all arcs into its block at once.
 ALL_PARENTS = -1

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .cost import Cost
-from .errors import ConfigError
-from .network import AbstractNetwork
-from .oracle import backprop, bptt, rtrl
+from ..cost import Cost
+from ..errors import ConfigError
+from ..network import AbstractNetwork
+from ..oracle import backprop, bptt, rtrl
 from .rules import Rules
 from .wiring import Wiring, example
 

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .cost import Cost, SquaredError
+from ..cost import Cost, SquaredError
+from ..law import AbstractLaw, LeastAction, Phase
+from ..network import AbstractNetwork, SharedWeights
 from .dependence import dependence
-from .law import AbstractLaw, LeastAction, Phase
-from .network import AbstractNetwork, SharedWeights
 from .reference_methods import Method, reference_methods
 from .rules import QUANTITIES, VERTEX, Rules
 from .wiring import Wiring, example, wiring

@@ -83,7 +83,7 @@ def dependence(
 
         ```python
         >>> import jax.numpy as jnp, numpy as np
-        >>> from localprop.dependence import dependence
+        >>> from localprop.audit.dependence import dependence
         >>> mask = np.array([[1.0, 0.0], [1.0, 1.0]])
         >>> (reach,) = dependence(
         ...     lambda x: mask @ x, (jnp.ones(2),), (np.arange(2),), np.arange(2)
