@@ -39,19 +39,33 @@ class Claim:
 
     @classmethod
     def at_most(
-        cls, id: str, statement: str, source: str, *, measured: Any, bound: float, note: str = ""
+        cls,
+        id: str,
+        statement: str,
+        source: str,
+        *,
+        measured: Any,
+        bound: int | float,
+        note: str = "",
     ) -> Claim:
         """A claim that holds where `measured` ≤ `bound`."""
         value = float(measured)
-        return cls(id, statement, source, value, f"≤ {bound:g}", value <= bound, note)
+        return cls(id, statement, source, value, f"≤ {bound:g}", bool(value <= bound), note)
 
     @classmethod
     def at_least(
-        cls, id: str, statement: str, source: str, *, measured: Any, bound: float, note: str = ""
+        cls,
+        id: str,
+        statement: str,
+        source: str,
+        *,
+        measured: Any,
+        bound: int | float,
+        note: str = "",
     ) -> Claim:
         """A claim that holds where `measured` ≥ `bound`."""
         value = float(measured)
-        return cls(id, statement, source, value, f"≥ {bound:g}", value >= bound, note)
+        return cls(id, statement, source, value, f"≥ {bound:g}", bool(value >= bound), note)
 
     @classmethod
     def within(
@@ -61,14 +75,14 @@ class Claim:
         source: str,
         *,
         measured: Any,
-        low: float,
-        high: float,
+        low: int | float,
+        high: int | float,
         note: str = "",
     ) -> Claim:
         """A claim that holds where `low` ≤ `measured` ≤ `high`."""
         value = float(measured)
         bound = f"{low:.4g} … {high:.4g}"
-        return cls(id, statement, source, value, bound, low <= value <= high, note)
+        return cls(id, statement, source, value, bound, bool(low <= value <= high), note)
 
     def record(self) -> dict[str, Any]:
         """Returns what `localprop reproduce --json` prints of it."""

@@ -67,8 +67,9 @@ def _losses(depth: int, count: int) -> np.ndarray:
     @partial(jax.jit, static_argnums=0)
     def run(samples: int, key: Array, u: Array, z: Array) -> Array:
         def sample(phase, now):
-            before = cost.target_loss(network.output(phase.x), now[1])
-            return law.hop(network, cost, phase, *now, 1.0), before
+            u, z = now
+            before = cost.target_loss(network.output(phase.x), z)
+            return law.hop(network, cost, phase, u, z, 1.0), before
 
         loss = jax.lax.scan(sample, law.init(network, cost, key), (u, z))[1]
         return loss.reshape(STRETCHES, -1).mean(axis=1) / (jnp.var(z) / 2)

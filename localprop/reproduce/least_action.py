@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -82,7 +83,7 @@ def measure(seeds: Sequence[int]) -> Part:
 def _mismatch(seeds: Sequence[int]) -> Mismatch:
     network, cost = Digraph.layered([3, 5, 4, 2]), Cost(SquaredError())
 
-    def distance(stiffness: Array, key: Array) -> Array:
+    def distance(stiffness: float, key: Array) -> Array:
         a, b, c = jax.random.split(key, 3)
         u, z = jax.random.normal(a, (3,)), jax.random.normal(b, (2,))
         # A hop is a tenth of a neuron's relaxation time, whatever its stiffness.
@@ -95,17 +96,17 @@ def _mismatch(seeds: Sequence[int]) -> Mismatch:
         return jnp.linalg.norm(signal - deltas) / jnp.linalg.norm(deltas)
 
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
-    every = jax.jit(jax.vmap(jax.vmap(distance, (0, None)), (None, 0)))
-    distances = np.asarray(every(jnp.asarray(STIFFNESSES), keys))
+    columns = [jax.jit(jax.vmap(partial(distance, k)))(keys) for k in STIFFNESSES.tolist()]
+    distances = np.stack(columns, axis=1)
     slopes = np.polyfit(np.log10(STIFFNESSES), np.log10(distances).T, 1)[0]
     return Mismatch(STIFFNESSES, distances, slopes)
 
 
-def _input(t: Array) -> Array:
+def _input(t: Any) -> Array:
     return jnp.stack([jnp.sin(t), jnp.cos(1.3 * t)])
 
 
-def _goal(t: Array) -> Array:
+def _goal(t: Any) -> Array:
     return 0.6 * jnp.sin(0.7 * t + 1)[None]
 
 
@@ -159,14 +160,13 @@ def _law() -> LeastAction:
     return LeastAction(4.0, Inertial(0.5, 0.4), mass=2.0, dissipation=0.3, motion=Splitting())
 
 
-def _energies(network: Digraph, phase: Phase, t: Array) -> dict[str, Array]:
+def _energies(network: Digraph, phase: Phase, t: Any) -> dict[str, Array]:
     rate = lambda f: jax.jvp(f, (t,), (jnp.ones(()),))[1]  # noqa: E731
     e = _law().energies(network, COST, phase, _input(t), _goal(t), rate(_input), rate(_goal))
     return {name: getattr(e, name) for name in vars(e)}
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def _run(network: Digraph, phase: Phase, tau: Array, steps: int) -> dict[str, Array]:
+def _run(network: Digraph, steps: int, phase: Phase, tau: Any) -> dict[str, Array]:
     """Returns the energies at the beginning of every hop and at the end."""
 
     def hop(phase: Phase, k: Array) -> tuple[Phase, dict[str, Array]]:
@@ -183,15 +183,13 @@ def _run(network: Digraph, phase: Phase, tau: Array, steps: int) -> dict[str, Ar
 
 def _balance(seeds: Sequence[int]) -> Balance:
     span, network = 40.0, Digraph.layered([2, 6, 1])
-    run = jax.jit(
-        lambda phase, tau, steps: _run.__wrapped__(network, phase, tau, steps), static_argnums=2
-    )
+    runs = {tau: jax.jit(partial(_run, network, round(span / tau))) for tau in TAUS.tolist()}
     gaps, energies, time = [], {}, np.zeros(0)
     for seed in seeds[:4]:
         phase = _law().init(network, COST, jax.random.key(seed))
         row = []
-        for tau in TAUS:
-            path = {n: np.asarray(a) for n, a in run(phase, tau, round(span / tau)).items()}
+        for tau, run in runs.items():
+            path = {n: np.asarray(a) for n, a in run(phase, tau).items()}
             time = tau * np.arange(len(path["loss"]))
             path |= {
                 "lost": _accumulate(path["dissipated"], tau),
@@ -214,7 +212,7 @@ def _accumulate(power: np.ndarray, tau: float) -> np.ndarray:
 def _overdamped(seeds: Sequence[int]) -> list[Claim]:
     """Follows $\\dot x = -cU_x$ with held weights, against SciPy on a potential written out."""
     network, speed, stiffness, end = Digraph.complete(4, 2), 0.5, 3.0, 4.0
-    u, z, sizes = jnp.array([0.4, -0.7]), jnp.array([0.8]), np.array([4e-3, 2e-3, 1e-3])
+    u, z, sizes = jnp.array([0.4, -0.7]), jnp.array([0.8]), (4e-3, 2e-3, 1e-3)
 
     def potential(x: Array, w: Array) -> Array:
         drive = jnp.tanh(w @ jnp.concatenate([u, jnp.ones(1), x]))
@@ -230,7 +228,6 @@ def _overdamped(seeds: Sequence[int]) -> list[Claim]:
     orders: dict[str, list[float]] = {"inertial": [], "overdamped": []}
     nearest = dict.fromkeys(orders, 0.0)
     for seed in seeds[:4]:
-        inertial = lambda m: Inertial(jnp.asarray(m), 1 / (speed * jnp.asarray(m)))  # noqa: E731
         phase = LeastAction(mass=STILL).init(network, COST, jax.random.key(seed))
         right = lambda _, x, w=phase.w: -speed * np.asarray(slope(x, w))  # noqa: E731
         exact = solve_ivp(right, (0, end), np.zeros(4), "DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
@@ -238,7 +235,8 @@ def _overdamped(seeds: Sequence[int]) -> list[Claim]:
             errors = []
             for size in sizes:
                 if name == "inertial":
-                    law = LeastAction(stiffness, inertial(size), STILL, motion=Splitting())
+                    neurons = Inertial(size, 1 / (speed * size))
+                    law = LeastAction(stiffness, neurons, STILL, motion=Splitting())
                     x = run(law, phase, jnp.asarray(size / 4), round(4 * end / size))
                 else:
                     law = LeastAction(stiffness, Overdamped(speed), STILL)

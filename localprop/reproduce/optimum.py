@@ -13,7 +13,14 @@ import scipy.integrate
 from jaxtyping import Float
 
 from .. import oracle
-from ..law import Cauchy, CostateReversal, ExponentialEuler, HamiltonianTrack, SignFlip
+from ..law import (
+    Cauchy,
+    CostateReversal,
+    ExplicitEuler,
+    ExponentialEuler,
+    HamiltonianTrack,
+    SignFlip,
+)
 from ..law.policy import AbstractPolicy
 from ..stream.signals import Patched
 from ..tracker import LinearQuadratic, Tracker, tracker
@@ -147,7 +154,7 @@ def _problem(how: Tracker, seed: int) -> oracle.Problem:
         np.asarray(phase.w),
         tau,
         mass=how.problem.r / how.scale,
-        **({"integrator": ExponentialEuler()} if infinite else {}),
+        integrator=ExponentialEuler() if infinite else ExplicitEuler(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -163,7 +164,7 @@ def _settled(seeds: Sequence[int]) -> Claim:
     )
 
 
-def _signal(t: Array) -> tuple[Array, Array]:
+def _signal(t: Any) -> tuple[Array, Array]:
     return jnp.stack([jnp.sin(t), jnp.cos(1.3 * t)]), jnp.sin(0.7 * t + 1)[None]
 
 
@@ -223,9 +224,10 @@ def _heavy_ball(seeds: Sequence[int]) -> Claim:
     @jax.jit
     def learn(phase, u: Array, z: Array) -> Array:
         def sample(phase, now):
+            u, z = now
             for _ in range(size):
-                phase = law.settle(network, COST, phase, *now, tau)
-            return law.hop(network, COST, phase, *now, tau), None
+                phase = law.settle(network, COST, phase, u, z, tau)
+            return law.hop(network, COST, phase, u, z, tau), None
 
         return jax.lax.scan(sample, phase, (u, z))[0].w
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +67,7 @@ def measure(seeds: Sequence[int]) -> Part:
     return Part(claims, {"sign_flip": curve})
 
 
-def _pair(setting: Setting, y: Vector, t: Array, tau: float) -> Vector:
+def _pair(setting: Setting, y: Vector, t: Any, tau: Any) -> Vector:
     policy = SignFlip(1)
     y = flow.hop(setting, policy, y, t, tau, 0)
     return flow.hop(setting, policy, y, t + tau, tau, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -72,14 +73,14 @@ def _theorems(seeds: Sequence[int]) -> list[Claim]:
     ]
 
 
-def _rescaled(setting: Setting, y: Vector, t: float) -> Array:
+def _rescaled(setting: Setting, y: Vector, t: Any) -> Array:
     """Returns NLP's costate, $\\sigma'(a_i) p_x^i / \\varphi$."""
     x, p_x, w, _ = flow.raw(setting, y, t)
     slope = 1 - jnp.tanh(w @ flow.sources(setting, x, t)) ** 2
     return slope * p_x / jnp.exp(setting.dissipation * t)
 
 
-def _one_arc(setting: Setting, y: Vector, t: float, sign: float = 1.0) -> Array:
+def _one_arc(setting: Setting, y: Vector, t: Any, sign: float = 1.0) -> Array:
     """Returns the rate of the rescaled costate, arc by arc.
 
     $$\\dot\\lambda_x^i = \\frac{\\sigma''(a_i)}{\\sigma'(a_i)}\\dot a_i\\lambda_x^i
@@ -134,11 +135,11 @@ def _second_order(seeds: Sequence[int]) -> list[Claim]:
     return claims
 
 
-def _first_form(setting: Setting, policy: AbstractPolicy, t: Array, y: Vector) -> Vector:
+def _first_form(setting: Setting, policy: AbstractPolicy, t: Any, y: Vector) -> Vector:
     return flow.law_rate(setting, policy, y, t)
 
 
-def _second_form(setting: Setting, sign: float, t: Array, y: Vector) -> Vector:
+def _second_form(setting: Setting, sign: float, t: Any, y: Vector) -> Vector:
     """Returns rates of $(x, \\lambda, w, m\\dot w)$ by the second-order form in $w, \\lambda_x$.
 
     $m\\ddot w_{ij} + m\\theta\\dot w_{ij} = s(\\tfrac{c_i}{c}\\lambda_x^i x_j + kV_{w_{ij}})$.
@@ -196,11 +197,11 @@ def _conservation(seeds: Sequence[int]) -> list[Claim]:
     return claims
 
 
-def _euler(setting: Setting, y: Vector, tau: float) -> Vector:
+def _euler(setting: Setting, y: Vector, tau: Any) -> Vector:
     return flow.hop(setting, Cauchy(), y, 0.0, tau)
 
 
-def _runge_kutta(setting: Setting, y: Vector, tau: float) -> Vector:
+def _runge_kutta(setting: Setting, y: Vector, tau: Any) -> Vector:
     rate = lambda y: flow.law_rate(setting, Cauchy(), y, 0.0)  # noqa: E731
     a = rate(y)
     b = rate(y + tau / 2 * a)
@@ -210,11 +211,11 @@ def _runge_kutta(setting: Setting, y: Vector, tau: float) -> Vector:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _run(setting: Setting, step: Callable, y: Vector, tau: float, steps: int) -> Vector:
+def _run(setting: Setting, step: Callable, y: Vector, tau: Any, steps: Any) -> Vector:
     return jax.lax.fori_loop(0, steps, lambda _, y: step(setting, y, tau), y)
 
 
-def _change(setting: Setting, step: Callable, y: Vector, tau: float) -> Array:
+def _change(setting: Setting, step: Callable, y: Vector, tau: Any) -> Array:
     end = _run(setting, step, y, tau, round(SPAN / tau))
     energy = lambda y: flow.law_hamiltonian(setting, y, 0.0)  # noqa: E731
     return jnp.abs(energy(end) - energy(y))
