@@ -107,7 +107,7 @@ def _sign_flip(curve: Convergence) -> Figure:
 
 
 def _optimum(curve: Optimum) -> Figure:
-    figure, axes = _one(2.4)
+    figure, axes = _one(2.6)
     axes.plot(curve.time, curve.target, color=style.GREY, linewidth=2.6, label="target $z$")
     axes.plot(curve.time, curve.best, color=style.BLACK, linewidth=0.9, label="oracle (cost × 1)")
     colours = (style.VERMILLION, style.BLUE, style.GREEN)
@@ -123,8 +123,9 @@ def _optimum(curve: Optimum) -> Figure:
         ylim=(-1.05, 1.05),
     )
     axes.legend(
-        frameon=False, loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, borderaxespad=0.2
-    )
+        frameon=False, loc="lower left", bbox_to_anchor=(-0.02, 1), borderaxespad=0.2,
+        labelspacing=0.2,
+    )  # fmt: skip
     return figure
 
 
@@ -135,7 +136,7 @@ def _conjecture(curve: Evidence) -> Figure:
         logs = np.log(losses)
         middle, half = logs.mean(axis=0), half_width(logs)
         label = f"{depth} hidden layer{'s' if depth > 1 else ''}"
-        axes.semilogy(curve.time, np.exp(middle), color=colour, linestyle=dashes, label=label)
+        axes.loglog(curve.time, np.exp(middle), color=colour, linestyle=dashes, label=label)
         low, high = np.exp(middle - half), np.exp(middle + half)
         axes.fill_between(curve.time, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.set(
@@ -143,19 +144,18 @@ def _conjecture(curve: Evidence) -> Figure:
         ylabel="squared error\nover variance (1)",
         xlim=(curve.time[0], curve.time[-1]),
     )
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axes.legend(frameon=False)
     return figure
 
 
 def _balance(curve: Balance) -> Figure:
-    figure = Figure(figsize=(style.COLUMN, 3.8), layout="constrained")
+    figure = Figure(figsize=(style.COLUMN, 4.0), layout="constrained")
     energies, closing = figure.subplots(2, 1, gridspec_kw={"height_ratios": [1.7, 1]})
     e, start = curve.energies, curve.energies["hamiltonian"][0]
     kinetic = e["neuron_kinetic"] + e["weight_kinetic"]
     lines = (
         ("energy $E$", e["hamiltonian"], style.BLACK, "-", 1.6),
-        ("$E(0)$ − lost + received", start - e["lost"] + e["received"], style.YELLOW, "-", 0.6),
+        ("$E(0)$ − friction + work", start - e["lost"] + e["received"], style.YELLOW, "-", 0.6),
         ("kinetic", kinetic, style.BLUE, DASHES[1], 0.9),
         ("connections", e["connection"], style.ORANGE, DASHES[3], 0.9),
         ("cost $\\ell$", e["cost"], style.GREEN, DASHES[2], 1.1),
@@ -166,8 +166,9 @@ def _balance(curve: Balance) -> Figure:
         )
     energies.set(xlabel="time (units of the stream)", ylabel="energy (1)", xlim=(0, curve.time[-1]))
     energies.legend(
-        frameon=False, loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=3, borderaxespad=0.2
-    )
+        frameon=False, loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=2, borderaxespad=0.2,
+        labelspacing=0.2,
+    )  # fmt: skip
     mean = np.exp(np.log(curve.gaps).mean(axis=0))
     closing.loglog(curve.taus, mean, "o-", color=style.BLUE, markersize=3, label="largest gap")
     guide = mean[-1] * (curve.taus / curve.taus[-1]) ** 2 / 2

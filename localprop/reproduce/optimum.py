@@ -51,7 +51,7 @@ class Optimum:
 
 def measure(seeds: Sequence[int]) -> Part:
     """Returns the claims; to be called in float64."""
-    paper = [SignFlip(2), HamiltonianTrack(100.0, speed=2.0), Cauchy()]
+    paper = [SignFlip(2), HamiltonianTrack(1000.0, speed=2.0), Cauchy()]
     claims, curves = [_bvp()], {}
     for id, words, policies, settings in (
         ("paper", "the paper's net (c = 2, no input)", paper, {"speed": 2.0, "dt": 0.1}),
