@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from localprop.learn import Result, Settings, learn
+from localprop.learn import Result, learn
 from localprop.report.learn_report import check_folder, summary, write_report
+from localprop.settings import Settings
 
 HERE = Path(__file__).parent
 EXAMPLES = {

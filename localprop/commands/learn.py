@@ -65,8 +65,9 @@ def learn_command(
 ) -> None:
     """Learn a table row by row: every row is predicted first, then learned, in one pass."""
     with _stoppable() as stop:
-        from ..learn import Settings, learn
+        from ..learn import learn
         from ..report.learn_report import check_folder, summary, write_report
+        from ..settings import Settings
 
         settings = Settings(
             target=target,

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import ConfigError
-from ..learn import Result, Settings
+from ..learn import Result
 from ..score import Score
+from ..settings import Settings
 from .learning_curve import draw_learning_curve
 
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
