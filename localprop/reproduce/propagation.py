@@ -239,14 +239,16 @@ def _heavy_ball(seeds: Sequence[int]) -> Claim:
         rng = np.random.default_rng(seed)
         u, z = rng.standard_normal((steps, 3)), rng.standard_normal((steps, 2))
         phase = law.init(network, COST, jax.random.key(seed))
-        gradient = lambda w, t, u=u, z=z: np.asarray(  # noqa: E731
-            backprop(w, u[round(t / tau)], z[round(t / tau)])
-        )
-        start = np.asarray(phase.w)
+        start, shape = np.asarray(phase.w).ravel(), phase.w.shape
+
+        def gradient(w: np.ndarray, t: float, u=u, z=z, shape=shape) -> np.ndarray:
+            k = round(t / tau)
+            return np.asarray(backprop(w.reshape(shape), u[k], z[k])).ravel()
+
         w, _ = oracle.heavy_ball.recursion(
             gradient, start, np.zeros_like(start), steps, tau, mass=mass, dissipation=theta
         )
-        worst = max(worst, _relative(learn(phase, jnp.asarray(u), jnp.asarray(z)), w[-1]))
+        worst = max(worst, _relative(learn(phase, jnp.asarray(u), jnp.asarray(z)).ravel(), w[-1]))
     return Claim.at_most(
         "P4",
         "settled hops are the heavy ball: SGD of momentum 1 - θτ and rate τ²/m (relative distance "
