@@ -72,7 +72,7 @@ def found():
     """A short run's curves, with claims of every kind."""
     with jax.enable_x64(True):
         slope = propagation.measure(SEEDS).curves
-    rows = tracking._runs(tracking.FAST, tracking.SignFlip(1), 1, q=100, speed=2.0, dt=0.1)
+    rows = tracking._runs(tracking.FAST, tracking.SignFlip(1), 1, q=100.0, speed=2.0, dt=0.1)
     curves = {**slope, "figure_2": rows.first}
     return Reproduction((HELD, NOT, NONE, ENDLESS), curves, SEEDS, 1.5)
 

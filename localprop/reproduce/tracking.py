@@ -163,12 +163,13 @@ def _regulariser_wins(table: dict[str, Runs]) -> list[Claim]:
 def _hamiltonian_track(count: int) -> tuple[list[Claim], Tracking | None]:
     """The flip at the ball's surface contracts as the sign flip does, for steps that are not tiny.
 
-    Steps of 0.01 or less, and q = 1000, were measured not to track (NRMSE 1 to 3): the contraction
-    is proportional to the step, and slow against the target then.
+    Smaller steps, and q = 1000, were measured not to track: NRMSE 1 to 3, or divergence. The
+    contraction is proportional to the step, and too slow for the target then.
     """
     radius, q, dt = 200.0, 100.0, 0.05
     runs = _runs(SLOW, HamiltonianTrack(radius), count, q=q, speed=1.0, dt=dt)
     small = _runs(SLOW, HamiltonianTrack(radius), 4, q=q, speed=1.0, dt=0.01)
+    middle = np.median(small.nrmse)
     claim = Claim.at_most(
         "F4",
         f"a Hamiltonian track tracks 0.5 sin 0.02t (q = {q:g}, R = {radius:g}, c = 1, τ = {dt:g}; "
@@ -176,8 +177,8 @@ def _hamiltonian_track(count: int) -> tuple[list[Claim], Tracking | None]:
         "NLP Figure 4, eq. 24",
         measured=runs.nrmse.max(),
         bound=0.1,
-        note=f"{runs.spread()}; not at any step: at τ = 0.01 the median is "
-        f"{np.median(small.nrmse):.3g}",
+        note=f"{runs.spread()}; not at any step: at τ = 0.01 "
+        + (f"the median is {middle:.3g}" if np.isfinite(middle) else "it diverges"),
     )
     return [claim], runs.first
 
