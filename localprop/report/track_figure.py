@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import SymmetricalLogLocator
+from matplotlib.ticker import NullFormatter, SymmetricalLogLocator
 
 from ..track import Tracking
 from . import style
@@ -32,6 +32,7 @@ def tracking_figure(run: Tracking) -> Figure:
         _draw_signals(signals, run)
         lagrangian.plot(time, run.trace["lagrangian"], color=style.BLUE, linewidth=0.7)
         lagrangian.set(yscale="log", ylabel="Lagrangian\n(cost / time)")
+        lagrangian.yaxis.set_minor_formatter(NullFormatter())  # they would overlap
         _draw_hamiltonian(hamiltonian, time, run.trace["hamiltonian"])
         hamiltonian.set(xlabel="time (units of the stream)", xlim=(0, time[-1]))
         for axes in (signals, lagrangian, hamiltonian):
