@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .errors import ConfigError, DivergenceError
-from .law import Phase
+from .law import Hamiltonian, Phase
 from .stream.signals import AbstractSignal
 from .tracker import Tracker
 
@@ -163,7 +163,7 @@ def _run_frames(
 def _step(tracker: Tracker, carry: _Carry, z: Array) -> tuple[_Carry, dict[str, Array]]:
     phase, replay, memory, sound = carry
     u, tau, seen = jnp.zeros(0), tracker.dt / tracker.hops, z[None]
-    if tracker.review is not None:
+    if tracker.review is not None and isinstance(tracker.law, Hamiltonian):
         backward = tracker.law.policy.signs(phase)[0] < 0
         memory, seen = tracker.review.read(memory, seen, backward)
     before = phase

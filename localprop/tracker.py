@@ -16,7 +16,17 @@ import numpy as np
 
 from .cost import Cost, SquaredError
 from .errors import ConfigError
-from .law import CostateReversal, ExplicitEuler, Hamiltonian, HamiltonianTrack, Phase, Review
+from .law import (
+    AbstractLaw,
+    CostateReversal,
+    ExplicitEuler,
+    Hamiltonian,
+    HamiltonianTrack,
+    LeastAction,
+    Phase,
+    Review,
+)
+from .law.motion import Inertial
 from .law.policy import AbstractPolicy, Cauchy, SignFlip
 from .network import Digraph
 
@@ -26,6 +36,7 @@ NAMES = {
     HamiltonianTrack: "hamiltonian-track",
     Cauchy: "cauchy",
 }
+LEAST_ACTION = "least-action"
 
 
 @dataclass(frozen=True)
@@ -59,12 +70,12 @@ class Tracker(eqx.Module):
 
     **Fields:** `network`, `cost`, `law`; `forward`: the law whose state runs forward, for the
     replay; `review`: what a reversed phase reads, `None` for live; `problem`; `dt`: of a sample;
-    `hops` in it; `scale`: the mean speed $c$ by which the cost was divided.
+    `hops` in it; `scale`: what the cost was divided by.
     """
 
     network: Digraph
     cost: Cost
-    law: Hamiltonian
+    law: AbstractLaw
     forward: Hamiltonian
     review: Review | None
     problem: LinearQuadratic = eqx.field(static=True)
@@ -87,12 +98,15 @@ class Tracker(eqx.Module):
     @property
     def name(self) -> str:
         """The policy's name on the command line; of a policy made elsewhere, its class's."""
+        if not isinstance(self.law, Hamiltonian):
+            return LEAST_ACTION
         kind = type(self.law.policy)
         return NAMES.get(kind, kind.__name__)
 
     def settings(self) -> dict[str, Any]:
         """Returns numbers and words from which the tracker can be built again."""
-        policy = {name: value for name, value in vars(self.law.policy).items() if value is not None}
+        own = vars(self.law.policy) if isinstance(self.law, Hamiltonian) else {}
+        policy = {name: value for name, value in own.items() if value is not None}
         if "predicate" in policy:
             policy["predicate"] = getattr(policy["predicate"], "__name__", "predicate")
         return {
@@ -103,13 +117,13 @@ class Tracker(eqx.Module):
             "dt": self.dt,
             "hops": self.hops,
             "mass": self.law.mass.m,  # pyright: ignore[reportAttributeAccessIssue]
-            "dissipation": self.law.dissipation,
+            "dissipation": self.law.dissipation,  # pyright: ignore[reportAttributeAccessIssue]
             "review": self.review.size if self.review else "live",
         }
 
 
 def tracker(
-    policy: AbstractPolicy,
+    policy: AbstractPolicy | None,
     problem: LinearQuadratic = LinearQuadratic(),
     *,
     neurons: int = 5,
@@ -129,9 +143,13 @@ def tracker(
     grows with the number of parents, as the curvature does. There $r$ enters the reported cost
     only.
 
+    Without a policy the law is least action, causal as it stands. It too has a constant input and
+    four hops per sample; masses and frictions of order 1 in units of a hop, and the cost divided
+    by $q$, so that target and connections pull about equally.
+
     **Arguments:**
 
-    - `policy`, `problem`: how it is made causal, what is minimised.
+    - `policy`, `problem`: how it is made causal, `None` for `LeastAction`; what is minimised.
     - `neurons`: at least 1; neuron 0 is the output.
     - `speed`: $c$ per unit of time; by default 1, for costate reversal infinite.
     - `dt`: of a step, in units of time; by default 0.1, for the Hamiltonian track 0.01, for
@@ -148,10 +166,10 @@ def tracker(
             raise ConfigError(f"{name} is {value}; it must be above 0")
     if dt == np.inf:
         raise ConfigError("dt is infinite; give the length of a step")
-    reversal = isinstance(policy, CostateReversal)
-    build = _descending if reversal else _flipping
-    default = 1.0 if reversal else 0.01 if isinstance(policy, HamiltonianTrack) else 0.1
-    memory = Review(buffer) if review == "buffer" and not reversal else None
+    forward = policy is None or isinstance(policy, CostateReversal)
+    build = _acting if policy is None else _descending if forward else _flipping
+    default = 1.0 if forward else 0.01 if isinstance(policy, HamiltonianTrack) else 0.1
+    memory = Review(buffer) if review == "buffer" and not forward else None
     return build(policy, problem, neurons, speed, default if dt is None else dt, memory)
 
 
@@ -172,3 +190,18 @@ def _descending(policy, problem, neurons, speed, dt, review) -> Tracker:
     mass = 4 * problem.q * tau**2 * max(1.0, (neurons + 1) / 6)
     law = Hamiltonian(policy, mass, dissipation=0.75 / tau)
     return Tracker(network, problem.cost(1.0), law, law, review, problem, dt, hops, 1.0)
+
+
+def _acting(policy, problem, neurons, speed, dt, review) -> Tracker:
+    del policy
+    hops = 4
+    tau = dt / hops
+    network = Digraph.complete(neurons, speed=np.inf if speed is None else float(speed))
+    cost = Cost(SquaredError(), weight_decay=2 * problem.rw / problem.q)
+    law = LeastAction(
+        stiffness=1.0,
+        neurons=Inertial(mass=tau**2, dissipation=1 / tau),
+        mass=tau**2 * max(1.0, (neurons + 1) / 6),
+        dissipation=0.5 / tau,
+    )
+    return Tracker(network, cost, law, Hamiltonian(), review, problem, dt, hops, problem.q)

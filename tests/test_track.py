@@ -248,3 +248,15 @@ def test_one_run_is_drawn_as_one_file_and_says_both_errors(tmp_path):
     assert first == second
     for word in ("target", "state", "replay", "NRMSE", "Lagrangian", "Hamiltonian", "time"):
         assert word in first
+
+
+@pytest.mark.parametrize(
+    ("signal", "bound"),
+    [(Sine(omega=2 * np.pi / 400), 0.03), (Sine(omega=2 * np.pi / 100), 0.08)],
+    ids=["period 400", "period 100"],
+)
+def test_least_action_tracks_and_its_weights_do_so_in_the_forward_network(signal, bound):
+    run = track(signal, tracker(None), duration=2400.0)
+    assert run.policy == "least-action"
+    # The state itself is pulled by the target; the replay is what the weights have learned.
+    assert run.replayed_nrmse <= bound

@@ -36,6 +36,9 @@ def track_command(
     ] = None,
     neurons: Annotated[int, typer.Option(help="Of the complete digraph.")] = 5,
     policy: Annotated[str, typer.Option(help=", ".join(POLICIES) + ".")] = "costate-reversal",
+    law: Annotated[
+        str, typer.Option(help="hamiltonian, or least-action, which needs no policy.")
+    ] = "hamiltonian",
     period: Annotated[
         int | None, typer.Option(metavar="P", help="Sign flip: steps between flips [default: 1].")
     ] = None,
@@ -73,8 +76,13 @@ def track_command(
     from ..tracker import LinearQuadratic, tracker
 
     target = _signal(signal, column, omega, amplitude, seed)
+    if law not in ("hamiltonian", "least-action"):
+        raise ConfigError(f"--law {law}: take hamiltonian or least-action")
+    if law == "least-action" and policy != "costate-reversal":
+        raise ConfigError(f"least action is causal as it stands: leave --policy {policy} away")
+    made = _policy(policy, period, flip_omega, radius, q, speed)
     how = tracker(
-        _policy(policy, period, flip_omega, radius, q, speed),
+        None if law == "least-action" else made,
         LinearQuadratic(q, r, rw),
         neurons=neurons,
         speed=speed,

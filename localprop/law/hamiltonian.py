@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from ..cost import Cost
@@ -60,6 +61,12 @@ class Hamiltonian(AbstractLaw):
 
     def init(self, network: AbstractNetwork, cost: Cost, key: PRNGKeyArray) -> Phase:
         del cost
+        forward = isinstance(self.policy, CostateReversal)
+        if not forward and any(np.isinf(c).any() for c in jax.tree.leaves(network.speed)):
+            raise ConfigError(
+                f"{type(self.policy).__name__} reverses equations, and an infinite speed can only "
+                "relax forward; give the network a finite speed=..."
+            )
         return rest(network, self.mass, key)
 
     def relax(self, network: AbstractNetwork, phase: Phase, u: Array, tau: Any) -> Phase:

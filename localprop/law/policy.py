@@ -63,7 +63,8 @@ class Cauchy(AbstractPolicy):
         >>> import jax
         >>> from localprop import Cauchy, Cost, Digraph, Hamiltonian, SquaredError
         >>> law = Hamiltonian(Cauchy())
-        >>> phase = law.init(Digraph.complete(2), Cost(SquaredError()), jax.random.key(0))
+        >>> network = Digraph.complete(2, speed=1.0)
+        >>> phase = law.init(network, Cost(SquaredError()), jax.random.key(0))
         >>> law.policy.signs(phase)
         (1.0, 1.0)
 

@@ -121,7 +121,9 @@ def test_exponential_euler_grows_by_exp_c_tau_where_the_state_runs_backward():
 def test_infinite_speed_cannot_run_backward_and_says_so(integrator):
     network = Digraph.complete(2, bias=False)
     law = Hamiltonian(SignFlip(1), integrator=integrator)
-    phase = law.init(network, Cost(SquaredError()), jax.random.key(0))
+    with pytest.raises(ConfigError, match="finite"):
+        law.init(network, Cost(SquaredError()), jax.random.key(0))
+    phase = Hamiltonian().init(network, Cost(SquaredError()), jax.random.key(0))
     with pytest.raises(ConfigError, match="finite"):
         law.hop(network, Cost(SquaredError()), phase, NO_INPUT, jnp.zeros(1), 0.1)
 
@@ -266,3 +268,10 @@ def test_a_review_reads_as_a_stack_that_forgets_its_oldest(size, moves):
 def test_a_review_of_nothing_is_refused():
     with pytest.raises(ConfigError, match="size"):
         Review(0)
+
+
+@pytest.mark.parametrize("policy", [Cauchy(), SignFlip()], ids=["cauchy", "sign flip"])
+def test_a_policy_that_reverses_refuses_any_infinite_speed(policy):
+    network = Digraph.complete(2, speed=[1.0, np.inf])
+    with pytest.raises(ConfigError, match="finite speed"):
+        Hamiltonian(policy).init(network, Cost(SquaredError()), jax.random.key(0))
