@@ -57,8 +57,8 @@ def _claim(depth: int, loss: np.ndarray, frozen: np.ndarray) -> Claim:
         bound=0.05,
         note=f"mean {last.mean():.3g} over {len(last)} seeds, worst {last.max():.3g}; "
         f"teacher-student stream of {SAMPLES:,} samples, one hop of 1 per sample; it is slow, "
-        f"so that part of this is following: with weights held, on the next {FROZEN:,} samples, the median is "
-        f"{np.median(frozen):.3g}",
+        f"so that part of this is following: with weights held, on the next {FROZEN:,} "
+        f"samples, the median is {np.median(frozen):.3g}",
     )
 
 
