@@ -152,7 +152,7 @@ def tracker(
     - `policy`, `problem`: how it is made causal, `None` for `LeastAction`; what is minimised.
     - `neurons`: at least 1; neuron 0 is the output.
     - `speed`: $c$ per unit of time; by default 1, for costate reversal infinite.
-    - `dt`: of a step, in units of time; by default 0.1, for the Hamiltonian track 0.01, for
+    - `dt`: of a step, in units of time; by default 0.1, for the Hamiltonian track 0.05, for
       costate reversal (the duration of a sample) 1.
     - `review`: what a reversed phase reads: the target `"live"`, or backward from a `"buffer"`.
     - `buffer`: the size of that buffer, in steps.
@@ -168,7 +168,7 @@ def tracker(
         raise ConfigError("dt is infinite; give the length of a step")
     forward = policy is None or isinstance(policy, CostateReversal)
     build = _acting if policy is None else _descending if forward else _flipping
-    default = 1.0 if forward else 0.01 if isinstance(policy, HamiltonianTrack) else 0.1
+    default = 1.0 if forward else 0.05 if isinstance(policy, HamiltonianTrack) else 0.1
     memory = Review(buffer) if review == "buffer" and not forward else None
     return build(policy, problem, neurons, speed, default if dt is None else dt, memory)
 

@@ -230,17 +230,19 @@ def _moving(eqn: Any, ins: list[Reach]) -> list[Reach]:
         (r,) = ins
         labels = None if r.labels is None else _relayout(eqn, r.labels, 1)
         return [Reach(None, _relayout(eqn, r.nonzero, 0), labels)]
+    # A scatter's combiner knows one type of number only.
+    number = eqn.outvars[0].aval.dtype
     fixed = {k: r.value for k, r in enumerate(ins) if k not in data}
-    ones = [fixed.get(k, r.nonzero.astype(np.float32)) for k, r in enumerate(ins)]
+    ones = [fixed.get(k, r.nonzero.astype(number)) for k, r in enumerate(ins)]
     nonzero = _indicator(eqn, ones)
     labelled = [r for r in ins if r.labels is not None]
     if not labelled:
         return [Reach(None, z, None) for z in nonzero]
     assert labelled[0].labels is not None
     count = len(labelled[0].labels)
-    blank = lambda r: np.zeros((count, *r.nonzero.shape), np.float32)  # noqa: E731
+    blank = lambda r: np.zeros((count, *r.nonzero.shape), number)  # noqa: E731
     values = [
-        fixed[k] if k in fixed else blank(r) if r.labels is None else r.labels.astype(np.float32)
+        fixed[k] if k in fixed else blank(r) if r.labels is None else r.labels.astype(number)
         for k, r in enumerate(ins)
     ]
     labels = _over_labels(eqn, values, [None if k in fixed else 0 for k in range(len(ins))])

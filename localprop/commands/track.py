@@ -47,9 +47,12 @@ def track_command(
     ] = None,
     radius: Annotated[
         float | None,
-        typer.Option(metavar="R", help="Hamiltonian track: the ball, by default 10 q."),
+        typer.Option(metavar="R", help="Hamiltonian track: the ball, by default 2 q."),
     ] = None,
-    q: Annotated[float, typer.Option(help="Cost of the squared error.")] = 1000.0,
+    q: Annotated[
+        float | None,
+        typer.Option(help="Cost of the squared error; by default 1000, Hamiltonian track 100."),
+    ] = None,
     r: Annotated[float, typer.Option(help="Cost of the rate of the weights.")] = 0.1,
     rw: Annotated[float, typer.Option(help="Cost of the weights.")] = 1.0,
     speed: Annotated[
@@ -58,7 +61,7 @@ def track_command(
     ] = None,
     dt: Annotated[
         float | None,
-        typer.Option(help="Of a step; by default 0.1, for costate reversal 1, track 0.01."),
+        typer.Option(help="Of a step; by default 0.1, costate reversal 1, Hamiltonian track 0.05."),
     ] = None,
     review: Annotated[
         str, typer.Option(help="What a reversed phase reads: live, or buffer (backward).")
@@ -80,6 +83,8 @@ def track_command(
         raise ConfigError(f"--law {law}: take hamiltonian or least-action")
     if law == "least-action" and policy != "costate-reversal":
         raise ConfigError(f"least action is causal as it stands: leave --policy {policy} away")
+    if q is None:  # under the Hamiltonian track no radius was found that tracks at 1000
+        q = 100.0 if policy == "hamiltonian-track" else 1000.0
     made = _policy(policy, period, flip_omega, radius, q, speed)
     how = tracker(
         None if law == "least-action" else made,
@@ -138,7 +143,7 @@ def _policy(
     if policy == "sign-flip":
         return SignFlip(period, omega=flip_omega)
     if policy == "hamiltonian-track":
-        ball = 10 * q if radius is None else radius
+        ball = 2 * q if radius is None else radius
         return HamiltonianTrack(ball, speed=1.0 if speed is None else speed)
     return Cauchy() if policy == "cauchy" else CostateReversal()
 
