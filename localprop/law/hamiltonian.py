@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
@@ -29,6 +30,9 @@ class Hamiltonian(AbstractLaw):
     in the error costate $\\lambda_i = c_i p_x^i/(c\\varphi)$ and the momentum
     $\\pi = -p_w/(c\\varphi)$ of NLP's eqs. 11-14. Both products come from one vector-Jacobian
     product of the drive.
+
+    In a hop of length τ, $\\pi \\leftarrow \\max(0, 1 - \\theta\\tau)\\,\\pi + s_p\\tau f$: beyond
+    $\\theta\\tau = 1$, where a plain Euler step would throw it back, friction ends the motion.
 
     !!! example
 
@@ -70,9 +74,9 @@ class Hamiltonian(AbstractLaw):
         return rest(network, self.mass, key)
 
     def relax(self, network: AbstractNetwork, phase: Phase, u: Array, tau: Any) -> Phase:
-        sign, _ = self.policy.signs(phase)
+        # Forward whatever the policy: backward is no prediction.
         drive = network.drive(phase.x, phase.w, u)
-        x = self.integrator.step(network.speed, phase.x, drive, tau, sign)
+        x = self.integrator.step(network.speed, phase.x, drive, tau)
         return eqx.tree_at(lambda p: p.x, phase, x)
 
     def hop(
@@ -86,9 +90,8 @@ class Hamiltonian(AbstractLaw):
             network.speed, phase.costate, error, tau, -s_p, self.dissipation
         )
         mass = self.mass.update(phase.mass, force, tau)
-        momentum = jax.tree.map(
-            lambda p, f: (1 - self.dissipation * tau) * p + s_p * tau * f, phase.momentum, force
-        )
+        keep = jnp.maximum(1 - self.dissipation * tau, 0)  # friction stops, it does not reverse
+        momentum = jax.tree.map(lambda p, f: keep * p + s_p * tau * f, phase.momentum, force)
         moving = momentum if self.weights == "semi-implicit" else phase.momentum
         w = jax.tree.map(
             lambda w, p, m: w + s_x * tau * p / m, phase.w, moving, self.mass.value(mass, phase.w)

@@ -10,11 +10,16 @@ import numpy as np
 from ..errors import StreamError
 from .moments import Moments
 
-SHORTEST, LONGEST = 0.1, 4.0  # in units of the mean duration so far
+# In units of the mean duration so far. A hop moves a weight by τ² × force / mass, so that no row
+# counts less than about half as much, or more than twice as much, as one of mean duration. With the
+# settings of `defaults.py` longer hops are not sound either: friction θτ = 0.7 × 1.4 stays below 1,
+# and output neurons under least action are unstable from τ = 1.9 on, where
+# τ² (κ + L_xx) > 2 m_x (2 + θτ) for κ = 0.3, m_x = 0.6, θ = 1 and squared error.
+SHORTEST, LONGEST = 0.7, 1.4
 
 
 class Durations:
-    """Durations relative to their mean so far, within [0.1, 4].
+    """Durations relative to their mean so far, within [0.7, 1.4].
 
     A sample lasts as long as the one before it was ago: what comes after it is not known yet. The
     bounds keep two rows of the same second from vanishing and a night's silence from counting as

@@ -16,10 +16,12 @@ from localprop import (
     ConfigError,
     Cost,
     Digraph,
+    ExplicitEuler,
     Hamiltonian,
     Layered,
     Learner,
     SharedWeights,
+    SignFlip,
     SquaredError,
 )
 from localprop.network import AbstractNetwork
@@ -208,3 +210,30 @@ def test_settings_that_make_no_sense_are_refused():
     for settings in ({"dissipation": -1.0}, {"mass": 0.0}):
         with pytest.raises(ConfigError):
             Hamiltonian(**settings)
+
+
+@pytest.mark.parametrize("friction", [0.3, 0.99, 1.0, 1.4, 2.8, 40.0])
+def test_friction_slows_a_momentum_but_never_reverses_it(friction):
+    network, cost, tau = Digraph.complete(3, 1), Cost(SquaredError()), 2.0
+    law = Hamiltonian(dissipation=friction / tau)
+    phase = law.init(network, cost, jax.random.key(1))
+    momentum = jnp.arange(15.0).reshape(3, 5) - 7
+    phase = eqx.tree_at(lambda p: p.momentum, phase, momentum)  # no costate, hence no force
+    after = law.hop(network, cost, phase, jnp.array([0.3]), jnp.array([1.0]), tau)
+    kept = 1 - friction if friction < 1 else 0.0  # laws.md section 5, where it is one
+    np.testing.assert_allclose(after.momentum, kept * np.asarray(momentum), rtol=1e-14, atol=0)
+
+
+def test_relaxing_runs_forward_under_a_policy_that_has_turned_back():
+    network, cost, tau = Digraph.complete(3, 1, speed=2.0), Cost(SquaredError()), 0.3
+    law = Hamiltonian(SignFlip(1), integrator=ExplicitEuler())
+    phase = law.init(network, cost, jax.random.key(1))
+    phase = eqx.tree_at(lambda p: p.x, phase, jnp.array([0.5, -0.2, 0.1]))
+    back = eqx.tree_at(lambda p: p.hop, phase, jnp.ones((), jnp.int32))
+    assert float(law.policy.signs(back)[0]) == -1
+    u = jnp.array([0.3])
+    drive = jnp.tanh(phase.w @ jnp.concatenate([u, jnp.ones(1), phase.x]))
+    expected = phase.x + 2.0 * tau * (drive - phase.x)
+    np.testing.assert_allclose(law.relax(network, back, u, tau).x, expected, rtol=1e-14)
+    learner = Learner(network, cost, law, hops=1, duration=tau)
+    np.testing.assert_array_equal(learner.predict(back, u), learner.predict(phase, u))

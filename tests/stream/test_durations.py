@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from localprop.defaults import ACTION_DISSIPATIONS, DISSIPATION
 from localprop.errors import StreamError
 from localprop.stream.durations import LONGEST, SHORTEST, Durations
 
@@ -52,6 +53,12 @@ def test_pieces_do_not_change_a_bit(steps, a, b):
         parts.append(encoded(piece, durations))
         durations = Durations(durations.state())
     np.testing.assert_array_equal(encoded(times), np.concatenate(parts))
+
+
+def test_no_row_counts_much_more_or_less_than_another_and_friction_stays_below_one():
+    assert DISSIPATION * LONGEST < 1
+    assert max(ACTION_DISSIPATIONS.values()) * LONGEST < 1
+    assert 0.48 < SHORTEST**2 < LONGEST**2 < 2  # a hop moves a weight by tau squared
 
 
 def test_a_duration_knows_nothing_of_later_rows():
