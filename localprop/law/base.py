@@ -27,7 +27,9 @@ class Phase(eqx.Module):
     - `w`: weights.
     - `momentum`: the variable conjugate to `w`, $\\pi = m \\dot w$.
     - `mass`: what the mass remembers; `None` for a constant mass.
-    - `time`: since the start, in the stream's own unit.
+    - `time`: since the start, in the stream's own unit, to the precision of one float: float32
+      holds still after 2²⁴ equal hops. Nothing reads it but `SignFlip(omega=...)`, which counts
+      it modulo its own period.
     - `hop`: how many hops were made (it wraps around after 2³¹).
     """
 

@@ -96,7 +96,8 @@ class Hamiltonian(AbstractLaw):
         w = jax.tree.map(
             lambda w, p, m: w + s_x * tau * p / m, phase.w, moving, self.mass.value(mass, phase.w)
         )
-        return Phase(x, costate, w, momentum, mass, phase.time + tau, phase.hop + 1)
+        time = self.policy.later(phase.time, tau)
+        return Phase(x, costate, w, momentum, mass, time, phase.hop + 1)
 
     def settle(
         self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any

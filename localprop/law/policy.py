@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree, Scalar
 
 from ..errors import ConfigError
-from .base import Phase
+from .base import Phase, total
 
 Sign: TypeAlias = float | Array
 
@@ -27,6 +27,10 @@ class AbstractPolicy(eqx.Module):
     @abc.abstractmethod
     def signs(self, phase: Phase) -> tuple[Sign, Sign]:
         """Returns the signs of the state equations and of the costate equations."""
+
+    def later(self, time: Array, tau: Any) -> Array:
+        """Returns the time after a hop; a policy may count it modulo a period of its own."""
+        return time + tau
 
 
 class CostateReversal(AbstractPolicy):
@@ -87,7 +91,8 @@ class SignFlip(AbstractPolicy):
     **Arguments:** one of
 
     - `period`: $P \\ge 1$, hops between flips; 1, every hop, if neither is given.
-    - `omega`: $\\bar\\omega > 0$, radians per unit of time.
+    - `omega`: $\\bar\\omega > 0$, radians per unit of time. The phase's time is then counted modulo
+      the period $2\\pi/\\bar\\omega$, so that the flips go on however long the stream is.
 
     **Raises:** `ConfigError` for both, or for a value out of range.
 
@@ -125,6 +130,10 @@ class SignFlip(AbstractPolicy):
             return _both(jnp.cos(self.omega * phase.time) >= 0)
         assert self.period is not None
         return _both((phase.hop // self.period) % 2 == 0)
+
+    def later(self, time: Array, tau: Any) -> Array:
+        # A sum that grows for ever loses the hops to rounding, in float32 after 2²⁴ of them.
+        return time + tau if self.omega is None else (time + tau) % (2 * jnp.pi / self.omega)
 
 
 class HamiltonianTrack(AbstractPolicy):
@@ -191,4 +200,4 @@ def _both(forward: Array) -> tuple[Array, Array]:
 
 
 def _squares(tree: PyTree) -> Scalar:
-    return sum((jnp.sum(a**2) for a in jax.tree.leaves(tree)), start=jnp.zeros(()))
+    return total(jax.tree.map(lambda a: a**2, tree))

@@ -65,6 +65,24 @@ def test_a_sign_flip_of_frequency_omega_follows_the_sign_of_the_cosine():
         assert [float(s) for s in policy.signs(now)] == [np.sign(np.cos(0.7 * t))] * 2
 
 
+@pytest.mark.parametrize("hops", [0, 2**24, 2**27])
+def test_a_sign_flip_of_frequency_omega_goes_on_where_float32_no_longer_counts_hops(hops):
+    half_turn = 8  # in hops of length 1
+    policy = SignFlip(omega=np.pi / half_turn)
+    law = Hamiltonian(policy, 1e9, integrator=ExplicitEuler(), weights="explicit")
+    start = eqx.tree_at(lambda p: p.time, _phase(policy), jnp.asarray(hops + 0.5, jnp.float32))
+
+    def hop(phase, _):
+        after = law.hop(NETWORK, Cost(SquaredError()), phase, NO_INPUT, jnp.zeros(1), 1.0)
+        return after, policy.signs(phase)[0]
+
+    signs = np.asarray(jax.lax.scan(hop, start, None, 1000)[1])
+    turns = np.flatnonzero(np.diff(signs))
+    np.testing.assert_array_equal(np.diff(turns), half_turn)
+    assert turns[0] < half_turn
+    assert len(turns) >= 1000 // half_turn - 1
+
+
 def test_a_hamiltonian_track_is_forward_inside_the_ball_of_raw_costates_and_backward_outside():
     speed, phase = 2.0, _phase(Cauchy())
     x, w, lam, pi = (np.asarray(a) for a in (phase.x, phase.w, phase.costate, phase.momentum))
