@@ -79,7 +79,7 @@ class Digraph(AbstractNetwork):
         - `bias`: whether a constant input of value 1 has an arc to every neuron.
         - `activation`: a name, a callable, or one of these per neuron.
         - `speed`: $c_i$ in (0, ∞], one for all or one per neuron.
-        - `fixed`: arcs (tail, head) of infinite mass, with the weight at which they are held;
+        - `fixed`: arcs (tail, head) of infinite mass, with the finite weight at which they are held;
           `None` holds an arc at its random initial weight.
         - `storage`: `"dense"`, `"sparse"`, or `"auto"` to choose by density.
 
@@ -120,6 +120,11 @@ class Digraph(AbstractNetwork):
         for arc, weight in fixed.items():
             if arc not in place:
                 raise GraphError(f"fixed arc {arc[0]!r} -> {arc[1]!r} is not an arc of the digraph")
+            if weight is not None and not np.isfinite(weight):
+                raise GraphError(
+                    f"fixed arc {arc[0]!r} -> {arc[1]!r} has the weight {weight}; give a finite "
+                    "number, or None to hold it at its random initial weight"
+                )
             held[place[arc]] = np.nan if weight is None else weight
         return held, self.arcs.place(jnp.asarray(np.isposinf(held)))
 

@@ -41,6 +41,11 @@ MISTAKES = {
     "no output": (edges(("u", "y"), outputs=[]), "no output"),
     "duplicate arc": (edges(("u", "y"), ("u", "y")), "'u' -> 'y' is there twice"),
     "unknown fixed arc": (edges(("u", "y"), fixed={("y", "u"): 1.0}), "fixed arc 'y' -> 'u'"),
+    "fixed at infinity": (edges(("u", "y"), fixed={("u", "y"): np.inf}), "arc 'u' -> 'y'.* inf"),
+    "fixed at minus infinity": (
+        edges(("u", "y"), fixed={("u", "y"): -np.inf}), "arc 'u' -> 'y'.* -inf"
+    ),
+    "fixed at NaN": (edges(("u", "y"), fixed={("u", "y"): np.nan}), "arc 'u' -> 'y'.* nan"),
     "vertex named as the constant": (edges(("u", "1"), ("1", "y")), "vertex '1'"),
     "no arcs": (edges(outputs=["u"]), "'u'"),
     "unknown activation": (edges(("u", "y"), activation="tanhh"), "tanhh"),
