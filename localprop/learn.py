@@ -14,12 +14,10 @@ import jax
 
 from . import checkpoint as checkpoints
 from .errors import ConfigError, StreamError
-from .run import Run
+from .run import PIECE, Run
 from .score import Score
 from .settings import Settings
 from .stream.table import Table
-
-PIECE = 1000  # most rows that are read, learned and scored together
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def learn(
     if resume and checkpoint is None:
         raise ConfigError("nothing to resume from; name the file with --checkpoint")
     path = None if checkpoint is None else Path(checkpoint)
-    run = Run(settings, min(PIECE, every))
+    run = Run(settings)
     if path is not None:
         checkpoints.check_writable(path)
         if path.exists():
@@ -103,9 +101,9 @@ def _read(
     with Table(
         source, on_bad_row=settings.on_bad_row, text=settings.text, required=needed
     ) as table:
-        run.check_columns(table.columns, path)
         try:
-            for piece in table.pieces(run.piece, start=run.position, stop=limit):
+            run.begin(table, path)
+            for piece in table.pieces(min(PIECE, every), start=run.position, stop=limit):
                 run.learn(piece)
                 if path is not None and run.position - saved >= every:
                     run.save(path)

@@ -20,7 +20,8 @@ LANES = 8  # inputs come in multiples of it: as many float32 as a vector instruc
 class Model:
     """A learner and its phase, growing together.
 
-    New inputs and outputs start with zero weights, so nothing else is disturbed.
+    It begins with as many inputs and outputs as are known ahead, with random weights. Those that
+    come later start with zero weights, so nothing else is disturbed.
 
     **Arguments:**
 
@@ -30,6 +31,7 @@ class Model:
     - `output_scale`, `bias_scale`: of the output layer's first weights, of the hidden biases.
     - `seed`: of the initial weights.
     - `capacity`: most samples per call.
+    - `start`: inputs and outputs to begin with.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class Model:
         bias_scale: float,
         seed: int,
         capacity: int,
+        start: tuple[int, int],
     ):
         self.cost, self.law, self.hidden, self.hops = cost, law, tuple(hidden), hops
         self.output_scale, self.bias_scale = output_scale, bias_scale
-        self.seed, self.capacity = seed, capacity
+        self.seed, self.capacity, self.start = seed, capacity, start
         self.inputs = self.outputs = 0
         self.compile_seconds = 0.0  # spent on building and compiling, so far
         self._compiled = False
@@ -72,13 +75,13 @@ class Model:
         began = time.perf_counter()
         key = jax.random.key(self.seed)
         if self._phase is None:
-            self.resize(max(inputs, 1), outputs)
+            self.resize(max(self.start[0], 1), max(self.start[1], 1))
             self._phase = self.learner.init(key)
         # More than is asked for: a stream that keeps growing recompiles seldom.
         if inputs > self.inputs:
             inputs = max(inputs, self.inputs + max(LANES, self.inputs // 2))
         if outputs > self.outputs:
-            outputs = max(outputs, 2 * self.outputs)
+            outputs = max(outputs, 2 * self.outputs, LANES)
         # Whole lanes: sums over the inputs then keep their order, and every bit, when more come.
         inputs = -(-max(inputs, self.inputs) // LANES) * LANES
         self.resize(inputs, max(outputs, self.outputs))
@@ -107,7 +110,7 @@ class Model:
         **Raises:** `DivergenceError`.
         """
         if self._phase is None:
-            self.make_room(samples.u.shape[1], samples.z.shape[1])
+            self.make_room(*self.start)
         inputs, outputs = _reach(samples.u != 0), _reach(~np.isnan(samples.z))
         traces, start, rows = [], 0, len(samples.u)
         while start < rows:

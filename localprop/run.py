@@ -15,24 +15,54 @@ from .settings import Settings
 from .stream.durations import Durations
 from .stream.encode import Encoder
 from .stream.samples import Samples
-from .stream.table import Column, ColumnKind, Piece
-from .stream.target import choose_task, restore_task
+from .stream.table import Column, ColumnKind, Piece, Table
+from .stream.target import choose_task, first_value, has_values, restore_task
 from .stream.task import AbstractTask
+
+PIECE = 1000  # most rows that are read, learned and scored together
 
 
 class Run:
     """A table being learned: everything that a checkpoint must hold."""
 
-    def __init__(self, settings: Settings, piece: int):
-        self.settings, self.piece = settings, piece
+    def __init__(self, settings: Settings):
+        self.settings = settings
         self.encoder, self.durations = Encoder(), Durations()
         self.task: AbstractTask | None = None
         self.model: Model | None = None
         self.position = 0
         self.columns: tuple[str, ...] | None = None  # of the table
+        self.digest: tuple[int, str] | None = None  # of the table's first rows
+        self._expected = 0  # inputs known before the first row
 
-    def check_columns(self, columns: tuple[str, ...], path: Path | None) -> None:
-        """Raises `CheckpointError` for another table than the one that was begun with."""
+    def begin(self, table: Table, path: Path | None) -> None:
+        """Looks at the table's first rows: is it the one begun with, which task does it call for?
+
+        What is decided here depends on those rows alone, not on how the stream is cut.
+
+        **Raises:** `CheckpointError` for another table than the one that was begun with;
+        `StreamError` for a target that does not fit the task.
+        """
+        self._check_columns(table.columns, path)
+        if self.digest is None:
+            self.digest = table.digest()
+        elif table.digest(self.digest[0]) != self.digest:
+            raise CheckpointError(
+                f"{path}: made with another table, whose first {self.digest[0]} rows were others; "
+                "give the table that was read before, or another checkpoint file"
+            )
+        if self.task is None:
+            self.task = self._choose(table.first(self.settings.target))
+        if self.model is None:
+            aside = (self.settings.target, self.settings.time)
+            kinds = {name: kind for name, kind in table.kinds.items() if name not in aside}
+            self._expected = self.encoder.expect(kinds)
+
+    def _choose(self, target: Column) -> AbstractTask | None:
+        settings = self.settings
+        return choose_task(target, settings.task, settings.horizon, settings.target)
+
+    def _check_columns(self, columns: tuple[str, ...], path: Path | None) -> None:
         if self.columns is None:
             self.columns = columns
         new = [f"'{name}'" for name in columns if name not in self.columns]
@@ -54,8 +84,11 @@ class Run:
         columns = dict(piece.columns)
         target = columns.pop(settings.target)
         clock = columns.pop(settings.time) if settings.time else None
-        if self.task is None:
-            self.task = choose_task(target, settings.task, settings.horizon, settings.target)
+        start = 0
+        if self.task is None and has_values(target):
+            # Missing throughout the first rows: the first value decides, and learning begins there.
+            start = first_value(target)
+            self.task = self._choose(target.cut(start, start + 1))
         duration = None
         if clock is not None and settings.time:
             _check_clock(clock, settings.time)
@@ -64,10 +97,12 @@ class Run:
         used = {} if self.task is not None and self.task.name == "forecast" else columns
         u = self.encoder.encode(used, rows)
         if self.task is not None:  # before the first target there is nothing to learn
-            encoded = self.task.encode(u, target)
             model = self._model_for(self.task)
+            self.task.check(target, piece.lines, settings.target)
+            encoded = self.task.encode(u[start:], target.cut(start))
+            duration = None if duration is None else duration[start:]
             samples = Samples(encoded.u, encoded.z, duration, encoded.query)
-            trace = model.learn(samples, self.task.record, self.position)
+            trace = model.learn(samples, self.task.record, self.position + start)
             self.task.update_score(encoded.key, trace)
         self.position += rows
 
@@ -77,8 +112,8 @@ class Run:
             return  # nothing was learned yet: starting afresh gives the same
         extra = {
             "settings": asdict(self.settings),
-            "piece": self.piece,
             "columns": self.columns,
+            "digest": self.digest,
             "encoder": self.encoder.state(),
             "durations": self.durations.state(),
             "task": {"name": self.task.name, **self.task.state()},
@@ -107,16 +142,24 @@ class Run:
                 f"{path}: made with other settings ({'; '.join(wrong)}); use those settings "
                 "again, or another checkpoint file"
             )
-        run = cls(settings, extra["piece"])
-        run.columns = tuple(extra["columns"])
-        run.encoder = Encoder.restore(extra["encoder"])
-        run.durations = Durations(extra["durations"])
-        run.task = restore_task(extra["task"], settings.horizon)
-        run.model = run._model_for(run.task)
-        run.model.resize(extra["inputs"], extra["outputs"])
-        run.model.restore(kept.phase(run.model.learner))
-        run.position = kept.position
-        return run
+        try:
+            return cls(settings)._restore(kept)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path}: {checkpoints.DAMAGED}") from error
+
+    def _restore(self, kept: checkpoints.Checkpoint) -> Run:
+        extra = kept.extra
+        self.columns = tuple(extra["columns"])
+        rows, digest = extra["digest"]
+        self.digest = (int(rows), str(digest))
+        self.encoder = Encoder.restore(extra["encoder"])
+        self.durations = Durations(extra["durations"])
+        self.task = restore_task(extra["task"], self.settings.horizon)
+        self.model = self._model_for(self.task)
+        self.model.resize(extra["inputs"], extra["outputs"])
+        self.model.restore(kept.phase(self.model.learner))
+        self.position = kept.position
+        return self
 
     def _model_for(self, task: AbstractTask) -> Model:
         if self.model is None:
@@ -129,7 +172,9 @@ class Run:
                 output_scale=OUTPUT_SCALE,
                 bias_scale=BIAS_SCALE,
                 seed=settings.seed,
-                capacity=self.piece,
+                # However the stream is cut, the compiled loop is the same, and so is every bit.
+                capacity=PIECE,
+                start=(task.inputs(self._expected), task.outputs),
             )
         return self.model
 

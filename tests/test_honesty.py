@@ -50,7 +50,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("row", [60, 129])
+@pytest.mark.parametrize("row", [5, 60, 129])
 @pytest.mark.parametrize("name", CASES)
 def test_a_prediction_knows_neither_its_own_target_nor_a_later_one(
     tmp_path, monkeypatch, name, row

@@ -206,6 +206,37 @@ def test_a_run_in_parts_ends_with_the_same_bits(tmp_path, monkeypatch, capfd, ki
     assert_same_checkpoint(tmp_path / "whole.npz", tmp_path / "parts.npz")
 
 
+@pytest.mark.parametrize("kind", RUNS)
+def test_checkpoints_change_no_number_however_often_they_are_kept(
+    tmp_path, monkeypatch, capfd, kind
+):
+    table, results = tmp_path / "t.csv", []
+    table.write_text(long_table(2100))
+    for every in (10_000, 100, 7):
+        path = tmp_path / f"{every}.npz"
+        options = (*RUNS[kind], "--hidden", "3", "--json", "--checkpoint", path, "--every", every)
+        outcome = in_process(monkeypatch, capfd, "learn", table, *options)
+        assert outcome.status == 0, outcome.err
+        results.append(numbers(outcome.result))
+        assert results[-1] == results[0]
+        assert_same_checkpoint(path, tmp_path / "10000.npz")
+
+
+def test_a_target_that_comes_late_calls_for_one_task_however_the_stream_is_cut(
+    tmp_path, monkeypatch, capfd
+):
+    content = rows(1300, lambda k: np.sin(k), lambda k: k % 3 if k > 1090 else "")
+    (tmp_path / "t.csv").write_text("a,y\n" + content)
+    results = []
+    for every in (10_000, 7):
+        path = tmp_path / f"{every}.npz"
+        options = ("--target", "y", "--hidden", "3", "--json", "--checkpoint", path)
+        arguments = ("learn", tmp_path / "t.csv", *options, "--every", every)
+        results.append(numbers(in_process(monkeypatch, capfd, *arguments).result))
+    assert results[0] == results[1]
+    assert_same_checkpoint(tmp_path / "7.npz", tmp_path / "10000.npz")
+
+
 def started(table, path, every, *options):
     arguments = ("learn", table, *options, "--hidden", "3", "--json", "--every", every)
     full = command(*arguments, "--checkpoint", path, "--resume")

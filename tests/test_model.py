@@ -20,7 +20,7 @@ CAPACITY = 50
 def model(loss=None, hidden=(5, 4)):
     law = law_for("hamiltonian", "classification")
     cost = Cost(loss or SoftmaxCrossEntropy())
-    options = {"hops": "auto", "output_scale": 0.3, "bias_scale": 0.5, "seed": 3}
+    options = {"hops": "auto", "output_scale": 0.3, "bias_scale": 0.5, "seed": 3, "start": (3, 2)}
     return Model(cost, law, hidden, capacity=CAPACITY, **options)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..cost import SoftmaxCrossEntropy
 from ..errors import StreamError
-from ..learner import Trace
 from ..score import Score
+from .samples import Trace
 from .table import Column, ColumnKind
 from .task import AbstractTask, Encoded, finite
 
@@ -18,13 +18,18 @@ MOST_CLASSES = 1000
 
 
 class Classification(AbstractTask):
-    """Classes as they appear: output neuron k stands for the k-th class met in the stream."""
+    """Classes as they appear: output neuron k stands for the k-th class met in the stream.
+
+    **Arguments:** `state`, or `None` to begin; `whole`: stop at a number with a fraction, because
+    nobody but the whole numbers so far said that these are classes.
+    """
 
     name = "classification"
     loss = SoftmaxCrossEntropy()
 
-    def __init__(self, state: Mapping[str, Any] | None = None):
-        state = state or {"classes": [], "counts": [], "score": None}
+    def __init__(self, state: Mapping[str, Any] | None = None, *, whole: bool = False):
+        state = state or {"classes": [], "counts": [], "score": None, "whole": whole}
+        self.whole = bool(state["whole"])
         self.classes: list[str] = list(state["classes"])
         self.counts: list[int] = list(state["counts"])
         self._index = {label: k for k, label in enumerate(self.classes)}
@@ -39,6 +44,17 @@ class Classification(AbstractTask):
     @property
     def labelled(self) -> int:
         return sum(self.counts)
+
+    def check(self, target: Column, lines: np.ndarray, name: str) -> None:
+        fractions = finite(target.values) % 1 > 0 if self.whole else np.zeros(0)
+        if fractions.any():
+            row = int(np.argmax(fractions))
+            raise StreamError(
+                f"{target.values[row]:g} is no class among whole numbers so far; use --task "
+                "regression, or --task classification if it is meant as one",
+                line=int(lines[row]),
+                column=name,
+            )
 
     def encode(self, u: np.ndarray, target: Column) -> Encoded:
         codes, categories = as_categories(target)
@@ -63,7 +79,12 @@ class Classification(AbstractTask):
         self.score.update(right[scored].astype(float), fool[scored].astype(float))
 
     def state(self) -> dict[str, Any]:
-        return {"classes": self.classes, "counts": self.counts, "score": self.score.state()}
+        return {
+            "classes": self.classes,
+            "counts": self.counts,
+            "score": self.score.state(),
+            "whole": self.whole,
+        }
 
     def _meet(self, codes: np.ndarray, categories: list[str]) -> np.ndarray:
         """Numbers new classes as they appear; returns how many were known before each row."""

@@ -13,8 +13,11 @@ from .table import Column, ColumnKind
 
 CLIP = 5.0  # standardised values beyond this are clipped
 OWN_VALUES = 32  # distinct values of a text column that get an input of their own
+TEXT_ROOM = 8  # inputs that a text column probably comes to
 BUCKETS = 8  # inputs shared by all further values
 CYCLES = {"day": 86_400.0, "week": 7 * 86_400.0, "year": 365.2425 * 86_400.0}
+WAVES = {np.sin: "(sin of {})", np.cos: "(cos of {})"}
+CYCLE_ROLES = [role.format(cycle) for cycle in CYCLES for role in WAVES.values()]
 
 
 Part = tuple[int, tuple[str, str], np.ndarray]  # first row, (column, role), values
@@ -54,6 +57,18 @@ class Encoder:
     def inputs(self) -> list[str]:
         """Names of the inputs, in order."""
         return [f"{column} {role}".strip() for column, role in self._places]
+
+    def expect(self, kinds: Mapping[str, ColumnKind]) -> int:
+        """Gives numbers, booleans and times their inputs ahead; returns with how many to begin.
+
+        Hence a network can begin with random weights for all of them, and for a few values of
+        each text column, whose inputs follow as they appear.
+        """
+        for name, kind in kinds.items():
+            if kind not in (ColumnKind.TEXT, ColumnKind.UNDECIDED):
+                for role in ("", *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
+                    self._places.setdefault((name, role), len(self._places))
+        return len(self._places) + TEXT_ROOM * sum(k is ColumnKind.TEXT for k in kinds.values())
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
         """Takes a piece of the table in and returns its inputs, `(rows, inputs)`."""
@@ -105,9 +120,8 @@ class Encoder:
             seconds = np.where(known, column.values, 0.0)
             for cycle, length in CYCLES.items():
                 angle = 2 * np.pi * np.mod(seconds, length) / length
-                for wave in (np.sin, np.cos):
-                    role = f"({wave.__name__} of {cycle})"
-                    yield first, (name, role), np.where(known, wave(angle), 0.0)
+                for wave, role in WAVES.items():
+                    yield first, (name, role.format(cycle)), np.where(known, wave(angle), 0.0)
 
     def _categories(self, name: str, column: Column) -> Iterator[Part]:
         self._own_values.setdefault(name, 0)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..cost import SquaredError
-from ..learner import Trace
 from ..score import Score
 from .moments import Moments, standardised
+from .samples import Trace
 from .shrinkage import Shrinkage
 from .table import Column
 from .task import CLIP, AbstractTask, Encoded, finite
@@ -47,6 +47,10 @@ class Forecast(AbstractTask):
     @property
     def outputs(self) -> int:
         return 1
+
+    def inputs(self, encoded: int) -> int:
+        del encoded  # a forecast looks at the target's own past alone
+        return WINDOW
 
     @property
     def labelled(self) -> int:

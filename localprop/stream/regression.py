@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..cost import SquaredError
-from ..learner import Trace
 from ..score import Score
 from .moments import Moments, standardised
+from .samples import Trace
 from .table import Column
 from .task import CLIP, AbstractTask, Encoded, finite
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from ..errors import StreamError
 
+Trace = dict[str, np.ndarray]  # what was recorded of a stream, by name
+
 
 class Samples(NamedTuple):
     """A piece of a stream.

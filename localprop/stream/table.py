@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from ..errors import ConfigError, StreamError
 from .block import BadRow, Block
-from .columns import Column, ColumnKind, kind_of
+from .columns import Column, ColumnKind, convert, kind_of
 from .conversion import Conversion, Rows, joined
 from .delimited import Delimited
 from .parquet import Parquet
@@ -22,6 +23,7 @@ from .source import Source
 __all__ = ["Column", "ColumnKind", "Piece", "Table"]
 
 LOOK = 1000  # rows by which the kinds of the columns are decided
+DIGESTED = 10  # rows by which a table is known again
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,6 @@ class Piece:
     row: int
     lines: np.ndarray
     columns: dict[str, Column]
-
-    def head(self, rows: int) -> Piece:
-        """Returns the first `rows` rows alone."""
-        columns = {name: _head(column, rows) for name, column in self.columns.items()}
-        return Piece(self.row, self.lines[:rows], columns)
 
 
 class Table:
@@ -99,6 +96,9 @@ class Table:
         self._reader: Delimited | Parquet | None = None
         self._conversion: Conversion | None = None
         self._blocks: Iterator[Block] = iter(())
+        self._first: list[
+            pa.Array
+        ] = []  # the first rows of each column, by which kinds are decided
         self._delivered, self._taken = 0, False
 
     def __enter__(self) -> Table:
@@ -124,6 +124,23 @@ class Table:
         """The kind of each column, as far as the rows delivered show it."""
         conversion = self._look()
         return {name: conversion.kind(i, self._delivered) for i, name in enumerate(self.columns)}
+
+    def first(self, name: str) -> Column:
+        """Returns a column's values in the first 1000 rows, good and bad, whatever is delivered."""
+        self._look()
+        i = self.columns.index(name)
+        kind = self.kinds[name]
+        return joined([convert(self._first[i], kind)[0]], kind)
+
+    def digest(self, rows: int | None = None) -> tuple[int, str]:
+        """Returns how many first rows, at most 10, and a digest of their fields as they stand.
+
+        A table that has grown since has the same digest over as many rows.
+        """
+        self._look()
+        rows = min(DIGESTED, len(self._first[0])) if rows is None else rows
+        fields = [array.slice(0, rows).to_pylist() for array in self._first]
+        return rows, hashlib.sha256(repr(fields).encode()).hexdigest()
 
     def progress(self) -> float | None:
         """Returns the share of the source that was read, in [0, 1]; nothing for a pipe."""
@@ -188,9 +205,11 @@ class Table:
             failure = error
         self._blocks = _replay(looked, failure, blocks)
         kinds = [ColumnKind.TEXT if name in self.text else None for name in reader.names]
+        self._first = []
         for i, kind in enumerate(kinds):
             seen = [block.arrays[i] for block in looked] or [pa.nulls(0)]
             first = pa.chunked_array(seen).slice(0, LOOK).combine_chunks()
+            self._first.append(first)
             kinds[i] = kind or kind_of(first)
         skip = self.on_bad_row == "skip"
         self._conversion = Conversion(reader.names, [k for k in kinds if k], skip)
@@ -256,12 +275,6 @@ def _take(waiting: list[Rows], rows: int) -> list[Rows]:
             taken.append(part)
         rows -= len(part.lines)
     return taken
-
-
-def _head(column: Column, rows: int) -> Column:
-    values = column.values[:rows]
-    known = int(values.max(initial=-1)) + 1 if column.kind is ColumnKind.TEXT else 0
-    return Column(column.kind, values, column.categories[:known])
 
 
 def _absent(name: str, names: Sequence[str]) -> str:

@@ -19,10 +19,12 @@ FEW = 20  # whole numbers with at most so many distinct values are taken for cla
 
 
 def choose_task(target: Column, task: str, horizon: int | None, name: str) -> AbstractTask | None:
-    """Returns the task for a target column, judged by its first piece; `None` if it is all missing.
+    """Returns the task for a target column, judged by its first rows; `None` if all are missing.
 
-    Text and booleans are classes; so are whole numbers of which only a few distinct ones appear;
-    other numbers are numbers.
+    Text and booleans are classes; so are whole numbers of which only a few distinct ones appear,
+    if only one; other numbers are numbers. One whole number so far is more often a class that is
+    rare (a failure, a fraud) than a quantity, and if it is none the first fraction says so: a task
+    that was guessed stops there.
 
     **Raises:** `StreamError` for a column that does not fit the task.
     """
@@ -32,6 +34,8 @@ def choose_task(target: Column, task: str, horizon: int | None, name: str) -> Ab
         raise StreamError("a timestamp cannot be predicted; name another target", column=name)
     if task == "auto":
         task = "forecast" if horizon is not None else _guess(target)
+        if task == "classification":
+            return Classification(whole=target.kind is ColumnKind.NUMBER)
     if task == "classification":
         return Classification()
     if target.kind is ColumnKind.TEXT:
@@ -48,9 +52,16 @@ def restore_task(state: Mapping[str, Any], horizon: int | None) -> AbstractTask:
 
 def has_values(target: Column) -> bool:
     """Whether any row of the piece has a target."""
-    if target.kind is ColumnKind.TEXT:
-        return bool((target.values >= 0).any())
-    return bool(is_known(target.values).any())
+    return bool(_known(target).any())
+
+
+def first_value(target: Column) -> int:
+    """Returns the first row of the piece that has a target."""
+    return int(np.argmax(_known(target)))
+
+
+def _known(target: Column) -> np.ndarray:
+    return target.values >= 0 if target.kind is ColumnKind.TEXT else is_known(target.values)
 
 
 def _guess(target: Column) -> str:

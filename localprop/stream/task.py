@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..cost import Loss
-from ..learner import Trace
 from ..score import Score
 from .moments import is_known
+from .samples import Trace
 from .table import Column
 
 CLIP = 5.0  # standardised targets beyond this are clipped while learning, not while scoring
@@ -42,10 +42,21 @@ class AbstractTask(abc.ABC):
     def outputs(self) -> int:
         """How many output neurons are needed so far."""
 
+    def inputs(self, encoded: int) -> int:
+        """Returns how many inputs are known ahead, where the encoder knows of `encoded`."""
+        return encoded
+
     @property
     @abc.abstractmethod
     def labelled(self) -> int:
         """How many rows had a target so far."""
+
+    def check(self, target: Column, lines: np.ndarray, name: str) -> None:
+        """Raises `StreamError` for a target that this task cannot take, before it is learned.
+
+        **Arguments:** `target`, standing at these `lines`; `name` of the column.
+        """
+        del target, lines, name
 
     @abc.abstractmethod
     def encode(self, u: np.ndarray, target: Column) -> Encoded:

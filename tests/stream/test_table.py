@@ -264,12 +264,35 @@ def test_progress_ends_at_one(tmp_path):
     assert shares[-1] == 1.0
 
 
-def test_a_piece_knows_its_head(tmp_path):
-    with Table(written(tmp_path, "x,y\n1,a\n2,b\n3,c\n")) as table:
-        piece = next(table.pieces(3)).head(2)
-    assert piece.lines.tolist() == [2, 3]
-    assert piece.columns["x"].values.tolist() == [1.0, 2.0]
-    assert piece.columns["y"].categories == ["a", "b"]
+def test_a_table_shows_its_first_rows_before_any_is_delivered(tmp_path):
+    content = "x,y\n1,a\n,b\n3,c\n" + "4,a\n" * 1000
+    with Table(written(tmp_path, content)) as table:
+        np.testing.assert_array_equal(table.first("x").values[:4], [1.0, np.nan, 3.0, 4.0])
+        assert table.first("y").categories == ["a", "b", "c"]
+        assert len(table.first("y").values) == 1000
+        assert next(table.pieces(2)).columns["x"].values[0] == 1.0
+
+
+def test_a_table_that_has_grown_is_known_again(tmp_path):
+    def digest(content, rows=None):
+        with Table(written(tmp_path, content)) as table:
+            return table.digest(rows)
+
+    rows, kept = digest("x,y\n1,a\n2,b\n")
+    assert rows == 2
+    assert digest("x,y\n1,a\n2,b\n3,c\n", 2) == (2, kept)
+    assert digest("x,y\n1,a\n2,d\n", 2) != (2, kept)
+    assert digest("x,y\n1,a\n", 2) != (2, kept)
+    assert digest("x\n" + "1\n" * 50)[0] == 10
+
+
+def test_a_column_can_be_cut(tmp_path):
+    with Table(written(tmp_path, "x,y\n1,a\n2,b\n3,\n4,c\n5,b\n")) as table:
+        columns = next(table.pieces(5)).columns
+    assert columns["x"].cut(1, 3).values.tolist() == [2.0, 3.0]
+    y = columns["y"].cut(2)
+    assert y.values.tolist() == [-1, 0, 1]
+    assert y.categories == ["c", "b"]
 
 
 def test_a_table_is_read_once(tmp_path):
