@@ -34,6 +34,7 @@ from localprop import (
     Learner,
     LeastAction,
     Overdamped,
+    Samples,
     Splitting,
     SquaredError,
 )
@@ -71,7 +72,7 @@ def measure(law: AbstractLaw, time_scale: int, hops: int) -> Errors:
     def one(key: Array, u: Array, z: Array) -> Any:
         def sample(phase: Any, sample: Any) -> Any:
             settled = learner._answer(phase, sample[0])
-            phase, predicted = learner._sample(phase, *sample, None)
+            phase, predicted = learner.present(phase, Samples(*sample))
             return phase, (predicted, settled)
 
         phase, (predicted, settled) = jax.lax.scan(sample, learner.init(key), (u, z))

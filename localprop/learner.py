@@ -10,11 +10,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray
 
 from .cost import Cost
+from .divergence import REMEDY, culprit, first_unsound
 from .errors import ConfigError, DivergenceError
 from .law import AbstractLaw, Hamiltonian, Phase
+from .law.base import squares
+from .loop import learn_chunk, learn_one
 from .network import AbstractNetwork, SharedWeights
 from .stream.samples import Samples, as_array, check, count, pad, pieces
 
@@ -22,10 +25,6 @@ Trace = dict[str, np.ndarray]
 
 NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
 RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer")
-REMEDY = (
-    "make the steps smaller (raise the mass or lower the adaptive rate, shorten the duration of "
-    "samples), raise the dissipation, or add settle hops"
-)
 
 
 class Learner(eqx.Module):
@@ -118,9 +117,10 @@ class Learner(eqx.Module):
         check(sample, 0)
         arguments = self._chunk_arguments(sample, 1, ("output",))
         # The loop of `run`, so that both give the same numbers, but without donation.
-        after, trace, sound = _step_chunk(arguments, phase)
+        after, trace, sound = learn_one(arguments, phase)
         if not sound:
-            raise DivergenceError(0, self._blame(phase, sample, 0, after), REMEDY, phase)
+            name = culprit(self._hop_by_hop(phase, sample, 0), after)
+            raise DivergenceError(0, name, REMEDY, phase)
         return after, trace["output"][0]
 
     def predict(self, phase: Phase, u: Any) -> Array:
@@ -201,7 +201,7 @@ class Learner(eqx.Module):
         """
         length, good = count(part), phase
         arguments = self._chunk_arguments(part, capacity or length, record)
-        phase, trace, sound = _run_chunk(arguments, _copy(good))
+        phase, trace, sound = learn_chunk(arguments, good)
         if not sound:
             raise self._diverged(good, part, capacity or length, done)
         return phase, {name: np.asarray(a)[:length] for name, a in trace.items()}
@@ -216,7 +216,7 @@ class Learner(eqx.Module):
     ) -> None:
         """Compiles the loop for chunks like `part`, learning nothing."""
         arguments = self._chunk_arguments(part, capacity or count(part), record, 0)
-        jax.block_until_ready(_run_chunk(arguments, _copy(phase)))
+        jax.block_until_ready(learn_chunk(arguments, phase))
 
     def _chunk_arguments(
         self, part: Samples, capacity: int, record: Sequence[str], n: int | None = None
@@ -229,40 +229,37 @@ class Learner(eqx.Module):
         return self, part, np.asarray(n, np.int32), tuple(record)
 
     def _diverged(self, good: Phase, part: Samples, capacity: int, done: int) -> DivergenceError:
-        """Finds the first sample after which a quantity is not finite, by bisection."""
-        run = lambda k: _run_chunk(self._chunk_arguments(part, capacity, (), k), _copy(good))  # noqa: E731
-        low, high = 0, count(part)  # sound after `low` samples, not after `high`
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if run(middle)[2] else (low, middle)
-        before, after = run(low)[0], run(high)[0]
-        return DivergenceError(done + low, self._blame(before, part, low, after), REMEDY, before)
+        """Returns the error of a chunk that ended badly, after learning parts of it again."""
 
-    def _blame(self, before: Phase, part: Samples, i: int, after: Phase) -> str:
-        """Names the quantity that goes wrong first, hop by hop, while sample `i` is learned."""
-        u, z, duration, _ = jax.tree.map(lambda a: jnp.asarray(a[i]), part)
-        phase = before
+        def learn(k: int) -> tuple[Phase, bool]:
+            phase, _, sound = learn_chunk(self._chunk_arguments(part, capacity, (), k), good)
+            return phase, bool(sound)
+
+        i, before, after = first_unsound(learn, count(part))
+        name = culprit(self._hop_by_hop(before, part, i), after)
+        return DivergenceError(done + i, name, REMEDY, before)
+
+    def _hop_by_hop(self, phase: Phase, part: Samples, i: int) -> Iterator[Phase]:
+        return self._hops(phase, jax.tree.map(lambda a: jnp.asarray(a[i]), part))
+
+    def _hops(self, phase: Phase, sample: Samples) -> Iterator[Phase]:
+        """Yields the phase after every hop of a sample."""
+        tau = (self.duration if sample.duration is None else sample.duration) / self.hops
         for k in range(self.hops):
-            phase = self._move(k, phase, u, z, duration)
-            if quantity := _culprit(phase):
-                return quantity
-        # The compiled loop rounds otherwise than single operations and may overflow sooner.
-        return _culprit(after) or "x"
+            move = self.law.settle if k < self.settle else self.law.hop
+            phase = move(self.network, self.cost, phase, sample.u, sample.z, tau)
+            yield phase
 
-    def _move(self, k: int, phase: Phase, u: Any, z: Any, duration: Any) -> Phase:
-        """Makes hop `k` of a sample."""
-        tau = (self.duration if duration is None else duration) / self.hops
-        move = self.law.settle if k < self.settle else self.law.hop
-        return move(self.network, self.cost, phase, u, z, tau)
+    def present(self, phase: Phase, sample: Samples) -> tuple[Phase, Array]:
+        """Presents one sample, hop by hop; returns the phase after it and its prediction.
 
-    def _sample(self, phase: Phase, u: Any, z: Any, duration: Any) -> tuple[Phase, Array]:
-        """Presents one sample; returns the phase after it and the output predicted for it."""
+        **Arguments:** `phase`; `sample`: one row, traced or not.
+        """
         blind = min(self.hops, self.law.blind_hops(self.settle))
-        output = self.law.output(self.network, phase, u)
-        for k in range(self.hops):
-            phase = self._move(k, phase, u, z, duration)
-            if k + 1 == blind:
-                output = self.law.output(self.network, phase, u)
+        output = self.law.output(self.network, phase, sample.u)
+        for k, phase in enumerate(self._hops(phase, sample), start=1):  # noqa: B020
+            if k == blind:
+                output = self.law.output(self.network, phase, sample.u)
         return phase, output
 
     def _answer(self, phase: Phase, u: Any) -> Array:
@@ -271,10 +268,13 @@ class Learner(eqx.Module):
             phase = self.law.relax(self.network, phase, u, tau)
         return self.network.output(phase.x)
 
-    def _record(
+    def observe(
         self, record: Sequence[str], phase: Phase, output: Array, sample: Samples
     ) -> dict[str, Array]:
-        """Evaluates what is asked for; the compiler drops the rest."""
+        """Returns what is to be recorded of a sample, from the phase after it and its prediction.
+
+        **Arguments:** `record`: as for `chunks`; `phase`, `output`: from `present`; `sample`.
+        """
         target_loss = self.cost.target_loss
         if self.network.streams is not None:
             target_loss = lambda o, z: jnp.mean(jax.vmap(self.cost.target_loss)(o, z))  # noqa: E731
@@ -286,64 +286,12 @@ class Learner(eqx.Module):
             values |= {"lagrangian": e.lagrangian, "hamiltonian": e.hamiltonian}
         for name, field in NORMS.items():
             if name in record:
-                squares = [jnp.sum(a**2) for a in jax.tree.leaves(getattr(phase, field))]
-                values[name] = jnp.sqrt(sum(squares, start=jnp.zeros(())))
+                values[name] = jnp.sqrt(squares(getattr(phase, field)))
         if "answer" in record:
             values["answer"] = self._answer(phase, sample.query)
         return {name: values[name] for name in record}
 
 
-def _learn_chunk(
-    fixed: tuple[Learner, Samples, Any, tuple[str, ...]], phase: Phase
-) -> tuple[Phase, dict[str, Array], Array]:
-    """Learns the first `n` samples of a padded chunk in one compiled loop.
-
-    The loop's bound is traced, so a last, shorter chunk needs no compilation of its own and no
-    work for its padding.
-    """
-    learner, part, n, record = fixed
-
-    def one(phase: Phase, i: Any) -> tuple[Phase, dict[str, Array]]:
-        sample = jax.tree.map(lambda a: a[i], part)
-        phase, output = learner._sample(phase, sample.u, sample.z, sample.duration)
-        return phase, learner._record(record, phase, output, sample)
-
-    def body(i: Any, carry: Any) -> Any:
-        phase, trace, sound = carry
-        phase, values = one(phase, i)
-        trace = {name: trace[name].at[i].set(values[name]) for name in record}
-        # Weights that go wrong stay wrong and are looked at once; neurons may recover.
-        return phase, trace, sound & _finite((phase.x, phase.costate))
-
-    shapes = jax.eval_shape(one, phase, 0)[1]
-    capacity = count(part)
-    trace = {name: jnp.zeros((capacity, *s.shape), s.dtype) for name, s in shapes.items()}
-    phase, trace, sound = jax.lax.fori_loop(0, n, body, (phase, trace, jnp.array(True)))
-    return phase, trace, sound & _finite(phase)
-
-
-_run_chunk = eqx.filter_jit(_learn_chunk, donate="all-except-first")
-_step_chunk = eqx.filter_jit(_learn_chunk)
-
-
 @eqx.filter_jit
 def _predict(learner: Learner, phase: Phase, u: Any) -> Array:
     return learner._answer(phase, u)
-
-
-def _finite(tree: PyTree) -> Array:
-    leaves = [jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(tree)]
-    return jnp.all(jnp.stack(leaves))
-
-
-def _culprit(phase: Phase) -> str | None:
-    """Names the first quantity of the phase that is not finite, causes before effects."""
-    for name in ("momentum", "mass", "w", "costate", "x"):
-        leaves = jax.tree.leaves(getattr(phase, name))
-        if not all(np.isfinite(np.asarray(a)).all() for a in leaves):
-            return name
-    return None
-
-
-def _copy(phase: Phase) -> Phase:
-    return jax.tree.map(lambda a: jnp.array(a, copy=True), phase)

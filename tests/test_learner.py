@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import localprop.learner as loop
 from localprop import (
     Adaptive,
     ConfigError,
@@ -18,8 +17,11 @@ from localprop import (
     Hamiltonian,
     Layered,
     Learner,
+    Samples,
     SquaredError,
+    loop,
 )
+from localprop.learner import RECORDS
 
 GENTLE = Hamiltonian(mass=30.0, dissipation=0.5)
 
@@ -49,7 +51,7 @@ def test_output_of_a_sample_does_not_depend_on_its_own_target(hops, settle, weig
 
     @jax.jit
     def outputs(target):
-        after, output = learner._sample(phase, jnp.asarray(u[5]), target, None)
+        after, output = learner.present(phase, Samples(jnp.asarray(u[5]), target))
         return output, learner.network.output(after.x)
 
     output, at_the_end = jax.jacobian(outputs)(jnp.asarray(z[5]))
@@ -166,8 +168,8 @@ def test_records_are_their_formulas():
     learner = Learner(network, Cost(SquaredError(), weight_decay=k), law, hops=4, settle=1)
     start = learner.init(jax.random.key(0))
     u, z = stream(12)
-    steps = list(learner.chunks(start, (u, z, np.full(12, 0.8), u[::-1]), loop.RECORDS, chunk=1))
-    _, trace = learner.run(start, (u, z, np.full(12, 0.8), u[::-1]), loop.RECORDS)
+    steps = list(learner.chunks(start, (u, z, np.full(12, 0.8), u[::-1]), RECORDS, chunk=1))
+    _, trace = learner.run(start, (u, z, np.full(12, 0.8), u[::-1]), RECORDS)
     for i, (phase, _) in enumerate(steps):
         x, costate, w, momentum = map(np.asarray, (phase.x, phase.costate, phase.w, phase.momentum))
         rate = (x[1] - z[i, 0]) ** 2 / 2 + k * (w**2).sum() / 2

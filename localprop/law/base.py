@@ -149,3 +149,8 @@ def prefix_map(fn: Any, prefix: Any, *trees: PyTree) -> PyTree:
 def total(tree: PyTree) -> Scalar:
     """Returns the sum of all numbers of a tree."""
     return sum((jnp.sum(a) for a in jax.tree.leaves(tree)), start=jnp.zeros(()))
+
+
+def squares(tree: PyTree) -> Scalar:
+    """Returns the sum of the squares of all numbers of a tree."""
+    return total(jax.tree.map(lambda a: a**2, tree))

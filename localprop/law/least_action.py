@@ -12,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, Scalar
 from ..cost import Cost
 from ..errors import ConfigError
 from ..network import AbstractNetwork
-from .base import AbstractLaw, Phase, output_loss, pull_back, rest, total
+from .base import AbstractLaw, Phase, output_loss, pull_back, rest, squares, total
 from .integrator import ExponentialEuler
 from .mass import AbstractMass, Constant, as_mass
 from .motion import AbstractMotion, AbstractNeurons, Inertial, SemiImplicitEuler
@@ -170,7 +170,7 @@ class LeastAction(AbstractLaw):
         """
         streams = network.streams or 1
         mismatch, U_x, _ = self._forces(network, cost, phase, u, z)
-        connection = self.stiffness / 2 * _squares(mismatch) / streams
+        connection = self.stiffness / 2 * squares(mismatch) / streams
         loss = output_loss(network, cost, phase.x, z) / streams
         rate = cost.penalty(phase.w) + loss
         mass = self.mass.value(phase.mass, phase.w)
@@ -181,7 +181,7 @@ class LeastAction(AbstractLaw):
         def potential(u: Array, z: Array) -> Scalar:
             drive = network.drive(phase.x, phase.w, u)
             mismatch = jax.tree.map(jnp.subtract, phase.x, drive)
-            held = self.stiffness / 2 * _squares(mismatch)
+            held = self.stiffness / 2 * squares(mismatch)
             return (held + output_loss(network, cost, phase.x, z)) / streams
 
         zeros = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
@@ -210,7 +210,3 @@ class LeastAction(AbstractLaw):
         drive, error, U_w = pull_back(network, cost, phase, u, z, error_signal)
         U_x = jax.tree.map(jnp.subtract, error, error_signal(drive))
         return jax.tree.map(jnp.subtract, phase.x, drive), U_x, U_w
-
-
-def _squares(tree: PyTree) -> Scalar:
-    return total(jax.tree.map(lambda a: a**2, tree))

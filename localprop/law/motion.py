@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree, Scalar
 
 from ..errors import ConfigError
-from .base import total
+from .base import squares
 
 
 class AbstractMotion(eqx.Module):
@@ -134,7 +134,7 @@ class Inertial(AbstractNeurons):
         return motion.after(x, p, self._masses(x), tau), p
 
     def kinetic(self, p: PyTree) -> Scalar:
-        return total(jax.tree.map(lambda p: p**2, p)) / (2 * self.mass)
+        return squares(p) / (2 * self.mass)
 
     def dissipated(self, p: PyTree, force: PyTree) -> Scalar:
         del force
@@ -188,7 +188,7 @@ class Overdamped(AbstractNeurons):
 
     def dissipated(self, p: PyTree, force: PyTree) -> Scalar:
         del p
-        return self.speed * total(jax.tree.map(lambda f: f**2, force))
+        return self.speed * squares(force)
 
 
 def _drift(y: PyTree, p: PyTree, mass: PyTree, time: Any) -> PyTree:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree, Scalar
+from jaxtyping import Array
 
 from ..errors import ConfigError
-from .base import Phase, total
+from .base import Phase, squares
 
 Sign: TypeAlias = float | Array
 
@@ -189,15 +188,11 @@ class HamiltonianTrack(AbstractPolicy):
         if self.predicate is not None:
             return _both(self.predicate(phase))
         assert self.radius is not None
-        neurons = _squares(phase.x) + _squares(phase.costate)
-        weights = _squares(phase.w) + self.speed**2 * _squares(phase.momentum)
+        neurons = squares(phase.x) + squares(phase.costate)
+        weights = squares(phase.w) + self.speed**2 * squares(phase.momentum)
         return _both(neurons + weights <= self.radius)
 
 
 def _both(forward: Array) -> tuple[Array, Array]:
     sign = jnp.where(forward, 1.0, -1.0)
     return sign, sign
-
-
-def _squares(tree: PyTree) -> Scalar:
-    return total(jax.tree.map(lambda a: a**2, tree))

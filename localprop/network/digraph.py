@@ -79,8 +79,8 @@ class Digraph(AbstractNetwork):
         - `bias`: whether a constant input of value 1 has an arc to every neuron.
         - `activation`: a name, a callable, or one of these per neuron.
         - `speed`: $c_i$ in (0, ∞], one for all or one per neuron.
-        - `fixed`: arcs (tail, head) of infinite mass, with the finite weight at which they are held;
-          `None` holds an arc at its random initial weight.
+        - `fixed`: arcs (tail, head) of infinite mass, with the finite weight at which each is
+          held; `None` holds an arc at its random initial weight.
         - `storage`: `"dense"`, `"sparse"`, or `"auto"` to choose by density.
 
         **Raises:** `GraphError`, naming the vertex; `ConfigError` for an unknown storage.

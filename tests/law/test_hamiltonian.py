@@ -20,6 +20,7 @@ from localprop import (
     Hamiltonian,
     Layered,
     Learner,
+    Samples,
     SharedWeights,
     SignFlip,
     SquaredError,
@@ -129,7 +130,8 @@ def test_a_hop_takes_one_evaluation_and_one_vector_jacobian_product_of_the_drive
     assert network.calls == ["drive", "pull"]
     learner = Learner(network, cost, law, hops=5)
     network.calls.clear()
-    jax.make_jaxpr(lambda p: learner._sample(p, jnp.ones(1), jnp.ones(2), None))(phase)
+    sample = Samples(jnp.ones(1), jnp.ones(2))
+    jax.make_jaxpr(lambda p: learner.present(p, sample))(phase)
     assert network.calls == ["drive", "pull"] * 5
 
 
