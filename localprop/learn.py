@@ -17,6 +17,7 @@ from .errors import ConfigError, StreamError
 from .run import PIECE, Run
 from .score import Score
 from .settings import Settings
+from .stream.stop import Stop
 from .stream.table import Table
 
 
@@ -51,6 +52,8 @@ def learn(
     every: int = 10_000,
     resume: bool = False,
     watch: Watcher | None = None,
+    stop: Stop | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Result, Score]:
     """Learns a table in one pass, every row predicted before it is learned.
 
@@ -62,6 +65,9 @@ def learn(
     - `checkpoint`: file to write to every `every` rows and at the end.
     - `resume`: whether to go on from the checkpoint, if there is one.
     - `watch`: called after every piece.
+    - `stop`: asked to, learning ends after the piece that is being learned, the checkpoint is
+        written, and `KeyboardInterrupt` raised.
+    - `say`: called with each line that a person should read: what looks like a mistake.
 
     **Raises:** `StreamError`, `ConfigError`, `CheckpointError`, `DivergenceError`.
     """
@@ -80,7 +86,7 @@ def learn(
             kept = checkpoints.load(path)
             run = Run.resume(kept, settings) if resume else run
     began, start = time.perf_counter(), run.position
-    table = _read(source, run, path, every, limit, watch)
+    table = _read(source, run, path, every, limit, watch, stop, say)
     result = _result(run, table, path, time.perf_counter() - began, start)
     assert run.task is not None
     return result, run.task.score
@@ -93,13 +99,15 @@ def _read(
     every: int,
     limit: int | None,
     watch: Watcher | None,
+    stop: Stop | None,
+    say: Callable[[str], None],
 ) -> Table:
     """Feeds the table to the run, piece by piece, and keeps checkpoints."""
     settings = run.settings
     needed = [settings.target, *([settings.time] if settings.time else [])]
     saved = run.position
     with Table(
-        source, on_bad_row=settings.on_bad_row, text=settings.text, required=needed
+        source, on_bad_row=settings.on_bad_row, text=settings.text, required=needed, stop=stop
     ) as table:
         try:
             run.begin(table, path)
@@ -110,12 +118,14 @@ def _read(
                     saved = run.position
                 if watch is not None:
                     watch(run, table)
-        except KeyboardInterrupt:  # raised by `watch`, that is between two pieces
-            if path is not None:
-                run.save(path)
-            raise
+                if stop is not None and stop.asked:
+                    break
         except StreamError as error:
             raise error if error.file else _placed(error, source, settings.target) from None
+        if stop is not None and stop.asked:
+            if path is not None:
+                run.save(path)
+            raise KeyboardInterrupt
         if run.task is None or run.task.labelled == 0:
             raise StreamError(
                 f"no value in any of its {run.position} rows; there is nothing to learn, name "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.text import Text as Plain
 
 from ..errors import ConfigError
+from .interrupt import stoppable
 from .output import print_json
 
 Text = Annotated[
@@ -64,7 +64,7 @@ def learn_command(
     ] = False,
 ) -> None:
     """Learn a table row by row: every row is predicted first, then learned, in one pass."""
-    with _stoppable() as stop:
+    with stoppable() as stop:
         from ..learn import learn
         from ..report.learn_report import check_folder, summary, write_report
         from ..settings import Settings
@@ -85,7 +85,7 @@ def learn_command(
             check_folder(out)
         messages = Console(stderr=True)
         try:
-            with _progress(messages, stop) as watch:
+            with _progress(messages) as watch:
                 result, score = learn(
                     source,
                     settings,
@@ -94,6 +94,8 @@ def learn_command(
                     every=every,
                     resume=resume,
                     watch=watch,
+                    stop=stop,
+                    say=lambda line: messages.print(Plain(f"localprop: {line}"), soft_wrap=True),
                 )
         except KeyboardInterrupt:
             kept = checkpoint is not None and checkpoint.exists()
@@ -107,29 +109,8 @@ def learn_command(
 
 
 @contextmanager
-def _stoppable() -> Iterator[list[bool]]:
-    """Turns Ctrl-C into a note, to be heeded between two pieces.
-
-    A second one stops at once, for a stream in which nothing more comes.
-    """
-    stop: list[bool] = []
-
-    def interrupt(*_: Any) -> None:
-        if stop:
-            raise SystemExit(130)
-        stop.append(True)
-
-    handlers = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _progress(console: Console, stop: list[bool]) -> Iterator[Any]:
-    """Shows rate and running score, and stops when asked to."""
+def _progress(console: Console) -> Iterator[Any]:
+    """Shows rate and running score."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -156,8 +137,6 @@ def _progress(console: Console, stop: list[bool]) -> Iterator[Any]:
             shown = f"{score.metric} {score.value:.4g} (baseline {score.baseline_value:.4g})"
         total, done = (1.0, share) if share is not None else (None, 0.0)
         bar.update(job, total=total, completed=done, rows=run.position, rate=rate, score=shown)
-        if stop:
-            raise KeyboardInterrupt
 
     with bar:
         yield watch

@@ -85,6 +85,8 @@ class Delimited:
         while not ended and _header_end(head, False) is None and len(head) <= LONGEST_HEADER:
             data = self._source.read()
             head, ended = head + data, not data
+        if ended and self._source.stopped:
+            raise KeyboardInterrupt  # before there was anything to learn
         self._reject_foreign(head)
         head = head.removeprefix(BOM)
         bare = head.lstrip(b"\r\n")
@@ -133,7 +135,7 @@ class Delimited:
             data = self._source.read()
             pending += data
             ended = not data
-        if pending:
+        if pending and not self._source.stopped:  # or the last row may be half of one
             chunk = bytes(pending) + b"\n"
             end = self._whole(chunk)
             yield chunk[:end], chunk[end:]

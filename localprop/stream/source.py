@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import StreamError
+from .stop import Stop
 
 MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
@@ -29,6 +30,7 @@ class Source:
     **Arguments:**
 
     - `source`: a path, or `-`.
+    - `stop`: asked to, a pipe ends where nothing more has come; files are read to their end.
 
     **Raises:** `StreamError` for what cannot be opened or is empty.
 
@@ -48,14 +50,16 @@ class Source:
         ```
     """
 
-    def __init__(self, source: str | Path):
+    def __init__(self, source: str | Path, stop: Stop | None = None):
         self.path = None if str(source) == "-" else Path(source)
         self.name = "standard input" if self.path is None else str(source)
-        self._raw = _Counted(_standard_input() if self.path is None else _open(self.path))
+        self._raw = _Counted(_standard_input() if self.path is None else _open(self.path), stop)
         try:
             head = self._raw.peek(MAGIC_LENGTH)
         except OSError as error:
             raise self.error(f"cannot be read ({error.strerror or error})") from None
+        if not head and self.stopped:
+            raise KeyboardInterrupt  # before there was anything to learn
         if not head:
             raise self.error("it is empty; a table has a header line and at least one row")
         self.is_parquet = head == PARQUET
@@ -72,7 +76,14 @@ class Source:
         try:
             return self._raw.read(self.block) if not self._stream else self._stream.read(self.block)
         except (OSError, pa.ArrowException) as error:
+            if self.stopped:  # in the middle of what was compressed
+                return b""
             raise self.error(self._damage(error)) from None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the end came by request: what was read last may be cut off anywhere."""
+        return self._raw.stopped
 
     def progress(self) -> float | None:
         """Returns the share of the file that was read, in [0, 1]; nothing for a pipe."""
@@ -101,13 +112,16 @@ class Source:
 class _Counted(io.RawIOBase):
     """Raw bytes with a counter, and a head that can be looked at before it is read."""
 
-    def __init__(self, file: io.RawIOBase | io.BufferedIOBase):
-        # One raw read at a time: `BufferedReader.read` would wait for a pipe to fill the request.
-        self._file, self._read = file, getattr(file, "read1", file.read)
+    def __init__(self, file: io.RawIOBase | io.BufferedIOBase, stop: Stop | None):
+        # One raw read at a time: `BufferedReader.read` would wait for a pipe to fill the request,
+        # and would keep more of it than was asked for, unseen by `Stop.wait`.
+        self._file, self._read_one = file, getattr(file, "read1", file.read)
+        self._stop, self.stopped = None, False
         self._head, self.taken = b"", 0
         try:
             status = os.fstat(file.fileno())
             self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
+            self._stop = stop if self.size is None else None
         except (OSError, io.UnsupportedOperation):
             self.size = None
 
@@ -122,9 +136,15 @@ class _Counted(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         data, self._head = self._head, b""
         if not data:
-            data = self._read(size) or b""
+            data = self._read(size)
         self.taken += len(data)
         return data
+
+    def _read(self, size: int) -> bytes:
+        if self.stopped or (self._stop and not self._stop.wait(self._file)):
+            self.stopped = True
+            return b""
+        return self._read_one(size) or b""
 
     def close(self) -> None:
         if self._file is not getattr(sys.stdin, "buffer", None):

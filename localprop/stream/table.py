@@ -19,6 +19,7 @@ from .conversion import Conversion, Rows, joined
 from .delimited import Delimited
 from .parquet import Parquet
 from .source import Source
+from .stop import Stop
 
 __all__ = ["Column", "ColumnKind", "Piece", "Table"]
 
@@ -57,6 +58,7 @@ class Table:
     - `on_bad_row`: `"stop"` or `"skip"`.
     - `text`: columns to be read as text whatever they hold.
     - `required`: columns that must be there.
+    - `stop`: asked to, a pipe ends where nothing more has come.
 
     **Raises:** `StreamError`, here and from every method, for what cannot be read: with the line,
     the column and a remedy. `ConfigError` for options without sense.
@@ -86,12 +88,13 @@ class Table:
         on_bad_row: Literal["stop", "skip"] | str = "stop",
         text: Sequence[str] = (),
         required: Sequence[str] = (),
+        stop: Stop | None = None,
     ):
         if on_bad_row not in ("stop", "skip"):
             raise ConfigError(f"on_bad_row is '{on_bad_row}'; give 'stop' or 'skip'")
         self.source, self.on_bad_row = source, on_bad_row
         self.text, self.required = tuple(text), tuple(required)
-        self.skipped_rows = 0
+        self.skipped_rows, self._stop = 0, stop
         self._source: Source | None = None
         self._reader: Delimited | Parquet | None = None
         self._conversion: Conversion | None = None
@@ -182,7 +185,7 @@ class Table:
     def _open(self) -> Delimited | Parquet:
         if self._reader is None:
             if self._source is None:
-                self._source = Source(self.source)
+                self._source = Source(self.source, self._stop)
             reader = (Parquet if self._source.is_parquet else Delimited)(self._source)
             for name in (*self.required, *self.text):
                 if name not in reader.names:
@@ -226,6 +229,8 @@ class Table:
                 yield part.cut(max(0, start - first))
             if stop is not None:
                 raise self._error(stop.problem, stop)
+        if self._source is not None and self._source.stopped:
+            return  # whatever more there would have been
         rows, bad = conversion.rows, conversion.first_bad
         if not rows and bad:
             problem = f"none of its {conversion.skipped} rows can be used; the first: {bad.problem}"
