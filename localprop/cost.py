@@ -16,14 +16,32 @@ Loss = Callable[[Array, Array], Scalar]
 
 
 class SquaredError(eqx.Module):
-    """Half the squared error, $L = \\frac s2 |x_O - z|^2$.
+    """Half the squared error, $L = \\frac s2 |x_O - z|^2$ [NLP, section 5: $s = q$].
 
-    A component of `z` that is NaN has no target and adds nothing.
+    Called with the output and the target `z`, arrays of one shape in the target's own unit. A
+    component of `z` that is NaN has no target and adds nothing.
 
-    **Arguments:** `scale`: $s > 0$.
+    **Arguments:** `scale`: $s > 0$, cost per squared unit of the target.
+
+    **Raises:** `ConfigError` for another scale; `StreamError`, when called, for another shape of
+    `z` than of the output.
+
+    !!! example
+
+        ```python
+        >>> import jax.numpy as jnp
+        >>> from localprop import SquaredError
+        >>> float(SquaredError()(jnp.array([1.0, 5.0]), jnp.array([3.0, jnp.nan])))
+        2.0
+
+        ```
     """
 
     scale: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self):
+        if not 0 < self.scale < float("inf"):
+            raise ConfigError(f"scale of the squared error is {self.scale}; give one above 0")
 
     def __call__(self, output: Float[Array, ...], z: Float[Array, ...]) -> Scalar:
         _check_shape(output, z)
@@ -34,8 +52,22 @@ class SquaredError(eqx.Module):
 class SoftmaxCrossEntropy(eqx.Module):
     """Cross-entropy of the outputs as logits, $L = -\\sum_k z_k \\log \\mathrm{softmax}(x_O)_k$.
 
-    `z` gives one probability per class. A component that is NaN is a class that does not exist
-    (yet): it takes no part in the softmax.
+    Called with the output and `z`, both of shape `(classes,)`; `z` gives one probability per class,
+    and the loss is in nats. A component that is NaN is a class that does not exist (yet): it takes
+    no part in the softmax.
+
+    **Raises:** `StreamError`, when called, for another shape of `z` than of the output.
+
+    !!! example
+
+        ```python
+        >>> import jax.numpy as jnp
+        >>> from localprop import SoftmaxCrossEntropy
+        >>> loss = SoftmaxCrossEntropy()
+        >>> print(f"{loss(jnp.zeros(3), jnp.array([1.0, 0.0, jnp.nan])):.4f}")  # ln 2: two classes
+        0.6931
+
+        ```
     """
 
     def __call__(self, output: Float[Array, " classes"], z: Float[Array, " classes"]) -> Scalar:

@@ -30,6 +30,15 @@ class StreamError(LocalpropError):
     - `file`: where the stream comes from.
     - `line`: line of the file (the header is line 1), or number of the sample.
     - `column`: name of the column.
+
+    !!! example
+
+        ```python
+        >>> from localprop import StreamError
+        >>> print(StreamError("holds text; name another", file="a.csv", line=7, column="t"))
+        a.csv, line 7, column 't': holds text; name another
+
+        ```
     """
 
     def __init__(
@@ -58,6 +67,22 @@ class DivergenceError(LocalpropError):
     - `quantity`: `"x"`, `"costate"`, `"w"`, `"momentum"` or `"mass"`.
     - `remedy`: what to change.
     - `phase`: the phase before that sample, finite throughout.
+
+    !!! example
+
+        ```python
+        >>> import jax, numpy as np
+        >>> from localprop import Cost, Digraph, DivergenceError, Hamiltonian, Learner, SquaredError
+        >>> network = Digraph.layered([1, 1])
+        >>> learner = Learner(network, Cost(SquaredError()), Hamiltonian(mass=1e-3))
+        >>> u, z = np.ones((99, 1)), np.ones((99, 1))
+        >>> try:
+        ...     learner.run(learner.init(jax.random.key(0)), (u, z))
+        ... except DivergenceError as error:
+        ...     print(error.quantity, bool(np.isfinite(error.phase.w).all()))
+        w True
+
+        ```
     """
 
     def __init__(self, sample: int, quantity: str, remedy: str, phase: Any = None):

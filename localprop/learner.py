@@ -19,9 +19,7 @@ from .law import AbstractLaw, Hamiltonian, Phase
 from .law.base import squares
 from .loop import learn_chunk, learn_one
 from .network import AbstractNetwork, SharedWeights
-from .stream.samples import Samples, as_array, check, count, pad, pieces
-
-Trace = dict[str, np.ndarray]
+from .stream.samples import Samples, Trace, as_array, check, count, pad, pieces
 
 NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
 RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer")
@@ -112,6 +110,19 @@ class Learner(eqx.Module):
         there is no target; `duration` or `None`.
 
         **Raises:** `DivergenceError`; `StreamError` for an input or a duration that is not finite.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()))
+            >>> phase = learner.init(jax.random.key(0))
+            >>> phase, output = learner.step(phase, np.array([0.5, 1.0]), np.array([2.0]))
+            >>> output.shape
+            (1,)
+
+            ```
         """
         sample = jax.tree.map(lambda a: as_array(a)[None], Samples(u, z, duration))
         check(sample, 0)
@@ -124,7 +135,23 @@ class Learner(eqx.Module):
         return after, trace["output"][0]
 
     def predict(self, phase: Phase, u: Any) -> Array:
-        """Returns the output for input `u` after `depth` hops of the state alone."""
+        """Returns the output for input `u` after `depth` hops of the state alone, forward.
+
+        **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()))
+            >>> phase = learner.init(jax.random.key(0))
+            >>> output = learner.predict(phase, np.array([0.5, 1.0]))
+            >>> np.allclose(output, phase.w @ np.array([0.5, 1.0, 1.0, 0.0]))  # u, bias, x
+            True
+
+            ```
+        """
         return _predict(self, phase, jax.tree.map(as_array, u))
 
     def run(
@@ -139,6 +166,19 @@ class Learner(eqx.Module):
         **Arguments:** as for `chunks`.
 
         **Raises:** `DivergenceError`, `StreamError`, `ConfigError`.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()))
+            >>> start, u, z = learner.init(jax.random.key(0)), np.zeros((50, 2)), np.zeros((50, 1))
+            >>> phase, trace = learner.run(start, (u, z), record=("loss", "w_norm"))
+            >>> trace["loss"].shape, float(trace["loss"].sum())
+            ((50,), 0.0)
+
+            ```
         """
         traces: list[Trace] = []
         for step in self.chunks(phase, stream, record, chunk):
@@ -168,6 +208,18 @@ class Learner(eqx.Module):
 
         **Raises:** `DivergenceError` with the number of the sample and the phase before it;
         `StreamError` for pieces that do not fit; `ConfigError` for an unknown record.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()))
+            >>> start, u, z = learner.init(jax.random.key(0)), np.zeros((50, 2)), np.zeros((50, 1))
+            >>> [len(trace["loss"]) for phase, trace in learner.chunks(start, (u, z), chunk=20)]
+            [20, 20, 10]
+
+            ```
         """
         unknown = [name for name in record if name not in RECORDS]
         if unknown:

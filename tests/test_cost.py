@@ -112,3 +112,9 @@ def test_settings_that_make_no_sense_are_refused():
     for decay in (-0.1, float("nan")):
         with pytest.raises(ConfigError, match="weight_decay"):
             Cost(SquaredError(), weight_decay=decay)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_squared_error_needs_a_scale_above_0(scale):
+    with pytest.raises(ConfigError, match="scale of the squared error"):
+        SquaredError(scale)

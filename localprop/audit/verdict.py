@@ -44,7 +44,7 @@ class Violation(NamedTuple):
 
 
 class Audit(eqx.Module):
-    """What is known of a network's locality under a law.
+    """What is known of a network's locality under a law (laws.md, section 10); made by `audit`.
 
     **Fields:**
 
@@ -56,6 +56,17 @@ class Audit(eqx.Module):
     - `formula`: the numbers carried, in $n$ and $N$.
     - `constant`: whether a hop leaves every shape as it was, so that nothing grows.
     - `methods`: the same facts for backprop, BPTT, truncated BPTT and RTRL.
+
+    !!! example
+
+        ```python
+        >>> import localprop
+        >>> network = localprop.Digraph.layered([2, 3, 1])
+        >>> proof = localprop.audit(network, localprop.LeastAction())
+        >>> proof.local_in_space, proof.constant, proof.neurons
+        (True, True, 4)
+
+        ```
     """
 
     network: str

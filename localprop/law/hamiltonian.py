@@ -34,6 +34,24 @@ class Hamiltonian(AbstractLaw):
     In a hop of length τ, $\\pi \\leftarrow \\max(0, 1 - \\theta\\tau)\\,\\pi + s_p\\tau f$: beyond
     $\\theta\\tau = 1$, where a plain Euler step would throw it back, friction ends the motion.
 
+    The integrator takes θ into the costate's exponent, $e^{-(c_i + \\theta)\\tau}$, where laws.md,
+    section 5, writes $-\\theta\\tau\\lambda$: the leak is linear, so it can be solved exactly. With
+    costates reversed the fixed point is $c_i/(c_i + \\theta)$ of the error that arrives, and for
+    $c \\to \\infty$ that error itself: θ leaves the costate, and λ is backpropagation's.
+
+    **Arguments:**
+
+    - `policy`: gives $s_x$ and $s_p$; `CostateReversal()`, `SignFlip()`, `HamiltonianTrack(R)`,
+      `Cauchy()`.
+    - `mass`: $m$, in units of force × time² per weight; a number means `Constant`.
+    - `dissipation`: $\\theta \\ge 0$, per unit of time.
+    - `integrator`: `ExponentialEuler()` or `ExplicitEuler()`, for neurons and costates.
+    - `weights`: whether $w$ moves with the new momentum, `"semi-implicit"`, or the old one,
+      `"explicit"`.
+
+    **Raises:** `ConfigError` for numbers that make no sense, and by `init` for an infinite speed
+    under a policy that reverses equations.
+
     !!! example
 
         ```python

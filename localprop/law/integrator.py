@@ -43,7 +43,19 @@ class ExponentialEuler(AbstractIntegrator):
     """The leak exactly, the drive held over the hop: unconditionally stable.
 
     $y \\leftarrow e^{-(sc+\\theta)\\tau} y + \\frac{sc}{sc+\\theta}(1 - e^{-(sc+\\theta)\\tau}) f$.
-    At infinite speed, $y \\leftarrow f$: one arc per hop, whatever θ.
+    At infinite speed, $y \\leftarrow f$: one arc per hop, whatever θ (laws.md, section 5).
+
+    **Raises:** `ConfigError`, in a hop, for an infinite speed under a policy that runs backward.
+
+    !!! example
+
+        ```python
+        >>> from localprop import ExponentialEuler
+        >>> keep, pull = ExponentialEuler().gains(speed=2.0, sign=1.0, dissipation=0.0, tau=0.5)
+        >>> print(f"{keep:.4f} {pull:.4f}")  # exp(-1) and the rest
+        0.3679 0.6321
+
+        ```
     """
 
     def gains(self, speed: Any, sign: Any, dissipation: Any, tau: Any) -> tuple[Any, Any]:
@@ -63,6 +75,17 @@ class ExplicitEuler(AbstractIntegrator):
     """$y \\leftarrow y + \\tau (s c (f - y) - \\theta y)$, as in NLP's Algorithm 1.
 
     Its own error is what makes the sign-flip policies converge; it needs $c\\tau$ well below 2.
+
+    **Raises:** `ConfigError`, in a hop, for an infinite speed.
+
+    !!! example
+
+        ```python
+        >>> from localprop import ExplicitEuler
+        >>> ExplicitEuler().gains(speed=2.0, sign=1.0, dissipation=0.0, tau=0.25)
+        (0.5, 0.5)
+
+        ```
     """
 
     def gains(self, speed: Any, sign: Any, dissipation: Any, tau: Any) -> tuple[Any, Any]:

@@ -30,11 +30,22 @@ class AbstractMass(eqx.Module):
 
 
 class Constant(AbstractMass):
-    """One mass $m$ for all weights.
+    """One mass $m$ for all weights, $\\dot w = \\pi/m$ [NLP, eqs. 11-14].
+
+    With settled costates and hops of length τ it makes the learning rate $\\tau^2/m$.
 
     **Arguments:** `m`: above 0, in units of force × time² per weight.
 
     **Raises:** `ConfigError` otherwise.
+
+    !!! example
+
+        ```python
+        >>> from localprop import Constant, Hamiltonian
+        >>> Hamiltonian(mass=20.0).mass == Constant(20.0)  # a plain number means it
+        True
+
+        ```
     """
 
     m: float = 1.0
@@ -62,7 +73,11 @@ class Adaptive(AbstractMass):
 
     $m_{ij} = (\\sqrt{v_{ij}} + \\epsilon)/\\eta$ with $\\dot v_{ij} = r (f_{ij}^2 - v_{ij})$: every
     weight, whatever the scale of its inputs, moves at about the rate $\\eta$ (RMSProp's idea,
-    local in space and time).
+    local in space and time; laws.md, section 5).
+
+    The default rate suits streams that change slowly against the network's depth. The rows of a
+    table, each unrelated to the last, want a smaller one: `localprop learn` takes those of
+    `defaults.py`.
 
     **Arguments:**
 
@@ -71,6 +86,20 @@ class Adaptive(AbstractMass):
     - `floor`: $\\epsilon$, above 0, in units of force.
 
     **Raises:** `ConfigError` for a value that is not above 0.
+
+    !!! example
+
+        ```python
+        >>> import jax.numpy as jnp
+        >>> from localprop import Adaptive
+        >>> mass, w = Adaptive(rate=0.01, decay=0.1, floor=1e-3), jnp.zeros(2)
+        >>> memory, force = mass.init(w), jnp.array([0.5, 50.0])
+        >>> for _ in range(200):
+        ...     memory = mass.update(memory, force, tau=1.0)
+        >>> (force / mass.value(memory, w)).round(3)  # the rates of both weights
+        Array([0.01, 0.01], dtype=float32)
+
+        ```
     """
 
     rate: float = 0.003

@@ -46,8 +46,18 @@ class AbstractMotion(eqx.Module):
 class SemiImplicitEuler(AbstractMotion):
     """$p \\leftarrow (p - \\tau U_y)/(1 + \\theta\\tau)$, then $y \\leftarrow y + \\tau p/m$.
 
-    Order 1. Friction is taken at the end of the hop, so that it may be as strong as one likes: for
-    $m \\to 0$ with $\\theta m = 1/c$ this becomes $y \\leftarrow y - c\\tau U_y$.
+    Order 1 [STLP; laws.md, section 9]. Friction is taken at the end of the hop, so that it may be
+    as strong as one likes: for $m \\to 0$ with $\\theta m = 1/c$ this becomes
+    $y \\leftarrow y - c\\tau U_y$.
+
+    !!! example
+
+        ```python
+        >>> from localprop import SemiImplicitEuler
+        >>> SemiImplicitEuler().gains(dissipation=1.0, tau=1.0)  # keep, push
+        (0.5, 0.5)
+
+        ```
     """
 
     def lead(self) -> float:
@@ -63,6 +73,16 @@ class Splitting(AbstractMotion):
 
     $p \\leftarrow e^{-\\theta\\tau}p - \\frac{1-e^{-\\theta\\tau}}{\\theta}U_y$. Without friction
     it is the leapfrog. Its order is that of inertial neurons and constant masses.
+
+    !!! example
+
+        ```python
+        >>> from localprop import Splitting
+        >>> keep, push = Splitting().gains(dissipation=1.0, tau=1.0)
+        >>> print(f"{keep:.4f} {push:.4f}")  # exp(-1) and the rest
+        0.3679 0.6321
+
+        ```
     """
 
     def lead(self) -> float:
@@ -102,11 +122,21 @@ class AbstractNeurons(eqx.Module):
 
 
 class Inertial(AbstractNeurons):
-    """Neurons with mass and friction, $m_x(\\ddot x + \\theta_x\\dot x) = -U_x$.
+    """Neurons with mass and friction, $m_x(\\ddot x + \\theta_x\\dot x) = -U_x$ [STLP].
 
-    **Arguments:** `mass`: $m_x > 0$; `dissipation`: $\\theta_x \\ge 0$, per unit of time.
+    **Arguments:** `mass`: $m_x > 0$, in units of cost × time² per squared state; `dissipation`:
+    $\\theta_x \\ge 0$, per unit of time.
 
     **Raises:** `ConfigError` otherwise.
+
+    !!! example
+
+        ```python
+        >>> from localprop import Inertial, LeastAction
+        >>> LeastAction(neurons=Inertial(mass=0.5, dissipation=2.0)).neurons.mass
+        0.5
+
+        ```
     """
 
     mass: float = 1.0
@@ -155,6 +185,15 @@ class Overdamped(AbstractNeurons):
 
     **Raises:** `ConfigError` otherwise, and with `Splitting`: a flow of first order needs two
     forces per hop for order 2.
+
+    !!! example
+
+        ```python
+        >>> from localprop import LeastAction, Overdamped
+        >>> LeastAction(neurons=Overdamped(speed=1.2)).neurons.speed
+        1.2
+
+        ```
     """
 
     speed: float = 0.5

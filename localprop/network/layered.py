@@ -30,7 +30,10 @@ def add(*parents: Array) -> Array:
 
 
 class Block(eqx.Module):
-    """One vertex of a `Layered` network: $D = \\sigma(f_w(\\text{join of the parents}))$.
+    """One vertex of a `Layered` network.
+
+    $D = \\sigma(f_w(\\text{join of the parents}))$, the drive of a whole block of neurons (laws.md,
+    section 1).
 
     **Arguments:**
 
@@ -38,10 +41,28 @@ class Block(eqx.Module):
       one from `key=`, such as `functools.partial(eqx.nn.Linear, 8, 4)`.
     - `parents`: names of blocks or inputs, in the order in which they are joined.
     - `activation`: name or callable, applied to the module's result.
-    - `speed`: $c$ of this block, in (0, ∞].
+    - `speed`: $c$ of this block, in (0, ∞], per unit of time.
     - `fixed`: whether all its weights have infinite mass.
     - `join`: how several parents become one argument; `concatenate` or `add` or any function.
     - `shape`: of the block's state; needed only where it hangs on itself through a cycle.
+
+    **Raises:** `GraphError` for an unknown activation; so does `Layered` for a parent that is not
+    there and for shapes that do not fit.
+
+    !!! example
+
+        ```python
+        >>> from functools import partial
+        >>> import equinox as eqx, jax
+        >>> from localprop import Block, Layered
+        >>> hidden = Block(partial(eqx.nn.Linear, 2, 4), ["input"], "tanh")
+        >>> top = Block(partial(eqx.nn.Linear, 6, 1), ["hidden", "input"])  # with a skip
+        >>> network = Layered({"hidden": hidden, "top": top}, inputs=(2,), output="top")
+        >>> x, w = network.init(jax.random.key(0))
+        >>> x["hidden"].shape, network.depth
+        ((4,), 2)
+
+        ```
     """
 
     module: Any

@@ -16,7 +16,19 @@ from .base import AbstractNetwork
 class SharedWeights(AbstractNetwork):
     """One network on several streams at once: `x` and `u` gain a leading axis, `w` does not.
 
-    The law averages the force on the weights over the streams.
+    The law averages the force on the weights over the streams (laws.md, section 5).
+
+    !!! example
+
+        ```python
+        >>> import jax
+        >>> from localprop import Digraph, SharedWeights
+        >>> network = Digraph.layered([2, 3, 1])
+        >>> x, w = SharedWeights(network, streams=8).init(jax.random.key(0))
+        >>> x.shape, w.shape == network.init(jax.random.key(0))[1].shape
+        ((8, 4), True)
+
+        ```
     """
 
     network: AbstractNetwork
@@ -30,8 +42,13 @@ class SharedWeights(AbstractNetwork):
 
         **Raises:** `ConfigError` for less, or for a network that is shared already.
         """
-        if streams < 1 or network.streams is not None:
-            raise ConfigError(f"{streams} streams of {type(network).__name__}: at least 1, once")
+        if streams < 1:
+            raise ConfigError(f"streams is {streams}; give at least 1, or None for a plain stream")
+        if network.streams is not None:
+            raise ConfigError(
+                f"the network shares its weights among {network.streams} streams already; pass the "
+                "network of a single stream"
+            )
         self.network, self.streams, self.depth = network, streams, network.depth
         self.speed, self.plastic = network.speed, network.plastic
 

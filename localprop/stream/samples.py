@@ -21,6 +21,17 @@ class Samples(NamedTuple):
     `(T,)`, or `None` for the learner's own; `query`: inputs `(T, d)` to be answered after each
     sample was learned, or `None`. With several streams, `u`, `z` and `query` have the stream as
     their second axis.
+
+    !!! example
+
+        ```python
+        >>> import numpy as np
+        >>> from localprop import Samples
+        >>> piece = Samples(u=np.zeros((3, 2)), z=np.array([[1.0], [np.nan], [0.0]]))
+        >>> piece.u.shape, piece.duration
+        ((3, 2), None)
+
+        ```
     """
 
     u: Any

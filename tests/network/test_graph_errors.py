@@ -133,5 +133,5 @@ def test_settings_that_make_no_sense():
     for streams in (0, -1):
         with pytest.raises(ConfigError, match="streams"):
             SharedWeights(Digraph.complete(3, 1), streams)
-    with pytest.raises(ConfigError, match="once"):
+    with pytest.raises(ConfigError, match="among 2 streams already"):
         SharedWeights(SharedWeights(Digraph.complete(3, 1), 2), 2)
