@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from localprop.learn import Result, learn
-from localprop.report.learn_report import check_folder, summary, write_report
+from localprop.report.folder import check_folder
+from localprop.report.learn_report import summary, write_report
 from localprop.settings import Settings
 
 HERE = Path(__file__).parent

@@ -5,8 +5,9 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,22 @@ from .errors import ConfigError, StreamError
 from .run import PIECE, Run
 from .score import Score
 from .settings import Settings
+from .stream.classification import Classification
+from .stream.columns import ColumnKind
 from .stream.stop import Stop
 from .stream.table import Table
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of learning a table; the JSON of `localprop learn` has the same keys."""
+    """What came of learning a table; `numbers` are the JSON of `localprop learn`."""
 
     task: str
     samples: int
     metric: str
     score: float | None
     baseline: dict[str, Any]
-    samples_per_second: float
+    samples_per_second: float | None
     compile_seconds: float
     hops: int
     seed: int
@@ -38,6 +41,12 @@ class Result:
     peak_memory_bytes: int
     checkpoint: str | None
     skipped_rows: int
+    kinds: str  # how many columns of each kind, in words
+    classes: int | None
+
+    def numbers(self) -> dict[str, Any]:
+        """Returns all but what is said in words."""
+        return {k: v for k, v in asdict(self).items() if k not in ("kinds", "classes")}
 
 
 Watcher = Callable[[Run, Table], None]
@@ -105,12 +114,14 @@ def _read(
     """Feeds the table to the run, piece by piece, and keeps checkpoints."""
     settings = run.settings
     needed = [settings.target, *([settings.time] if settings.time else [])]
-    saved = run.position
+    began = saved = run.position
     with Table(
         source, on_bad_row=settings.on_bad_row, text=settings.text, required=needed, stop=stop
     ) as table:
         try:
             run.begin(table, path)
+            for line in table.remarks():
+                say(line)
             for piece in table.pieces(min(PIECE, every), start=run.position, stop=limit):
                 run.learn(piece)
                 if path is not None and run.position - saved >= every:
@@ -133,8 +144,14 @@ def _read(
                 file=str(source),
                 column=settings.target,
             )
-        if path is not None:
+        if run.position == began and limit is not None and limit <= began:
+            say(f"nothing to do: the checkpoint holds {began} rows and the limit is {limit}")
+        elif run.position == began:
+            say(f"nothing to do: the checkpoint holds all {began} rows")
+        elif path is not None:
             run.save(path)
+        if not run.task.score.samples:
+            say(f"no row could be scored: {run.task.unscored}")
         return table
 
 
@@ -159,7 +176,9 @@ def _result(run: Run, table: Table, path: Path | None, seconds: float, start: in
             "name": score.baseline,
             "score": score.baseline_value if score.samples else None,
         },
-        samples_per_second=learned / max(seconds - model.compile_seconds, 1e-9),
+        samples_per_second=learned / max(seconds - model.compile_seconds, 1e-9)
+        if learned
+        else None,
         compile_seconds=model.compile_seconds,
         hops=model.learner.hops,
         seed=run.settings.seed,
@@ -167,7 +186,18 @@ def _result(run: Run, table: Table, path: Path | None, seconds: float, start: in
         peak_memory_bytes=_peak_memory(),
         checkpoint=None if path is None else str(path),
         skipped_rows=table.skipped_rows,
+        kinds=_in_words([k for n, k in table.kinds.items() if n != run.settings.target]),
+        classes=len(task.classes) if isinstance(task, Classification) else None,
     )
+
+
+def _in_words(kinds: list[ColumnKind]) -> str:
+    """Returns, say, `7 numbers, 1 text, 1 time`."""
+    counts = Counter(kinds)
+    words = {kind: f"{n} {kind.value}{'s' if n > 1 else ''}" for kind, n in counts.items()}
+    if n := counts.get(ColumnKind.UNDECIDED):
+        words[ColumnKind.UNDECIDED] = f"{n} without a value"
+    return ", ".join(words[kind] for kind in ColumnKind if kind in words) or "the target alone"
 
 
 def _peak_memory() -> int:

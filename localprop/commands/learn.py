@@ -66,7 +66,8 @@ def learn_command(
     """Learn a table row by row: every row is predicted first, then learned, in one pass."""
     with stoppable() as stop:
         from ..learn import learn
-        from ..report.learn_report import check_folder, summary, write_report
+        from ..report.folder import check_folder
+        from ..report.learn_report import summary, write_report
         from ..settings import Settings
 
         settings = Settings(
@@ -105,7 +106,7 @@ def learn_command(
         files = write_report(out, source, settings, result, score) if out is not None else []
         (messages if as_json else Console()).print(summary(source, settings, result, files))
         if as_json:
-            print_json(result)
+            print_json(result.numbers())
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import ConfigError
+from ..report.folder import check_folder
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -95,13 +96,17 @@ def track_command(
         review=review,
     )
     if out is not None:
-        _make_folder(out)
+        check_folder(out)
     run = track(target, how, duration=duration, seed=seed)
     files: list[Path] = []
     if out is not None:
         from ..report.track_figure import draw_tracking
 
-        files = draw_tracking(out / "track", run)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            files = draw_tracking(out / "track", run)
+        except OSError as error:
+            raise ConfigError(f"--out {out}: {error.strerror}; name another folder") from error
     (Console(stderr=True) if as_json else Console()).print(_table(run, files))
     if as_json:
         print_json(run.summary())
@@ -146,13 +151,6 @@ def _policy(
         ball = 2 * q if radius is None else radius
         return HamiltonianTrack(ball, speed=1.0 if speed is None else speed)
     return Cauchy() if policy == "cauchy" else CostateReversal()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
 
 
 def _table(run: Tracking, files: list[Path]) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,8 @@ from ..score import Score
 from ..settings import Settings
 from .learning_curve import draw_learning_curve
 
+NAMES = {".md": "report", ".png": "picture", ".svg": "picture (SVG)", ".json": "numbers"}
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-
-
-def check_folder(folder: Path) -> None:
-    """Looks, before any work is done, whether a report can be written here; makes nothing yet.
-
-    **Raises:** `ConfigError` if it cannot.
-    """
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not there.is_dir():
-        raise ConfigError(f"--out {folder}: '{there}' is not a folder; name another folder")
-    if not os.access(there, os.W_OK):
-        raise ConfigError(f"--out {folder}: '{there}' cannot be written; name another folder")
 
 
 def summary(source: str, settings: Settings, result: Result, files: list[Path]) -> Table:
@@ -40,7 +28,7 @@ def summary(source: str, settings: Settings, result: Result, files: list[Path]) 
     for name, value in facts(settings, result):
         table.add_row(name, Text(value))
     for file in files:
-        table.add_row(file.suffix.lstrip("."), Text(str(file)))
+        table.add_row(NAMES[file.suffix], Text(str(file)))
     return table
 
 
@@ -49,15 +37,16 @@ def facts(settings: Settings, result: Result) -> list[tuple[str, str]]:
     rows = f"{result.samples:,}"
     if result.skipped_rows:
         rows += f" ({result.skipped_rows:,} bad rows skipped)"
-    baseline = result.baseline
+    baseline, speed = result.baseline, result.samples_per_second
     lines = [
-        ("task", result.task),
+        ("task", result.task + _classes(result.classes)),
+        ("columns", result.kinds),
         ("rows", rows),
         (result.metric, _number(result.score)),
         (f"baseline ({baseline['name']})", _number(baseline["score"])),
         ("network", " - ".join(map(str, settings.hidden)) + f" hidden, {result.hops} hops per row"),
         ("law", settings.law),
-        ("speed", f"{result.samples_per_second:,.0f} rows/s"),
+        ("speed", "nothing learned in this run" if speed is None else f"{speed:,.0f} rows/s"),
         ("compilation", f"{result.compile_seconds:.1f} s, not counted in the speed"),
         ("state", _size(result.state_bytes)),
         ("peak memory", _size(result.peak_memory_bytes)),
@@ -79,7 +68,7 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
         pictures = draw_learning_curve(folder / picture, score, _title(settings, result))
         report.write_text(_markdown(source, settings, result, f"{picture}.png"), encoding="utf-8")
-        content: dict[str, Any] = {"settings": asdict(settings), "result": asdict(result)}
+        content: dict[str, Any] = {"settings": asdict(settings), "result": result.numbers()}
         numbers.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
@@ -109,6 +98,12 @@ def _title(settings: Settings, result: Result) -> str:
         return f"{result.task} of {settings.target}"
     rows = settings.horizon or 1
     return f"forecast of {settings.target}, {rows} row{'s' if rows > 1 else ''} ahead"
+
+
+def _classes(count: int | None) -> str:
+    if count is None:
+        return ""
+    return ", 1 class so far" if count == 1 else f", {count:,} classes"
 
 
 def _number(value: float | None) -> str:

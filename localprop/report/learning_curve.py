@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..score import Score
 
@@ -26,12 +27,14 @@ def draw_learning_curve(path: Path, score: Score, title: str) -> list[Path]:
     axes = figure.add_subplot()
     if len(seen):
         ends, means = _stretches(seen, within, counts)
-        axes.plot(ends, means, color=SKY, linewidth=1, label="within each stretch")
+        marker = "o" if len(seen) < 2 else None  # one point makes no line
+        axes.plot(ends, means, color=SKY, linewidth=1, marker=marker, label="within each stretch")
         running = np.cumsum(within * counts) / seen
-        axes.plot(seen, running, color=BLUE, linewidth=2.2, label="all rows so far")
+        axes.plot(seen, running, color=BLUE, linewidth=2.2, marker=marker, label="all rows so far")
         running = np.cumsum(fool * counts) / seen
         label = f"baseline: {score.baseline}"
-        axes.plot(seen, running, color=ORANGE, linewidth=1.6, linestyle="--", label=label)
+        dashes = {"linestyle": "--", "marker": marker}
+        axes.plot(seen, running, color=ORANGE, linewidth=1.6, label=label, **dashes)
         axes.set_xlim(0, seen[-1])
         axes.legend(frameon=False)
     else:
@@ -40,6 +43,7 @@ def draw_learning_curve(path: Path, score: Score, title: str) -> list[Path]:
     direction = "higher" if score.higher_is_better else "lower"
     axes.set_ylabel(f"{score.metric} ({direction} is better)")
     axes.set_title(title, loc="left", parse_math=False)  # a column may be called "$x"
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)

@@ -6,7 +6,6 @@ import base64
 import html
 import json
 import math
-import os
 from pathlib import Path
 
 from rich.table import Table
@@ -41,18 +40,6 @@ figure img {{ width: 100%; height: auto }}
 </div></body></html>
 """
 TITLE = "Claims of the papers, measured"
-
-
-def check_folder(folder: Path) -> None:
-    """Looks, before any work is done, whether a report can be written here; makes nothing yet.
-
-    **Raises:** `ConfigError` if it cannot.
-    """
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not there.is_dir():
-        raise ConfigError(f"--out {folder}: '{there}' is not a folder; name another folder")
-    if not os.access(there, os.W_OK):
-        raise ConfigError(f"--out {folder}: '{there}' cannot be written; name another folder")
 
 
 def write_report(folder: Path, found: Reproduction) -> list[Path]:

@@ -100,7 +100,7 @@ def reproduce(
     if len(seeds) < 2:
         raise ConfigError("one seed has no spread; give two seeds or more")
     if out is not None:
-        from ..report.reproduce_report import check_folder
+        from ..report.folder import check_folder
 
         check_folder(Path(out))
     start, claims, curves = time.perf_counter(), [], {}

@@ -58,7 +58,7 @@ class Classification(AbstractTask):
 
     def encode(self, u: np.ndarray, target: Column) -> Encoded:
         codes, categories = as_categories(target)
-        known_before = self._meet(codes, categories)
+        known_before = self._meet(codes, categories, target.kind)
         index = np.array([self._index[label] for label in categories] + [-1])  # -1: missing
         truth = index[codes]
         fool = self._majority_before(truth) == truth
@@ -86,16 +86,13 @@ class Classification(AbstractTask):
             "whole": self.whole,
         }
 
-    def _meet(self, codes: np.ndarray, categories: list[str]) -> np.ndarray:
+    def _meet(self, codes: np.ndarray, categories: list[str], kind: ColumnKind) -> np.ndarray:
         """Numbers new classes as they appear; returns how many were known before each row."""
         first_rows, base = [], len(self.classes)
         for code, label in enumerate(categories):
             if label not in self._index:
                 if len(self.classes) == MOST_CLASSES:
-                    raise StreamError(
-                        f"the target has more than {MOST_CLASSES} classes; if it is a number, use "
-                        "--task regression"
-                    )
+                    raise StreamError(_too_many(label, kind))
                 self._index[label] = len(self.classes)
                 self.classes.append(label)
                 self.counts.append(0)
@@ -124,6 +121,16 @@ def as_categories(target: Column) -> tuple[np.ndarray, list[str]]:
     codes[order] = np.arange(len(order))
     boolean = target.kind is ColumnKind.BOOLEAN
     return codes[inverse], [_label(float(distinct[k]), boolean) for k in order]
+
+
+def _too_many(label: str, kind: ColumnKind) -> str:
+    problem = f"the target has more than {MOST_CLASSES} classes"
+    if kind is not ColumnKind.TEXT:
+        return f"{problem}; if it is a number, use --task regression"
+    return (
+        f"{problem}, for '{label[:40]}' is text; write plain numbers to have them predicted as "
+        "numbers, or name another target"
+    )
 
 
 def _label(value: float, boolean: bool) -> str:

@@ -21,6 +21,8 @@ MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "null", 
 MISSING += ("none", "?", "-", ".")
 TRUE, FALSE = ("true", "yes", "t"), ("false", "no", "f")
 NUMBER_GRAMMAR = r"(?i)^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan(?:\(\w*\))?)$"
+COMMA_GRAMMAR = r"(?i)^(\s*[+-]?\d*),(\d+(?:e[+-]?\d+)?\s*)$"
+THOUSANDS_GRAMMAR = r"^[+-]?[1-9]\d{0,2},\d{3}$"
 ZONE = r"(?:Z|[+-]\d\d(?::?\d\d)?)"
 TIME_GRAMMAR = rf"^\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{{1,9}})?)?{ZONE}?)?$"
 ZONED_GRAMMAR = rf":\d\d(?:\.\d+)?{ZONE}$"
@@ -131,6 +133,21 @@ def kind_of(array: pa.Array) -> ColumnKind:
     if _share(pc.match_substring_regex(array, TIME_GRAMMAR)) > 0.5:
         return ColumnKind.TIME
     return ColumnKind.TEXT
+
+
+def has_decimal_commas(array: pa.Array) -> bool:
+    """Returns whether strings hold numbers such as 1,23, and surely not 1,234 for a thousand."""
+    if not pa.types.is_string(array.type):
+        return False
+    array = pc.utf8_trim_whitespace(array.drop_null())
+    comma = pc.match_substring_regex(array, COMMA_GRAMMAR)
+    thousands = pc.match_substring_regex(array, THOUSANDS_GRAMMAR)
+    return bool(pc.any(pc.and_not(comma, thousands)).as_py())
+
+
+def with_points(array: pa.Array) -> pa.Array:
+    """Returns strings with 1.23 for 1,23."""
+    return pc.replace_substring_regex(array, COMMA_GRAMMAR, r"\1.\2")
 
 
 def convert(array: pa.Array, kind: ColumnKind) -> tuple[np.ndarray | pa.Array, np.ndarray]:

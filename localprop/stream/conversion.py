@@ -10,7 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from .block import SKIP, BadRow, Block
-from .columns import Column, ColumnKind, convert, encode_text, kind_of
+from .columns import (
+    Column,
+    ColumnKind,
+    convert,
+    encode_text,
+    has_decimal_commas,
+    kind_of,
+    with_points,
+)
 
 SO_FAR = {
     ColumnKind.NUMBER: "that was numeric so far",
@@ -40,18 +48,31 @@ class Conversion:
 
     - `names`, `kinds`: of the columns. One that is `UNDECIDED` gets the kind of its first value.
     - `skip`: leave bad rows out, instead of stopping at the first.
+    - `commas`: per column, whether 1,23 is a number there; `None` where it is nowhere.
     """
 
-    def __init__(self, names: Sequence[str], kinds: Iterable[ColumnKind], skip: bool):
+    def __init__(
+        self,
+        names: Sequence[str],
+        kinds: Iterable[ColumnKind],
+        skip: bool,
+        commas: Sequence[bool] | None = None,
+    ):
         self.names, self.skip = tuple(names), skip
         self.rows = self.skipped = 0
         self.first_bad: BadRow | None = None
         self._kinds = list(kinds)
+        self._may_have_commas = commas is not None
+        self._commas = [False] * len(self._kinds) if commas is None else list(commas)
         self._since = [-1] * len(self._kinds)  # the row that decided each kind
 
     def kind(self, column: int, rows: int) -> ColumnKind:
         """Returns the kind of a column as the first `rows` rows show it."""
         return self._kinds[column] if self._since[column] < rows else ColumnKind.UNDECIDED
+
+    def column(self, i: int, array: pa.Array) -> Column:
+        """Returns some values of a column as its kind, missing where they do not fit."""
+        return joined([convert(self._spelled(i, array), self._kinds[i])[0]], self._kinds[i])
 
     def pass_by(self, block: Block) -> bool:
         """Counts rows that were converted in an earlier run; `False` if they need another look."""
@@ -66,7 +87,7 @@ class Conversion:
         misfits: dict[int, int] = {}  # row of the block -> column
         undecided: dict[int, np.ndarray] = {}  # column -> rows that have a value
         for i, (array, kind) in enumerate(zip(block.arrays, self._kinds, strict=True)):
-            converted, wrong = convert(array, kind)
+            converted, wrong = convert(self._spelled(i, array), kind)
             values.append(converted)
             if kind is not ColumnKind.UNDECIDED:
                 misfits = dict.fromkeys(wrong.tolist(), i) | misfits
@@ -107,11 +128,16 @@ class Conversion:
                 return
             row, i = min(firsts)
             del undecided[i]
-            self._kinds[i] = kind_of(block.arrays[i].slice(row, 1))
+            value = block.arrays[i].slice(row, 1)
+            self._commas[i] = self._may_have_commas and has_decimal_commas(value)
+            self._kinds[i] = kind_of(self._spelled(i, value))
             self._since[i] = self.rows + row - sum(r < row for r in misfits)
-            values[i], wrong = convert(block.arrays[i], self._kinds[i])
+            values[i], wrong = convert(self._spelled(i, block.arrays[i]), self._kinds[i])
             for r in wrong.tolist():
                 misfits.setdefault(r, i)
+
+    def _spelled(self, i: int, array: pa.Array) -> pa.Array:
+        return with_points(array) if self._commas[i] else array
 
     def _first(self, block: Block, misfits: dict[int, int]) -> BadRow | None:
         """Returns the first bad row of the block."""

@@ -29,6 +29,7 @@ class Forecast(AbstractTask):
 
     name = "forecast"
     loss = SquaredError()
+    unscored = "no row comes so far after another with a target that a forecast was due"
 
     def __init__(self, horizon: int, state: Mapping[str, Any] | None = None):
         self.horizon = horizon

@@ -20,6 +20,7 @@ class Regression(AbstractTask):
 
     name = "regression"
     loss = SquaredError()
+    unscored = "a first number has none before it by which it could be predicted"
 
     def __init__(self, state: Mapping[str, Any] | None = None):
         self.moments = Moments(**state["moments"]) if state else Moments()

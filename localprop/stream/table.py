@@ -14,7 +14,14 @@ import pyarrow as pa
 
 from ..errors import ConfigError, StreamError
 from .block import BadRow, Block
-from .columns import Column, ColumnKind, convert, kind_of
+from .columns import (
+    Column,
+    ColumnKind,
+    has_decimal_commas,
+    kind_of,
+    with_points,
+    without_missing,
+)
 from .conversion import Conversion, Rows, joined
 from .delimited import Delimited
 from .parquet import Parquet
@@ -48,7 +55,8 @@ class Table:
     """A CSV or Parquet file, or CSV on standard input, read once, piece by piece.
 
     Plain, gzip and zstd files are told apart by their first bytes. The kind of a column is that of
-    most of its values in the first 1000 rows, whatever the size of the pieces; a column that is
+    most of its values in the first 1000 rows, whatever the size of the pieces (1,23 is a number
+    where commas separate no fields, unless each could be 1,234 for a thousand); a column that is
     missing throughout them is of the kind of its first value. A row that does not fit (text among
     numbers, too few fields, bytes that are not UTF-8) stops the stream or is left out whole.
 
@@ -130,10 +138,24 @@ class Table:
 
     def first(self, name: str) -> Column:
         """Returns a column's values in the first 1000 rows, good and bad, whatever is delivered."""
-        self._look()
         i = self.columns.index(name)
-        kind = self.kinds[name]
-        return joined([convert(self._first[i], kind)[0]], kind)
+        return self._look().column(i, self._first[i])
+
+    def remarks(self) -> list[str]:
+        """Returns a line for each column that is text, and perhaps was not meant to be."""
+        lines = []
+        for i, (name, kind) in enumerate(self.kinds.items()):
+            if kind is ColumnKind.TEXT and name not in self.text:
+                values = without_missing(self._first[i].cast(pa.string())).drop_null().to_pylist()
+                digits = sum(any(c.isdigit() for c in value) for value in values)
+                distinct = len(set(values)) > 0.9 * len(values)
+                if len(values) >= 10 and distinct and digits > 0.5 * len(values):
+                    lines.append(
+                        f"column '{name}' is read as text ('{values[0][:40]}'); write plain "
+                        "numbers to have it read as numbers, or say that it is text "
+                        f"(--text {name})"
+                    )
+        return lines
 
     def digest(self, rows: int | None = None) -> tuple[int, str]:
         """Returns how many first rows, at most 10, and a digest of their fields as they stand.
@@ -208,14 +230,19 @@ class Table:
             failure = error
         self._blocks = _replay(looked, failure, blocks)
         kinds = [ColumnKind.TEXT if name in self.text else None for name in reader.names]
-        self._first = []
+        self._first, commas = [], [False] * len(kinds)
+        # Where fields are not separated by it, a comma may separate decimals.
+        allowed = isinstance(reader, Delimited) and reader.delimiter != ","
         for i, kind in enumerate(kinds):
             seen = [block.arrays[i] for block in looked] or [pa.nulls(0)]
             first = pa.chunked_array(seen).slice(0, LOOK).combine_chunks()
             self._first.append(first)
-            kinds[i] = kind or kind_of(first)
+            if allowed and kind is None:
+                commas[i] = has_decimal_commas(first)
+            kinds[i] = kind or kind_of(with_points(first) if commas[i] else first)
         skip = self.on_bad_row == "skip"
-        self._conversion = Conversion(reader.names, [k for k in kinds if k], skip)
+        known = [kind for kind in kinds if kind]
+        self._conversion = Conversion(reader.names, known, skip, commas if allowed else None)
         return self._conversion
 
     def _rows(self, conversion: Conversion, start: int) -> Iterator[Rows]:

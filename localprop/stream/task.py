@@ -36,6 +36,7 @@ class AbstractTask(abc.ABC):
     name: str
     score: Score
     loss: Loss
+    unscored: str = "no row has a target"  # why, while nothing was scored
 
     @property
     @abc.abstractmethod
