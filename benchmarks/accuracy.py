@@ -101,8 +101,8 @@ def compared(name: str, path: Path, target: str) -> str:
     )
 
 
-def main() -> None:
-    """Measures and writes the tables."""
+def main() -> int:
+    """Measures, writes the tables, and returns 1 if a bound is missed."""
     with tempfile.TemporaryDirectory() as folder:
         files = {name: export(name, Path(folder)) for name in BOUNDS}
         first = [row(name, *file) for name, file in files.items()]
@@ -125,6 +125,7 @@ accuracy (higher is better), or mean absolute error for TrumpApproval (lower is 
     text = text.format("\n".join(first), "\n".join(second))
     (HERE / "accuracy.md").write_text(text, encoding="utf-8")
     print(text)
+    return int("| NO |" in text)
 
 
 def _word(holds: bool) -> str:
@@ -132,4 +133,4 @@ def _word(holds: bool) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,9 +9,11 @@ the phase.
 from __future__ import annotations
 
 import contextlib
+import glob
 import io
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ from .strict_json import dumps
 
 FORMAT = "localprop checkpoint"
 VERSION = 1
+HEADER = {"version": int, "position": int, "learner": dict, "extra": dict, "arrays": list}
 DAMAGED = "is damaged; delete it to start afresh, or take another file"
 FOREIGN = "is not a localprop checkpoint; delete it to start afresh, or take another file"
 
@@ -127,6 +130,9 @@ def load(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     try:
+        # A pipe would be waited for, for ever; a folder says so itself.
+        if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            raise CheckpointError(f"{path}: is not a regular file; take another file")
         data = path.read_bytes()
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
@@ -146,6 +152,8 @@ def check_writable(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: is not a regular file; give the name of one")
     if not path.parent.is_dir():
         raise CheckpointError(f"{path}: the folder '{path.parent}' does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
@@ -160,7 +168,9 @@ def _parse(path: Path, members: dict[str, np.ndarray]) -> Checkpoint:
         raise foreign from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise foreign
-    if any(key not in header for key in ("version", "position", "learner", "extra", "arrays")):
+    if any(not isinstance(header.get(key), kind) for key, kind in HEADER.items()):
+        raise foreign
+    if header["position"] < 0 or not all(isinstance(name, str) for name in header["arrays"]):
         raise foreign
     if header["version"] > VERSION:
         raise CheckpointError(
@@ -177,7 +187,7 @@ def _parse(path: Path, members: dict[str, np.ndarray]) -> Checkpoint:
 def _written_aside(path: Path) -> Iterator[Any]:
     """Opens a file beside `path` that takes its place if, and only if, it was written whole."""
     check_writable(path)
-    aside = path.with_name(f".{path.name}.partial")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with open(aside, "wb") as file:
             yield file
@@ -185,6 +195,7 @@ def _written_aside(path: Path) -> Iterator[Any]:
             os.fsync(file.fileno())
         os.replace(aside, path)
         _flush_folder(path.parent)
+        _remove_orphans(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise CheckpointError(
@@ -194,6 +205,24 @@ def _written_aside(path: Path) -> Iterator[Any]:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def _remove_orphans(path: Path) -> None:
+    """Removes what processes that were killed while they wrote have left beside `path`."""
+    for aside in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = aside.name.split(".")[-2]
+        if process.isdecimal() and not _runs(int(process)):
+            aside.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it runs, and is another's
+        return True
+    return True
 
 
 def _flush_folder(folder: Path) -> None:

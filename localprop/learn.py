@@ -120,10 +120,11 @@ def _read(
     ) as table:
         try:
             run.begin(table, path)
-            for line in table.remarks():
-                say(line)
+            remarks = table.remarks()
             for piece in table.pieces(min(PIECE, every), start=run.position, stop=limit):
                 run.learn(piece)
+                while remarks:  # what cannot be learned at all is told by its error alone
+                    say(remarks.pop(0))
                 if path is not None and run.position - saved >= every:
                     run.save(path)
                     saved = run.position

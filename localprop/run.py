@@ -46,7 +46,9 @@ class Run:
         self._check_columns(table.columns, path)
         if self.digest is None:
             self.digest = table.digest()
-        elif table.digest(self.digest[0]) != self.digest:
+        rows, digest = table.digest(self.digest[0])
+        # A shorter table is told by its end.
+        if rows == self.digest[0] and digest != self.digest[1]:
             raise CheckpointError(
                 f"{path}: made with another table, whose first {self.digest[0]} rows were others; "
                 "give the table that was read before, or another checkpoint file"
@@ -131,7 +133,7 @@ class Run:
         **Raises:** `CheckpointError` if it was written with other settings.
         """
         path, extra = kept.path, kept.extra
-        if "settings" not in extra:
+        if not isinstance(extra.get("settings"), dict):
             raise CheckpointError(
                 f"{path}: was not written by `localprop learn`; take another file"
             )

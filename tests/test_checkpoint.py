@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import equinox as eqx
@@ -215,3 +217,43 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(tmp_path):
     ]:
         with pytest.raises(CheckpointError, match=words):
             checkpoint.check_writable(path)
+
+
+def with_header(path, **changes):
+    """Writes other values, or none, into the header of a checkpoint, with sound checksums."""
+    with np.load(path) as archive:
+        members = dict(archive)
+    header = json.loads(members["header"].tobytes()) | changes
+    header = {key: value for key, value in header.items() if value is not ...}
+    members["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(path, **members)
+
+
+@pytest.mark.parametrize("value", [..., None, "1", 1.5, [1], {"a": 1}])
+@pytest.mark.parametrize("key", ["version", "position", "learner", "extra", "arrays"])
+def test_a_header_of_wrong_types_is_refused(saved, key, value):
+    _, path = saved
+    with_header(path, **{key: value})
+    if (key, value) in [("learner", {"a": 1}), ("extra", {"a": 1})]:
+        assert getattr(checkpoint.load(path), key) == value
+        return
+    with pytest.raises(CheckpointError, match=r"is not a localprop checkpoint|is damaged"):
+        checkpoint.load(path)
+
+
+def test_only_regular_files_are_read_and_written(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    for attempt in (checkpoint.load, checkpoint.check_writable):
+        with pytest.raises(CheckpointError, match="is not a regular file"):
+            attempt(path)
+
+
+def test_what_a_killed_process_left_is_removed_and_no_other(tmp_path):
+    learner, path = dense(), tmp_path / "c.npz"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for process in (ended.pid, os.getppid()):
+        (tmp_path / f".c.npz.{process}.partial").write_bytes(b"half")
+    checkpoint.save(path, learner, learner.init(jax.random.key(0)), position=0)
+    assert {f.name for f in tmp_path.iterdir()} == {"c.npz", f".c.npz.{os.getppid()}.partial"}

@@ -69,8 +69,8 @@ FILES = {
     "cut.csv.gz": (gzip.compress(CSV.encode())[:60], ["gzip file is cut off; fetch or compress"]),
     "character.csv": (CSV.encode() + "1,ö".encode()[:-1], ["line 62", "not UTF-8", "convert"]),
     "classes.csv": (
-        b"a,y\n" + b"".join(b"1,c%d\n" % k for k in range(1001)),
-        ["column 'y'", "more than 1000 classes", "--task regression"],
+        b"a,y\n" + b"".join(b"1,%s\n" % b for b in WORDS),
+        ["column 'y'", "more than 1000 classes, for 'baaa' is text", "write plain"],
     ),
     "twice.csv": (b"a,y,a\n1,2,3\n", ["line 1", "one name", "rename"]),
     "bracket.csv": (b"[bold],[/],:smile:\n1,2,3\n", ["'[bold]', '[/]', ':smile:'"]),

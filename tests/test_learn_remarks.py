@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from command_line import in_process
@@ -130,6 +132,23 @@ def test_another_table_is_refused_and_a_longer_one_is_not(learn, tmp_path):
     assert other.status == 1
     assert "made with another table, whose first 10 rows were others" in other.err
     assert learn(table(lambda k: k, lambda k: k % 2, rows=40), *options).result["samples"] == 40
+
+
+@pytest.mark.parametrize("key", ["settings", "digest", "encoder", "task", "inputs", "columns"])
+def test_a_checkpoint_with_wrong_contents_is_refused(learn, tmp_path, key):
+    content, path = table(lambda k: k, lambda k: k % 2, rows=20), tmp_path / "c.npz"
+    learn(content, "--checkpoint", path)
+    with np.load(path) as archive:
+        members = dict(archive)
+    header = json.loads(members["header"].tobytes())
+    for value in (7.5, "x", None):
+        header["extra"][key] = value
+        members["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        np.savez(path, **members)
+        outcome = learn(content, "--checkpoint", path, "--resume")
+        assert outcome.status == 1
+        assert "c.npz: " in outcome.err
+        assert outcome.err.count("\n") == 1
 
 
 def test_a_single_scored_row_is_seen_in_the_picture(tmp_path):

@@ -158,12 +158,14 @@ class Table:
         return lines
 
     def digest(self, rows: int | None = None) -> tuple[int, str]:
-        """Returns how many first rows, at most 10, and a digest of their fields as they stand.
+        """Returns a digest of the fields of the first rows as they stand, behind their number.
 
         A table that has grown since has the same digest over as many rows.
+
+        **Arguments:** `rows`: how many, if there are as many; by default 10.
         """
         self._look()
-        rows = min(DIGESTED, len(self._first[0])) if rows is None else rows
+        rows = min(DIGESTED if rows is None else rows, len(self._first[0]))
         fields = [array.slice(0, rows).to_pylist() for array in self._first]
         return rows, hashlib.sha256(repr(fields).encode()).hexdigest()
 
