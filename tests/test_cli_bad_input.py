@@ -56,6 +56,8 @@ def parquet(cut):
     return sink.getvalue().to_pybytes()[:cut]
 
 
+LETTERS = bytes.maketrans(b"0123456789", b"abcdefghij")
+WORDS = [str(k).encode().translate(LETTERS) for k in range(1001)]
 FILES = {
     "empty.csv": (b"", ["it is empty; a table has a header"]),
     "header.csv": (b"a,b,y\n", ["a header and no rows; a table has at least one row"]),
