@@ -47,7 +47,7 @@ def localprop(
 def main() -> None:
     """Runs the command line; the exit status is 0 done, 1 failed, 2 wrong usage."""
     try:
-        app()
+        app(prog_name="localprop")
     except ConfigError as error:
         fail(str(error), 2)
     except LocalpropError as error:
