@@ -161,6 +161,8 @@ def tracker(
     """
     if review not in ("live", "buffer"):
         raise ConfigError(f"review '{review}'; take live or buffer")
+    if neurons < 1:
+        raise ConfigError(f"neurons is {neurons}; give at least 1")
     for name, value in {"dt": dt, "speed": speed}.items():
         if value is not None and not value > 0:
             raise ConfigError(f"{name} is {value}; it must be above 0")

@@ -345,7 +345,7 @@ def _names(inputs: int, neurons: int) -> list[str]:
 
 def _check_count(neurons: int, inputs: int) -> None:
     if neurons < 1 or inputs < 0:
-        raise GraphError(f"{neurons} neurons, {inputs} inputs: give at least 1 and at least 0")
+        raise GraphError(f"{neurons} neurons and {inputs} inputs: give 1 or more, and 0 or more")
 
 
 def _per_neuron(value: PerNeuron, names: Sequence[Vertex], what: str) -> list:
