@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,7 @@ def _claim(depth: int, loss: np.ndarray, frozen: np.ndarray) -> Claim:
     )
 
 
-def half_width(values: np.ndarray) -> float:
+def half_width(values: np.ndarray) -> Any:
     """Returns half the width of Student's 95 % interval of the mean, over the first axis."""
     spread = np.std(values, axis=0, ddof=1) / np.sqrt(len(values))
     return stats.t.ppf(0.975, len(values) - 1) * spread
