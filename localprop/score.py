@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .stream.moments import running
+
 POINTS = 256  # most points of a curve; more are merged in pairs
 
 
@@ -32,9 +34,8 @@ class Score:
         """Takes in one value per scored sample, and what the baseline got for it."""
         if len(values) == 0:
             return
-        # In the order of the stream, so that pieces do not change the last digit.
-        self.total = float(np.cumsum([self.total, *values])[-1])
-        self.baseline_total = float(np.cumsum([self.baseline_total, *baseline])[-1])
+        self.total = float(running(self.total, values)[-1])
+        self.baseline_total = float(running(self.baseline_total, baseline)[-1])
         self._extend_curve(values, baseline)
         self.samples += len(values)
 
@@ -76,8 +77,8 @@ class Score:
             last = self.curve[-1]
             stop = min(len(values), start + self.width - int(last[0]))
             last[0] += stop - start
-            last[1] = float(np.cumsum([last[1], *values[start:stop]])[-1])
-            last[2] = float(np.cumsum([last[2], *baseline[start:stop]])[-1])
+            last[1] = float(running(last[1], values[start:stop])[-1])
+            last[2] = float(running(last[2], baseline[start:stop])[-1])
             start = stop
 
     def _merge_if_full(self) -> None:

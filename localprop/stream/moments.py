@@ -35,8 +35,8 @@ class Moments:
         if self.count == 0 and known.any():
             self.shift = float(values[np.argmax(known)])
         shifted = np.where(known, values - self.shift, 0.0)
-        count = _running(self.count, known)
-        total, squares = _running(self.total, shifted), _running(self.squares, shifted**2)
+        count = running(self.count, known)
+        total, squares = running(self.total, shifted), running(self.squares, shifted**2)
         self.count = int(count[-1])
         self.total, self.squares = float(total[-1]), float(squares[-1])
         n = np.maximum(count, 1)
@@ -70,6 +70,9 @@ def standardised(
         return np.clip(centred / safe, -clip, clip)
 
 
-def _running(start: int | float, values: np.ndarray) -> np.ndarray:
-    """Returns `start` and the sums after each value; NumPy's cumsum adds strictly in order."""
+def running(start: int | float, values: np.ndarray) -> np.ndarray:
+    """Returns `start` and the sums after each value, added strictly in order, as cumsum does.
+
+    Hence they do not depend, to the last bit, on how a stream is cut into pieces.
+    """
     return np.cumsum(np.concatenate([[start], values]))
