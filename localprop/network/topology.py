@@ -22,7 +22,7 @@ def check_arcs(
     """Raises `GraphError`, naming the vertex, for a digraph that cannot work.
 
     An input has no parents; a neuron has at least one; a vertex without children is an output;
-    no arc is there twice; every output is reached from some input, if there are inputs.
+    no arc is there twice. Whether inputs reach the outputs is found by `hops_to_outputs`.
     """
     neurons = len(vertices) - inputs
     if len(set(vertices)) < len(vertices):
@@ -52,7 +52,6 @@ def check_arcs(
         if list(outputs).count(i) > 1:
             raise GraphError(f"output {vertices[inputs + i]!r} is named twice")
     _check_dangling(vertices, tails, heads, inputs, outputs, bias)
-    hops_to_outputs(vertices, tails, heads, inputs, outputs)
 
 
 def _check_dangling(vertices, tails, heads, inputs, outputs, bias) -> None:
@@ -84,6 +83,8 @@ def hops_to_outputs(
 
     In a digraph without cycles, the longest way: after so many hops at infinite speed the outputs
     have settled. With cycles, the shortest way to the farthest output. Without inputs, 1.
+
+    **Raises:** `GraphError`, naming the vertex, for an output that no input reaches.
     """
     if inputs == 0:
         return 1
