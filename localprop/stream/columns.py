@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from .moments import is_known
 from .source import Source
 
 pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
@@ -55,6 +56,11 @@ class Column:
     kind: ColumnKind
     values: np.ndarray
     categories: list[str] = field(default_factory=list)
+
+    @property
+    def known(self) -> np.ndarray:
+        """Where there is a value: not missing, and if a number, not infinite."""
+        return self.values >= 0 if self.kind is ColumnKind.TEXT else is_known(self.values)
 
     def cut(self, start: int, stop: int | None = None) -> Column:
         """Returns the column in the rows from `start` to before `stop`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .moments import Moments, is_known
+from .moments import Moments
 from .table import Column, ColumnKind
 
 CLIP = 5.0  # standardised values beyond this are clipped
@@ -99,7 +99,7 @@ class Encoder:
     def _parts(self, name: str, column: Column) -> Iterator[Part]:
         """Yields the inputs that this column has in this piece."""
         text = column.kind is ColumnKind.TEXT
-        known = column.values >= 0 if text else is_known(column.values)
+        known = column.known
         begun = name in self._own_values or name in self.moments
         if not begun and not known.any():
             return  # all missing so far: nothing to say, not even that it is missing

@@ -10,7 +10,6 @@ import numpy as np
 from ..errors import StreamError
 from .classification import Classification
 from .forecast import Forecast
-from .moments import is_known
 from .regression import Regression
 from .table import Column, ColumnKind
 from .task import AbstractTask
@@ -52,22 +51,18 @@ def restore_task(state: Mapping[str, Any], horizon: int | None) -> AbstractTask:
 
 def has_values(target: Column) -> bool:
     """Whether any row of the piece has a target."""
-    return bool(_known(target).any())
+    return bool(target.known.any())
 
 
 def first_value(target: Column) -> int:
     """Returns the first row of the piece that has a target."""
-    return int(np.argmax(_known(target)))
-
-
-def _known(target: Column) -> np.ndarray:
-    return target.values >= 0 if target.kind is ColumnKind.TEXT else is_known(target.values)
+    return int(np.argmax(target.known))
 
 
 def _guess(target: Column) -> str:
     if target.kind is not ColumnKind.NUMBER:
         return "classification"
-    values = target.values[is_known(target.values)]
+    values = target.values[target.known]
     distinct = len(np.unique(values))
     whole = bool(np.all(values == np.round(values)))
     few = distinct <= FEW and (distinct == 1 or distinct * 5 <= len(values))
