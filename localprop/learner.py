@@ -16,7 +16,7 @@ from .cost import Cost
 from .divergence import REMEDY, culprit, first_unsound
 from .errors import ConfigError, DivergenceError
 from .law import AbstractLaw, Hamiltonian, Phase
-from .law.base import squares
+from .law.base import answer_loss, squares
 from .loop import learn_chunk, learn_one
 from .network import AbstractNetwork, SharedWeights
 from .stream.samples import Samples, Trace, as_array, check, count, pad, pieces
@@ -327,12 +327,10 @@ class Learner(eqx.Module):
 
         **Arguments:** `record`: as for `chunks`; `phase`, `output`: from `present`; `sample`.
         """
-        target_loss = self.cost.target_loss
-        if self.network.streams is not None:
-            target_loss = lambda o, z: jnp.mean(jax.vmap(self.cost.target_loss)(o, z))  # noqa: E731
         values: dict[str, Any] = {"output": output}
         if "loss" in record:
-            values["loss"] = target_loss(output, sample.z)
+            loss = answer_loss(self.network, self.cost, output, sample.z)
+            values["loss"] = loss / (self.network.streams or 1)
         if "lagrangian" in record or "hamiltonian" in record:
             e = self.law.energies(self.network, self.cost, phase, sample.u, sample.z)
             values |= {"lagrangian": e.lagrangian, "hamiltonian": e.hamiltonian}

@@ -131,7 +131,11 @@ def pull_back(
 
 def output_loss(network: AbstractNetwork, cost: Cost, x: PyTree, z: Array) -> Scalar:
     """Returns $L(x_O, z)$, summed over streams."""
-    output = network.output(x)
+    return answer_loss(network, cost, network.output(x), z)
+
+
+def answer_loss(network: AbstractNetwork, cost: Cost, output: Array, z: Array) -> Scalar:
+    """Returns the loss $L$ of an output that was read before, summed over streams."""
     if network.streams is None:
         return cost.target_loss(output, z)
     return jnp.sum(jax.vmap(cost.target_loss)(output, z))
