@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..score import Score
+from .style import BLUE, SKY, VERMILLION
 
 STRETCHES = 50  # more points than this are noise to the eye
-BLUE, SKY, ORANGE = "#0072B2", "#56B4E9", "#D55E00"  # Okabe and Ito: seen by colour-blind eyes
 
 
 def draw_learning_curve(path: Path, score: Score, title: str) -> list[Path]:
@@ -34,7 +34,7 @@ def draw_learning_curve(path: Path, score: Score, title: str) -> list[Path]:
         running = np.cumsum(fool * counts) / seen
         label = f"baseline: {score.baseline}"
         dashes = {"linestyle": "--", "marker": marker}
-        axes.plot(seen, running, color=ORANGE, linewidth=1.6, label=label, **dashes)
+        axes.plot(seen, running, color=VERMILLION, linewidth=1.6, label=label, **dashes)
         axes.set_xlim(0, seen[-1])
         axes.legend(frameon=False)
     else:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+YELLOW, BLUE, VERMILLION = "#F0E442", "#0072B2", "#D55E00"
 GREY, SILVER = "#999999", "#BBBBBB"
 
 COLUMN = 3.4  # inches, one column of a two-column page
