@@ -107,9 +107,8 @@ class Table:
         self._reader: Delimited | Parquet | None = None
         self._conversion: Conversion | None = None
         self._blocks: Iterator[Block] = iter(())
-        self._first: list[
-            pa.Array
-        ] = []  # the first rows of each column, by which kinds are decided
+        # The first rows of each column, by which kinds are decided.
+        self._first: list[pa.Array] = []
         self._delivered, self._taken = 0, False
 
     def __enter__(self) -> Table:
