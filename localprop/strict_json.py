@@ -12,6 +12,11 @@ def dumps(data: Any) -> str:
     return json.dumps(_finite(data), allow_nan=False)
 
 
+def page(data: Any) -> str:
+    """Returns the same JSON laid out for people to read, with a line end."""
+    return json.dumps(_finite(data), allow_nan=False, indent=2, ensure_ascii=False) + "\n"
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..errors import ConfigError
 from ..learn import Result
 from ..score import Score
 from ..settings import Settings
+from ..strict_json import page
 from .learning_curve import draw_learning_curve
 
 NAMES = {".md": "report", ".png": "picture", ".svg": "picture (SVG)", ".json": "numbers"}
@@ -69,7 +69,7 @@ def write_report(
         pictures = draw_learning_curve(folder / picture, score, _title(settings, result))
         report.write_text(_markdown(source, settings, result, f"{picture}.png"), encoding="utf-8")
         content: dict[str, Any] = {"settings": asdict(settings), "result": result.numbers()}
-        numbers.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        numbers.write_text(page(content), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
     return [report, *pictures, numbers]

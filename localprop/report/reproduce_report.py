@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import math
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rich.text import Text
 from ..errors import ConfigError
 from ..reproduce.claim import Claim
 from ..reproduce.run import Reproduction
+from ..strict_json import page
 from .reproduce_figures import CAPTIONS, draw
 
 COLUMNS = ("id", "claim", "source", "measured", "bound", "holds", "note")
@@ -53,7 +53,7 @@ def write_report(folder: Path, found: Reproduction) -> list[Path]:
         contents = {
             "report.md": _markdown(found, pictures),
             "report.html": _html(found, pictures),
-            "claims.json": json.dumps(_finite(found), indent=2, ensure_ascii=False) + "\n",
+            "claims.json": page({**found.as_dict(), "seeds": found.seeds}),
         }
         for name, content in contents.items():
             (folder / name).write_text(content, encoding="utf-8")
@@ -138,12 +138,3 @@ def _figure(name: str, file: Path) -> str:
     caption = html.escape(CAPTIONS[name])
     image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-
-
-def _finite(found: Reproduction) -> dict:
-    """JSON knows neither ∞ nor what is not a number."""
-    records = found.as_dict()["claims"]
-    for record in records:
-        if not math.isfinite(record["measured"]):
-            record["measured"] = None
-    return {"claims": records, "seeds": list(found.seeds)}
