@@ -17,6 +17,10 @@ from ..strict_json import page
 from .reproduce_figures import CAPTIONS, draw
 
 COLUMNS = ("id", "claim", "source", "measured", "bound", "holds", "note")
+SOURCES = (
+    "Sources: NLP is Betti and Gori, Nature-Inspired Local Propagation, NeurIPS 2024; STLP is their "
+    "Spatiotemporal Local Propagation, 2019; laws is docs/laws.md of this project, by section."
+)
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -31,7 +35,7 @@ tr.no td {{ background: #fbe3d6 }}
 figure {{ margin: 0; max-width: 26rem }}
 figure img {{ width: 100%; height: auto }}
 </style></head><body>
-<h1>{title}</h1><p>{summary}</p>
+<h1>{title}</h1><p>{summary}</p><p>{sources}</p>
 <table><thead><tr>{head}</tr></thead><tbody>
 {rows}
 </tbody></table>
@@ -113,7 +117,7 @@ def _markdown(found: Reproduction, pictures: dict[str, list[Path]]) -> str:
         for name, files in pictures.items()
     ]
     head = [line(COLUMNS), line(["---"] * len(COLUMNS))]
-    parts = [f"# {TITLE}", summary(found), "\n".join([*head, *rows]), "## Figures", *figures]
+    parts = [f"# {TITLE}", summary(found), SOURCES, "\n".join([*head, *rows]), "## Figures", *figures]
     return "\n\n".join(parts) + "\n"
 
 
@@ -127,6 +131,7 @@ def _html(found: Reproduction, pictures: dict[str, list[Path]]) -> str:
     return PAGE.format(
         title=TITLE,
         summary=html.escape(summary(found)),
+        sources=html.escape(SOURCES),
         head="".join(f"<th>{name}</th>" for name in COLUMNS),
         rows="\n".join(rows),
         figures="\n".join(_figure(name, files[0]) for name, files in pictures.items()),
