@@ -18,8 +18,8 @@ from .reproduce_figures import CAPTIONS, draw
 
 COLUMNS = ("id", "claim", "source", "measured", "bound", "holds", "note")
 SOURCES = (
-    "Sources: NLP is Betti and Gori, Nature-Inspired Local Propagation, NeurIPS 2024; STLP is their "
-    "Spatiotemporal Local Propagation, 2019; laws is docs/laws.md of this project, by section."
+    "Sources: NLP is Betti and Gori, Nature-Inspired Local Propagation, NeurIPS 2024; STLP is "
+    "their Spatiotemporal Local Propagation, 2019; laws is docs/laws.md here, by section."
 )
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -117,8 +117,8 @@ def _markdown(found: Reproduction, pictures: dict[str, list[Path]]) -> str:
         for name, files in pictures.items()
     ]
     head = [line(COLUMNS), line(["---"] * len(COLUMNS))]
-    parts = [f"# {TITLE}", summary(found), SOURCES, "\n".join([*head, *rows]), "## Figures", *figures]
-    return "\n\n".join(parts) + "\n"
+    parts = [f"# {TITLE}", summary(found), SOURCES, "\n".join([*head, *rows]), "## Figures"]
+    return "\n\n".join([*parts, *figures]) + "\n"
 
 
 def _html(found: Reproduction, pictures: dict[str, list[Path]]) -> str:
