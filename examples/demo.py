@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from localprop.learn import Result, learn
+from localprop.online.learn import Result, learn
+from localprop.online.settings import Settings
 from localprop.report.folder import check_folder
 from localprop.report.learn_report import summary, write_report
-from localprop.settings import Settings
 
 HERE = Path(__file__).parent
 EXAMPLES = {

@@ -30,11 +30,11 @@ from .law import SemiImplicitEuler as SemiImplicitEuler
 from .law import SignFlip as SignFlip
 from .law import Splitting as Splitting
 from .learner import Learner as Learner
+from .learner import Samples as Samples
 from .network import AbstractNetwork as AbstractNetwork
 from .network import Block as Block
 from .network import Digraph as Digraph
 from .network import Layered as Layered
 from .network import SharedWeights as SharedWeights
-from .stream.samples import Samples as Samples
 
 __version__ = "0.1.0"

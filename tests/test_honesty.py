@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from localprop.learn import learn
-from localprop.model import Model
-from localprop.settings import Settings
+from localprop.online.growing import Model
+from localprop.online.learn import learn
+from localprop.online.settings import Settings
 
 ROWS = 130
 VALUES = np.random.default_rng(0).normal(size=(ROWS, 3))

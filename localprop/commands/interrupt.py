@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..stream.stop import Stop
+from ..table.stop import Stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FIRST = b"localprop: stopping after this piece; press again to stop at once\n"

@@ -65,10 +65,10 @@ def learn_command(
 ) -> None:
     """Learn a table row by row: every row is predicted first, then learned, in one pass."""
     with stoppable() as stop:
-        from ..learn import learn
+        from ..online.learn import learn
+        from ..online.settings import Settings
         from ..report.folder import check_folder
         from ..report.learn_report import summary, write_report
-        from ..settings import Settings
 
         settings = Settings(
             target=target,

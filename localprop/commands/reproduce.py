@@ -22,8 +22,8 @@ def reproduce_command(
     full: Annotated[bool, typer.Option("--full", help="Ten times as many seeds.")] = False,
 ) -> None:
     """Measure every claim of the papers, and say of each whether it holds."""
-    from ..report.reproduce_report import claims_table
     from ..reproduce import reproduce
+    from ..reproduce.page import claims_table
 
     progress = Console(stderr=True)
 

@@ -15,8 +15,8 @@ from .output import print_json
 
 if TYPE_CHECKING:
     from ..law.policy import AbstractPolicy
-    from ..stream.signals import AbstractSignal
-    from ..track import Tracking
+    from ..tracking.signals import AbstractSignal
+    from ..tracking.track import Tracking
 
 POLICIES = ("costate-reversal", "sign-flip", "hamiltonian-track", "cauchy")
 
@@ -76,8 +76,8 @@ def track_command(
     ] = False,
 ) -> None:
     """Track a target online with a small recurrent net, and replay its weights forward."""
-    from ..track import track
-    from ..tracker import LinearQuadratic, tracker
+    from ..tracking.track import track
+    from ..tracking.tracker import LinearQuadratic, tracker
 
     target = _signal(signal, column, omega, amplitude, seed)
     if law not in ("hamiltonian", "least-action"):
@@ -100,7 +100,7 @@ def track_command(
     run = track(target, how, duration=duration, seed=seed)
     files: list[Path] = []
     if out is not None:
-        from ..report.track_figure import draw_tracking
+        from ..tracking.figure import draw_tracking
 
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def track_command(
 def _signal(
     signal: str, column: str | None, omega: float, amplitude: float | None, seed: int
 ) -> AbstractSignal:
-    from ..stream.signals import Patched, Sine, read_column
+    from ..tracking.signals import Patched, Sine, read_column
 
     if column is not None and signal in ("sine", "patched"):
         raise ConfigError(f"--column {column} needs --signal FILE")

@@ -305,7 +305,16 @@ class Digraph(AbstractNetwork):
 
         Activations, speeds and fixed arcs become attributes; `from_networkx` reads them back.
         """
-        return write_networkx(self)
+        return write_networkx(
+            self.vertices,
+            self.edges(),
+            inputs=self.inputs,
+            outputs=[int(i) for i in self.outputs],
+            activations=self.activations,
+            speed=self.speed,
+            fixed_weights=self.fixed_weights,
+            bias=self.bias,
+        )
 
     def edges(self) -> list[tuple[Vertex, Vertex]]:
         """Returns the arcs as `(parent, child)` names, in the order in which weights are drawn."""

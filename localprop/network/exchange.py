@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import networkx as nx
 import numpy as np
 
 from ..errors import GraphError
-
-if TYPE_CHECKING:
-    from .digraph import Digraph
 
 # The name of the constant input of value 1, whose arcs carry the biases.
 BIAS = "1"
@@ -49,24 +46,37 @@ def read_networkx(
     return graph, tuple(inputs or ()), tuple(outputs or ()), settings
 
 
-def write_networkx(digraph: Digraph) -> nx.DiGraph:
-    """Returns the digraph with names, activations, speeds and fixed arcs as attributes."""
+def write_networkx(
+    vertices: Sequence[Hashable],
+    arcs: Sequence[tuple[Hashable, Hashable]],
+    *,
+    inputs: int,
+    outputs: Sequence[int],
+    activations: Sequence[Any],
+    speed: Any,
+    fixed_weights: np.ndarray | None,
+    bias: bool,
+) -> nx.DiGraph:
+    """Returns a digraph with names, activations, speeds and fixed arcs as attributes.
+
+    **Arguments:** `vertices`: names, the `inputs` inputs first; `arcs`: pairs of them; `outputs`:
+    numbers among the neurons; `activations`, `speed`: of the neurons; `fixed_weights`: per arc, NaN
+    for one that is held where it begins, infinite for one that learns; `bias`.
+    """
     graph = nx.DiGraph()
-    graph.add_nodes_from(digraph.vertices)
-    graph.add_edges_from(digraph.edges())
-    neurons = digraph.vertices[digraph.inputs :]
-    speeds = np.broadcast_to(digraph.speed, len(neurons)).tolist()
-    nx.set_node_attributes(
-        graph, dict(zip(neurons, digraph.activations, strict=True)), "activation"
-    )
+    graph.add_nodes_from(vertices)
+    graph.add_edges_from(arcs)
+    neurons = vertices[inputs:]
+    speeds = np.broadcast_to(speed, len(neurons)).tolist()
+    nx.set_node_attributes(graph, dict(zip(neurons, activations, strict=True)), "activation")
     nx.set_node_attributes(graph, dict(zip(neurons, speeds, strict=True)), "speed")
-    if digraph.fixed_weights is not None:
-        held = zip(digraph.edges(), digraph.fixed_weights.tolist(), strict=True)
+    if fixed_weights is not None:
+        held = zip(arcs, fixed_weights.tolist(), strict=True)
         fixed = {arc: None if np.isnan(w) else w for arc, w in held if w != np.inf}
         nx.set_edge_attributes(graph, fixed, "fixed")
     graph.graph["localprop"] = {
-        "inputs": digraph.vertices[: digraph.inputs],
-        "outputs": tuple(neurons[i] for i in digraph.outputs),
-        "bias": digraph.bias,
+        "inputs": tuple(vertices[:inputs]),
+        "outputs": tuple(neurons[i] for i in outputs),
+        "bias": bias,
     }
     return graph

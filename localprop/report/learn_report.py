@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import ConfigError
-from ..learn import Result
-from ..score import Score
-from ..settings import Settings
+from ..online.learn import Result
+from ..online.score import Score
+from ..online.settings import Settings
 from ..strict_json import page
 from .learning_curve import draw_learning_curve
 

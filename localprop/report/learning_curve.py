@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..score import Score
+from ..online.score import Score
 from .style import BLUE, SKY, VERMILLION
 
 STRETCHES = 50  # more points than this are noise to the eye

@@ -2,5 +2,5 @@
 
 from .claim import Claim as Claim
 from .claim import Part as Part
-from .run import Reproduction as Reproduction
+from .reproduction import Reproduction as Reproduction
 from .run import reproduce as reproduce

@@ -22,8 +22,8 @@ from ..law import (
     SignFlip,
 )
 from ..law.policy import AbstractPolicy
-from ..stream.signals import Patched
-from ..tracker import LinearQuadratic, Tracker, tracker
+from ..tracking.signals import Patched
+from ..tracking.tracker import LinearQuadratic, Tracker, tracker
 from . import flow
 from .claim import Claim, Part
 from .flow import Setting

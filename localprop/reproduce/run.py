@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -23,7 +22,9 @@ from . import (
     theorems,
     tracking,
 )
-from .claim import Claim, Part
+from .claim import Part
+from .page import write_report
+from .reproduction import Reproduction
 
 SEEDS, FULL_SEEDS = 4, 40
 
@@ -41,30 +42,6 @@ PARTS: tuple[tuple[str, Callable[[Sequence[int]], Part], bool], ...] = (
     ("locality", locality.measure, False),
     ("least action", least_action.measure, True),
 )
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """What `reproduce` found.
-
-    **Fields:** `claims`, in the order of the parts; `curves` of the figures, by name; `seeds`;
-    `seconds` it took; `files` that were written.
-    """
-
-    claims: tuple[Claim, ...]
-    curves: dict[str, Any]
-    seeds: tuple[int, ...]
-    seconds: float
-    files: tuple[Path, ...] = ()
-
-    @property
-    def failing(self) -> tuple[Claim, ...]:
-        """The claims that do not hold."""
-        return tuple(claim for claim in self.claims if not claim.holds)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns what `localprop reproduce --json` prints."""
-        return {"claims": [claim.record() for claim in self.claims]}
 
 
 def reproduce(
@@ -115,6 +92,5 @@ def reproduce(
     found = Reproduction(tuple(claims), curves, seeds, time.perf_counter() - start)
     if out is None:
         return found
-    from ..report.reproduce_report import write_report
 
     return replace(found, files=tuple(write_report(Path(out), found)))

@@ -10,9 +10,9 @@ import numpy as np
 from ..errors import DivergenceError
 from ..law import CostateReversal, HamiltonianTrack, SignFlip
 from ..law.policy import AbstractPolicy
-from ..stream.signals import AbstractSignal, Patched, Sine
-from ..track import Tracking, track
-from ..tracker import LinearQuadratic, tracker
+from ..tracking.signals import AbstractSignal, Patched, Sine
+from ..tracking.track import Tracking, track
+from ..tracking.tracker import LinearQuadratic, tracker
 from .claim import Claim, Part
 
 INITIALISATIONS = 20  # one takes a few tenths of a second

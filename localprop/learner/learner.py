@@ -1,0 +1,347 @@
+"""The loop: hops in a sample, samples in a chunk, chunks in a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from ..cost import Cost
+from ..errors import ConfigError, DivergenceError
+from ..law import AbstractLaw, Hamiltonian, Phase
+from ..law.base import answer_loss, squares
+from ..network import AbstractNetwork, SharedWeights
+from .divergence import REMEDY, culprit, first_unsound
+from .loop import learn_chunk, learn_one
+from .samples import Samples, Trace, as_array, check, count, pad, pieces
+
+NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
+RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer")
+
+
+class Learner(eqx.Module):
+    """Presents each sample for a number of hops and learns while it is there.
+
+    A sample of duration $\\Delta t$ is presented for $K$ hops of length $\\tau = \\Delta t/K$. In
+    the first `settle` of them the weights are held. The *output* of a sample is read at the last
+    hop at which the outputs can know nothing of its target, so it is an honest prediction.
+
+    !!! example
+
+        ```python
+        >>> import jax, numpy as np
+        >>> from localprop import Adaptive, Cost, Hamiltonian, Layered, Learner, SquaredError
+        >>> t = np.arange(20_000)
+        >>> u = np.stack([np.sin(0.01 * t), np.cos(0.013 * t)], axis=1)
+        >>> z = u[:, :1] * u[:, 1:]
+        >>> law = Hamiltonian(mass=Adaptive(0.003), dissipation=0.5)
+        >>> learner = Learner(Layered.dense([2, 16, 1]), Cost(SquaredError()), law)
+        >>> phase = learner.init(jax.random.key(0))
+        >>> phase, trace = learner.run(phase, (u, z))
+        >>> bool(trace["loss"][-5000:].mean() < 0.01 * trace["loss"][:5000].max())
+        True
+
+        ```
+    """
+
+    network: AbstractNetwork
+    cost: Cost
+    law: AbstractLaw
+    hops: int = eqx.field(static=True)
+    settle: int = eqx.field(static=True)
+    duration: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: AbstractNetwork,
+        cost: Cost,
+        law: AbstractLaw | None = None,
+        *,
+        hops: int | Literal["auto"] = "auto",
+        settle: int | Literal["auto"] = "auto",
+        duration: float | None = None,
+        streams: int | None = None,
+    ):
+        """**Arguments:**
+
+        - `network`, `cost`, `law`: what is computed, what is minimised, how it moves.
+        - `hops`: $K$ per sample; `"auto"` is 2 × depth + 3, enough for unrelated samples.
+        - `settle`: hops in which the weights are held. `"auto"` leaves it to the law. For
+          `Hamiltonian`: 2 × depth where $K$ is larger than that, so that the error has arrived
+          before weights move; else depth − 1 where $K$ allows it, so that the output has felt
+          the input; else 0. For `LeastAction`: depth where $K$ is at least 2 × depth; else 0.
+        - `duration`: $\\Delta t$ of a sample for which the stream gives none; by default $K$, so
+          that a hop is the unit of time.
+        - `streams`: how many streams share the weights, as a leading axis; `None` for one without.
+
+        **Raises:** `ConfigError` for numbers that make no sense.
+        """
+        self.network = network if streams is None else SharedWeights(network, streams)
+        self.cost, self.law = cost, Hamiltonian() if law is None else law
+        depth = network.depth
+        self.hops = 2 * depth + 3 if hops == "auto" else hops
+        if settle == "auto":
+            settle = self.law.settle_hops(depth, self.hops)
+        self.settle = settle
+        self.duration = float(self.hops if duration is None else duration)
+        if self.hops < 1 or not 0 <= self.settle < self.hops:
+            raise ConfigError(
+                f"hops {self.hops}, settle {self.settle}: give at least one hop, and fewer settle "
+                "hops than hops"
+            )
+        if not 0 < self.duration < np.inf:
+            raise ConfigError(f"duration {self.duration}: a sample lasts longer than 0")
+
+    def init(self, key: PRNGKeyArray) -> Phase:
+        """Returns the phase at rest, with random weights drawn from `key`."""
+        return self.law.init(self.network, self.cost, key)
+
+    def step(self, phase: Phase, u: Any, z: Any, duration: Any = None) -> tuple[Phase, Array]:
+        """Learns one sample and returns the new phase and the output, predicted before `z` was
+        used.
+
+        **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`; `z` of shape `(m,)`, NaN where
+        there is no target; `duration` or `None`.
+
+        **Raises:** `DivergenceError`; `StreamError` for an input or a duration that is not finite.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()))
+            >>> phase = learner.init(jax.random.key(0))
+            >>> phase, output = learner.step(phase, np.array([0.5, 1.0]), np.array([2.0]))
+            >>> output.shape
+            (1,)
+
+            ```
+        """
+        sample = jax.tree.map(lambda a: as_array(a)[None], Samples(u, z, duration))
+        check(sample, 0)
+        arguments = self._chunk_arguments(sample, 1, ("output",))
+        # The loop of `run`, so that both give the same numbers, but without donation.
+        after, trace, sound = learn_one(arguments, phase)
+        if not sound:
+            name = culprit(self._hop_by_hop(phase, sample, 0), after)
+            raise DivergenceError(0, name, REMEDY, phase)
+        return after, trace["output"][0]
+
+    def predict(self, phase: Phase, u: Any) -> Array:
+        """Returns the output for input `u` after `depth` hops of the state alone, forward.
+
+        **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()))
+            >>> phase = learner.init(jax.random.key(0))
+            >>> output = learner.predict(phase, np.array([0.5, 1.0]))
+            >>> np.allclose(output, phase.w @ np.array([0.5, 1.0, 1.0, 0.0]))  # u, bias, x
+            True
+
+            ```
+        """
+        return _predict(self, phase, jax.tree.map(as_array, u))
+
+    def run(
+        self,
+        phase: Phase,
+        stream: Any,
+        record: Sequence[str] = ("output", "loss"),
+        chunk: int = 4096,
+    ) -> tuple[Phase, Trace]:
+        """Learns a whole stream and returns the last phase and what was recorded.
+
+        **Arguments:** as for `chunks`.
+
+        **Raises:** `DivergenceError`, `StreamError`, `ConfigError`.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()))
+            >>> start, u, z = learner.init(jax.random.key(0)), np.zeros((50, 2)), np.zeros((50, 1))
+            >>> phase, trace = learner.run(start, (u, z), record=("loss", "w_norm"))
+            >>> trace["loss"].shape, float(trace["loss"].sum())
+            ((50,), 0.0)
+
+            ```
+        """
+        traces: list[Trace] = []
+        for step in self.chunks(phase, stream, record, chunk):
+            phase, trace = step
+            traces.append(trace)
+        join = lambda arrays: np.concatenate(arrays) if arrays else np.zeros(0)  # noqa: E731
+        return phase, {name: join([t[name] for t in traces]) for name in record}
+
+    def chunks(
+        self,
+        phase: Phase,
+        stream: Any,
+        record: Sequence[str] = ("output", "loss"),
+        chunk: int = 4096,
+    ) -> Iterator[tuple[Phase, Trace]]:
+        """Learns a stream of any length in constant memory, yielding after every chunk.
+
+        **Arguments:**
+
+        - `phase`: where to start; it stays valid, as does every phase that is yielded.
+        - `stream`: `(u, z)`, `(u, z, duration)` or `Samples`, of arrays with one row per sample;
+          or an iterable of such pieces.
+        - `record`: any of `"output"`, `"loss"` (of the output), `"lagrangian"`, `"hamiltonian"`,
+          `"x_norm"`, `"costate_norm"`, `"w_norm"`, `"momentum_norm"` (at the end of the sample),
+          `"answer"` (to the stream's queries).
+        - `chunk`: most samples in one call of the compiled loop.
+
+        **Raises:** `DivergenceError` with the number of the sample and the phase before it;
+        `StreamError` for pieces that do not fit; `ConfigError` for an unknown record.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()))
+            >>> start, u, z = learner.init(jax.random.key(0)), np.zeros((50, 2)), np.zeros((50, 1))
+            >>> [len(trace["loss"]) for phase, trace in learner.chunks(start, (u, z), chunk=20)]
+            [20, 20, 10]
+
+            ```
+        """
+        unknown = [name for name in record if name not in RECORDS]
+        if unknown:
+            raise ConfigError(f"no record '{unknown[0]}'; take any of {', '.join(RECORDS)}")
+        capacity, done = None, 0
+        for piece in pieces(stream, chunk):
+            length = check(piece, done)
+            capacity = length if capacity is None else capacity
+            for start in range(0, length, capacity):
+                part = jax.tree.map(lambda a, s=start, n=capacity: a[s : s + n], piece)
+                phase, trace = self.advance(phase, part, record, capacity=capacity, done=done)
+                done += count(part)
+                yield phase, trace
+
+    def advance(
+        self,
+        phase: Phase,
+        part: Samples,
+        record: Sequence[str] = ("output", "loss"),
+        *,
+        capacity: int | None = None,
+        done: int = 0,
+    ) -> tuple[Phase, Trace]:
+        """Learns one chunk in one call of the compiled loop.
+
+        **Arguments:** `phase` (it stays valid); `part`: samples as NumPy arrays; `record`: as for
+        `chunks`; `capacity`: length for which the loop is compiled, at least that of the chunk;
+        `done`: number of the chunk's first sample, for messages.
+
+        **Raises:** `DivergenceError`.
+        """
+        length, good = count(part), phase
+        arguments = self._chunk_arguments(part, capacity or length, record)
+        phase, trace, sound = learn_chunk(arguments, good)
+        if not sound:
+            raise self._diverged(good, part, capacity or length, done)
+        return phase, {name: np.asarray(a)[:length] for name, a in trace.items()}
+
+    def compile(
+        self,
+        phase: Phase,
+        part: Samples,
+        record: Sequence[str] = ("output", "loss"),
+        *,
+        capacity: int | None = None,
+    ) -> None:
+        """Compiles the loop for chunks like `part`, learning nothing."""
+        arguments = self._chunk_arguments(part, capacity or count(part), record, 0)
+        jax.block_until_ready(learn_chunk(arguments, phase))
+
+    def _chunk_arguments(
+        self, part: Samples, capacity: int, record: Sequence[str], n: int | None = None
+    ) -> tuple[Learner, Samples, Any, tuple[str, ...]]:
+        """Returns what the compiled loop needs to learn the first `n` samples of a chunk."""
+        n = count(part) if n is None else n
+        # For a capacity of 1 the compiler drops the loop and rounds otherwise.
+        part = jax.tree.map(partial(pad, capacity=max(capacity, 2)), part)
+        # An array, so that the compiler traces it.
+        return self, part, np.asarray(n, np.int32), tuple(record)
+
+    def _diverged(self, good: Phase, part: Samples, capacity: int, done: int) -> DivergenceError:
+        """Returns the error of a chunk that ended badly, after learning parts of it again."""
+
+        def learn(k: int) -> tuple[Phase, bool]:
+            phase, _, sound = learn_chunk(self._chunk_arguments(part, capacity, (), k), good)
+            return phase, bool(sound)
+
+        i, before, after = first_unsound(learn, count(part))
+        name = culprit(self._hop_by_hop(before, part, i), after)
+        return DivergenceError(done + i, name, REMEDY, before)
+
+    def _hop_by_hop(self, phase: Phase, part: Samples, i: int) -> Iterator[Phase]:
+        return self._hops(phase, jax.tree.map(lambda a: jnp.asarray(a[i]), part))
+
+    def _hops(self, phase: Phase, sample: Samples) -> Iterator[Phase]:
+        """Yields the phase after every hop of a sample."""
+        tau = (self.duration if sample.duration is None else sample.duration) / self.hops
+        for k in range(self.hops):
+            move = self.law.settle if k < self.settle else self.law.hop
+            phase = move(self.network, self.cost, phase, sample.u, sample.z, tau)
+            yield phase
+
+    def present(self, phase: Phase, sample: Samples) -> tuple[Phase, Array]:
+        """Presents one sample, hop by hop; returns the phase after it and its prediction.
+
+        **Arguments:** `phase`; `sample`: one row, traced or not.
+        """
+        blind = min(self.hops, self.law.blind_hops(self.settle))
+        output = self.law.output(self.network, phase, sample.u)
+        for k, phase in enumerate(self._hops(phase, sample), start=1):  # noqa: B020
+            if k == blind:
+                output = self.law.output(self.network, phase, sample.u)
+        return phase, output
+
+    def _answer(self, phase: Phase, u: Any) -> Array:
+        tau = self.duration / self.hops
+        for _ in range(self.network.depth):
+            phase = self.law.relax(self.network, phase, u, tau)
+        return self.network.output(phase.x)
+
+    def observe(
+        self, record: Sequence[str], phase: Phase, output: Array, sample: Samples
+    ) -> dict[str, Array]:
+        """Returns what is to be recorded of a sample, from the phase after it and its prediction.
+
+        **Arguments:** `record`: as for `chunks`; `phase`, `output`: from `present`; `sample`.
+        """
+        values: dict[str, Any] = {"output": output}
+        if "loss" in record:
+            loss = answer_loss(self.network, self.cost, output, sample.z)
+            values["loss"] = loss / (self.network.streams or 1)
+        if "lagrangian" in record or "hamiltonian" in record:
+            e = self.law.energies(self.network, self.cost, phase, sample.u, sample.z)
+            values |= {"lagrangian": e.lagrangian, "hamiltonian": e.hamiltonian}
+        for name, field in NORMS.items():
+            if name in record:
+                values[name] = jnp.sqrt(squares(getattr(phase, field)))
+        if "answer" in record:
+            values["answer"] = self._answer(phase, sample.query)
+        return {name: values[name] for name in record}
+
+
+@eqx.filter_jit
+def _predict(learner: Learner, phase: Phase, u: Any) -> Array:
+    return learner._answer(phase, u)

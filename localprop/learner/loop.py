@@ -1,0 +1,79 @@
+"""The compiled loop over the samples of a chunk."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ..law import Phase
+from .divergence import finite
+from .samples import Samples, count
+
+
+@runtime_checkable
+class Presenter(Protocol):
+    """What the loop needs of a learner."""
+
+    def present(self, phase: Phase, sample: Samples) -> tuple[Phase, Array]:
+        """Presents one sample; returns the phase after it and its prediction."""
+        ...
+
+    def observe(
+        self, record: tuple[str, ...], phase: Phase, output: Array, sample: Samples
+    ) -> dict[str, Array]:
+        """Returns what is to be recorded of a sample."""
+        ...
+
+
+def _learn_chunk(
+    fixed: tuple[Presenter, Samples, Any, tuple[str, ...]], phase: Phase
+) -> tuple[Phase, dict[str, Array], Array]:
+    """Learns the first `n` samples of a padded chunk in one compiled loop.
+
+    The loop's bound is traced, so a last, shorter chunk needs no compilation of its own and no
+    work for its padding.
+    """
+    learner, part, n, record = fixed
+
+    def one(phase: Phase, i: Any) -> tuple[Phase, dict[str, Array]]:
+        sample = jax.tree.map(lambda a: a[i], part)
+        phase, output = learner.present(phase, sample)
+        return phase, learner.observe(record, phase, output, sample)
+
+    def body(i: Any, carry: Any) -> Any:
+        phase, trace, sound = carry
+        phase, values = one(phase, i)
+        trace = {name: trace[name].at[i].set(values[name]) for name in record}
+        # Weights that go wrong stay wrong and are looked at once; neurons may recover.
+        return phase, trace, sound & finite((phase.x, phase.costate))
+
+    shapes = jax.eval_shape(one, phase, 0)[1]
+    capacity = count(part)
+    trace = {name: jnp.zeros((capacity, *s.shape), s.dtype) for name, s in shapes.items()}
+    phase, trace, sound = jax.lax.fori_loop(0, n, body, (phase, trace, jnp.array(True)))
+    return phase, trace, sound & finite(phase)
+
+
+_donating = eqx.filter_jit(_learn_chunk, donate="all-except-first")
+
+# For one sample a copy of the phase would cost more than the donation of its buffers saves.
+learn_one = eqx.filter_jit(_learn_chunk)
+
+
+def learn_chunk(
+    fixed: tuple[Presenter, Samples, Any, tuple[str, ...]], phase: Phase
+) -> tuple[Phase, dict[str, Array], Array]:
+    """Returns the phase after a chunk, what was recorded, and whether all was finite.
+
+    **Arguments:** `fixed`: the learner, the padded chunk, how many of its samples to learn, and
+    what to record; `phase`: it stays valid, the loop works in the buffers of a copy.
+    """
+    return _donating(fixed, _copy(phase))
+
+
+def _copy(phase: Phase) -> Phase:
+    return jax.tree.map(lambda a: jnp.array(a, copy=True), phase)

@@ -1,0 +1,283 @@
+"""What a column holds, and its values as numbers or categories."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from .source import Source
+
+pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
+
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "null", "NULL", "None")
+MISSING += ("none", "?", "-", ".")
+TRUE, FALSE = ("true", "yes", "t"), ("false", "no", "f")
+NUMBER_GRAMMAR = r"(?i)^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan(?:\(\w*\))?)$"
+COMMA_GRAMMAR = r"(?i)^(\s*[+-]?\d*),(\d+(?:e[+-]?\d+)?\s*)$"
+THOUSANDS_GRAMMAR = r"^[+-]?[1-9]\d{0,2},\d{3}$"
+ZONE = r"(?:Z|[+-]\d\d(?::?\d\d)?)"
+TIME_GRAMMAR = rf"^\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{{1,9}})?)?{ZONE}?)?$"
+ZONED_GRAMMAR = rf":\d\d(?:\.\d+)?{ZONE}$"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Squares of larger numbers could overflow; they count as infinite, hence as missing.
+LARGEST = 1e150
+
+
+class ColumnKind(enum.Enum):
+    """What the values of a column are; `UNDECIDED` while all are missing."""
+
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TIME = "time"
+    TEXT = "text"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values of one column in some rows.
+
+    **Arguments:**
+
+    - `kind`.
+    - `values`: `(rows,)`. For `TEXT` int32 codes, −1 where the value is missing; else float64,
+        NaN where it is missing: numbers (infinities stay), 1 and 0 for true and false, seconds
+        since 1970-01-01T00:00Z for times (without a zone they are taken as UTC).
+    - `categories`: for `TEXT` the values that the codes stand for, by first appearance.
+    """
+
+    kind: ColumnKind
+    values: np.ndarray
+    categories: list[str] = field(default_factory=list)
+
+    @property
+    def known(self) -> np.ndarray:
+        """Where there is a value: not missing, and if a number, not infinite."""
+        return self.values >= 0 if self.kind is ColumnKind.TEXT else is_known(self.values)
+
+    def cut(self, start: int, stop: int | None = None) -> Column:
+        """Returns the column in the rows from `start` to before `stop`."""
+        values, categories = self.values[start:stop], self.categories
+        if start or stop is not None:
+            used, first = np.unique(values[values >= 0], return_index=True)
+            if self.kind is ColumnKind.TEXT:
+                order = used[np.argsort(first)]
+                renamed = np.full(len(categories) + 1, -1, np.int32)
+                renamed[order] = np.arange(len(order), dtype=np.int32)
+                values, categories = renamed[values], [categories[k] for k in order]
+        return Column(self.kind, values, categories)
+
+
+def is_known(values: np.ndarray) -> np.ndarray:
+    """Returns where there is a value: not missing, not infinite, not so large as to overflow."""
+    return np.abs(values) <= LARGEST  # False for NaN
+
+
+def check_names(names: Sequence[str], source: Source, line: int | None = None) -> tuple[str, ...]:
+    """Returns the names, the empty ones named by their place.
+
+    **Raises:** `StreamError` if two are the same.
+    """
+    full = [name.strip() or f"column{i}" for i, name in enumerate(names, 1)]
+    first: dict[str, int] = {}
+    for i, name in enumerate(full, 1):
+        if name in first:
+            problem = (
+                f"fields {first[name]} and {i} of the header have one name; rename one of them"
+            )
+            raise source.error(problem, line=line, column=name)
+        first[name] = i
+    return tuple(full)
+
+
+def is_supported(kind: pa.DataType) -> bool:
+    """Returns whether a column of this Arrow type can be read."""
+    t = pa.types
+    if t.is_dictionary(kind):
+        return is_supported(kind.value_type)
+    tests = (t.is_primitive, t.is_boolean, t.is_decimal, t.is_null, _is_text)
+    return any(test(kind) for test in tests) and not t.is_interval(kind)
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """Returns the array as nulls, booleans, timestamps, numbers or strings."""
+    t, kind = pa.types, array.type
+    if t.is_dictionary(kind):
+        array = array.dictionary_decode()
+        kind = array.type
+    if t.is_date(kind):
+        return array.cast(pa.timestamp("ms"))
+    if _is_text(kind):
+        return array.cast(pa.string())
+    if t.is_time(kind) or t.is_duration(kind):
+        bits = pa.int32() if t.is_time32(kind) else pa.int64()
+        return pc.divide(array.view(bits).cast(pa.float64(), safe=False), _per_second(kind.unit))
+    return array
+
+
+def kind_of(array: pa.Array) -> ColumnKind:
+    """Returns the kind that most of the values have; text is read as what it spells."""
+    t = pa.types
+    if array.null_count == len(array):
+        return ColumnKind.UNDECIDED
+    if t.is_boolean(array.type):
+        return ColumnKind.BOOLEAN
+    if t.is_timestamp(array.type):
+        return ColumnKind.TIME
+    if not t.is_string(array.type):
+        return ColumnKind.NUMBER
+    array = without_missing(array).drop_null()
+    if not len(array):
+        return ColumnKind.UNDECIDED
+    array = pc.utf8_trim_whitespace(array)
+    if _share(pc.match_substring_regex(array, NUMBER_GRAMMAR)) > 0.5:
+        return ColumnKind.NUMBER
+    if _share(pc.is_in(pc.ascii_lower(array), pa.array(TRUE + FALSE))) == 1.0:
+        return ColumnKind.BOOLEAN
+    if _share(pc.match_substring_regex(array, TIME_GRAMMAR)) > 0.5:
+        return ColumnKind.TIME
+    return ColumnKind.TEXT
+
+
+def has_decimal_commas(array: pa.Array) -> bool:
+    """Returns whether strings hold numbers such as 1,23, and surely not 1,234 for a thousand."""
+    if not pa.types.is_string(array.type):
+        return False
+    array = pc.utf8_trim_whitespace(array.drop_null())
+    comma = pc.match_substring_regex(array, COMMA_GRAMMAR)
+    thousands = pc.match_substring_regex(array, THOUSANDS_GRAMMAR)
+    return bool(pc.any(pc.and_not(comma, thousands)).as_py())
+
+
+def with_points(array: pa.Array) -> pa.Array:
+    """Returns strings with 1.23 for 1,23."""
+    return pc.replace_substring_regex(array, COMMA_GRAMMAR, r"\1.\2")
+
+
+def convert(array: pa.Array, kind: ColumnKind) -> tuple[np.ndarray | pa.Array, np.ndarray]:
+    """Returns the values as `kind`, and the rows whose value is not of that kind.
+
+    **Arguments:**
+
+    - `array`: `(rows,)`, of a type that `plain` returns.
+    - `kind`: `TEXT` gives an Arrow string array, the others float64.
+    """
+    fine = np.zeros(0, np.int64)
+    if kind is ColumnKind.UNDECIDED:
+        return np.full(len(array), np.nan), np.flatnonzero(~_missing(array))
+    if kind is ColumnKind.TEXT:
+        text = array.cast(pa.string())
+        return without_missing(text) if text.null_count < len(text) else text, fine
+    if pa.types.is_timestamp(array.type):
+        return _seconds(array), fine
+    if not pa.types.is_string(array.type):
+        return _floats(array), fine
+    if kind is ColumnKind.NUMBER:
+        # Nearly always all fit, as they are or between blanks; a look at each takes far longer.
+        for trim in (lambda a: a, pc.ascii_trim_whitespace):
+            with suppress(pa.ArrowInvalid):
+                return _floats(trim(array)), fine
+    array = pc.utf8_trim_whitespace(without_missing(array))
+    given = ~_missing(array)
+    values, fits = _PARSERS[kind](array)
+    return values, np.flatnonzero(given & ~fits)
+
+
+def without_missing(array: pa.Array) -> pa.Array:
+    """Returns the strings with null for every spelling of a missing value."""
+    missing = pc.is_in(pc.utf8_trim_whitespace(array), pa.array(MISSING))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), array)
+
+
+def encode_text(array: pa.Array | pa.ChunkedArray) -> Column:
+    """Returns strings as codes of the distinct ones, numbered by first appearance."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    encoded = array.dictionary_encode()
+    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+    return Column(ColumnKind.TEXT, codes.astype(np.int32), encoded.dictionary.to_pylist())
+
+
+def _parse_numbers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    fits = _mask(pc.match_substring_regex(array, NUMBER_GRAMMAR))
+    return _floats(_keep(array, fits)), fits
+
+
+def _parse_booleans(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    lower = pc.ascii_lower(array)
+    true, false = (_mask(pc.is_in(lower, pa.array(words))) for words in (TRUE, FALSE))
+    return np.where(true, 1.0, np.where(false, 0.0, np.nan)), true | false
+
+
+def _parse_times(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    fits = _mask(pc.match_substring_regex(array, TIME_GRAMMAR))
+    zoned = fits & _mask(pc.match_substring_regex(array, ZONED_GRAMMAR))
+    array = pc.replace_substring_regex(_keep(array, fits), r"(\.\d{6})\d+", r"\1")
+    try:
+        local = _keep(array, ~zoned).cast(pa.timestamp("us"))
+        world = _keep(array, zoned).cast(pa.timestamp("us", "UTC"))
+        return np.where(zoned, _seconds(world), _seconds(local)), fits
+    except pa.ArrowInvalid:  # a day or an hour that no calendar has
+        values = np.array([_iso_seconds(text) for text in array.to_pylist()], dtype=np.float64)
+        return values, fits & ~np.isnan(values)
+
+
+_PARSERS = {
+    ColumnKind.NUMBER: _parse_numbers,
+    ColumnKind.BOOLEAN: _parse_booleans,
+    ColumnKind.TIME: _parse_times,
+}
+
+
+def _iso_seconds(text: str | None) -> float:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return np.nan
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - EPOCH) // timedelta(microseconds=1) / 1e6
+
+
+def _seconds(array: pa.Array) -> np.ndarray:
+    return _floats(array.view(pa.int64())) / _per_second(array.type.unit)
+
+
+def _floats(array: pa.Array) -> np.ndarray:
+    array = array.cast(pa.float64(), safe=False)
+    return (array.fill_null(np.nan) if array.null_count else array).to_numpy(zero_copy_only=False)
+
+
+def _per_second(unit: str) -> float:
+    return {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    t = pa.types
+    tests = (t.is_string, t.is_large_string, t.is_string_view, t.is_binary, t.is_large_binary)
+    return any(test(kind) for test in (*tests, t.is_binary_view, t.is_fixed_size_binary))
+
+
+def _keep(array: pa.Array, mask: np.ndarray) -> pa.Array:
+    return pc.if_else(pa.array(mask), array, pa.scalar(None, array.type))
+
+
+def _missing(array: pa.Array) -> np.ndarray:
+    text = without_missing(array) if pa.types.is_string(array.type) else array
+    return _mask(text.is_null())
+
+
+def _mask(array: pa.Array) -> np.ndarray:
+    return array.fill_null(False).to_numpy(zero_copy_only=False)
+
+
+def _share(array: pa.Array) -> float:
+    return pc.mean(array.cast(pa.float64())).as_py()

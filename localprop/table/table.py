@@ -1,0 +1,317 @@
+"""A table as a stream: pieces of exactly so many rows, in constant memory."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import ConfigError, StreamError
+from .block import BadRow, Block
+from .columns import (
+    Column,
+    ColumnKind,
+    has_decimal_commas,
+    kind_of,
+    with_points,
+    without_missing,
+)
+from .conversion import Conversion, Rows, joined
+from .delimited import Delimited
+from .parquet import Parquet
+from .source import Source
+from .stop import Stop
+
+__all__ = ["Column", "ColumnKind", "Piece", "Table"]
+
+LOOK = 1000  # rows by which the kinds of the columns are decided
+DIGESTED = 10  # rows by which a table is known again
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some consecutive good rows of a table.
+
+    **Arguments:**
+
+    - `row`: number of the first, from 0, among the good rows.
+    - `lines`: `(rows,)`, int64: where each stands. Line of a CSV file (the header is line 1), row
+        of a Parquet file, from 1.
+    - `columns`: by name, in the order of the table.
+    """
+
+    row: int
+    lines: np.ndarray
+    columns: dict[str, Column]
+
+
+class Table:
+    """A CSV or Parquet file, or CSV on standard input, read once, piece by piece.
+
+    Plain, gzip and zstd files are told apart by their first bytes. The kind of a column is that of
+    most of its values in the first 1000 rows, whatever the size of the pieces (1,23 is a number
+    where commas separate no fields, unless each could be 1,234 for a thousand); a column that is
+    missing throughout them is of the kind of its first value. A row that does not fit (text among
+    numbers, too few fields, bytes that are not UTF-8) stops the stream or is left out whole.
+
+    **Arguments:**
+
+    - `source`: a path, or `-` for standard input.
+    - `on_bad_row`: `"stop"` or `"skip"`.
+    - `text`: columns to be read as text whatever they hold.
+    - `required`: columns that must be there.
+    - `stop`: asked to, a pipe ends where nothing more has come.
+
+    **Raises:** `StreamError`, here and from every method, for what cannot be read: with the line,
+    the column and a remedy. `ConfigError` for options without sense.
+
+    !!! example
+
+        ```python
+        >>> import pathlib, tempfile
+        >>> from localprop.table.table import Table
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "a.csv")
+        ...     _ = path.write_text("x,colour\\n1,red\\n,blue\\n3,red\\n")
+        ...     with Table(path) as table:
+        ...         for piece in table.pieces(2):
+        ...             x, colour = piece.columns["x"], piece.columns["colour"]
+        ...             piece.row, x.values.tolist(), colour.values.tolist(), colour.categories
+        (0, [1.0, nan], [0, 1], ['red', 'blue'])
+        (2, [3.0], [0], ['red'])
+
+        ```
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        on_bad_row: Literal["stop", "skip"] | str = "stop",
+        text: Sequence[str] = (),
+        required: Sequence[str] = (),
+        stop: Stop | None = None,
+    ):
+        if on_bad_row not in ("stop", "skip"):
+            raise ConfigError(f"on_bad_row is '{on_bad_row}'; give 'stop' or 'skip'")
+        self.source, self.on_bad_row = source, on_bad_row
+        self.text, self.required = tuple(text), tuple(required)
+        self.skipped_rows, self._stop = 0, stop
+        self._source: Source | None = None
+        self._reader: Delimited | Parquet | None = None
+        self._conversion: Conversion | None = None
+        self._blocks: Iterator[Block] = iter(())
+        # The first rows of each column, by which kinds are decided.
+        self._first: list[pa.Array] = []
+        self._delivered, self._taken = 0, False
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._reader is not None:
+            self._reader.close()
+        if self._source is not None:
+            self._source.close()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names from the header."""
+        return self._open().names
+
+    @property
+    def kinds(self) -> dict[str, ColumnKind]:
+        """The kind of each column, as far as the rows delivered show it."""
+        conversion = self._look()
+        return {name: conversion.kind(i, self._delivered) for i, name in enumerate(self.columns)}
+
+    def first(self, name: str) -> Column:
+        """Returns a column's values in the first 1000 rows, good and bad, whatever is delivered."""
+        i = self.columns.index(name)
+        return self._look().column(i, self._first[i])
+
+    def remarks(self) -> list[str]:
+        """Returns a line for each column that is text, and perhaps was not meant to be."""
+        lines = []
+        for i, (name, kind) in enumerate(self.kinds.items()):
+            if kind is ColumnKind.TEXT and name not in self.text:
+                values = without_missing(self._first[i].cast(pa.string())).drop_null().to_pylist()
+                digits = sum(any(c.isdigit() for c in value) for value in values)
+                distinct = len(set(values)) > 0.9 * len(values)
+                if len(values) >= 10 and distinct and digits > 0.5 * len(values):
+                    lines.append(
+                        f"column '{name}' is read as text ('{values[0][:40]}'); write plain "
+                        "numbers to have it read as numbers, or say that it is text "
+                        f"(--text {name})"
+                    )
+        return lines
+
+    def digest(self, rows: int | None = None) -> tuple[int, str]:
+        """Returns a digest of the fields of the first rows as they stand, behind their number.
+
+        A table that has grown since has the same digest over as many rows.
+
+        **Arguments:** `rows`: how many, if there are as many; by default 10.
+        """
+        self._look()
+        rows = min(DIGESTED if rows is None else rows, len(self._first[0]))
+        fields = [array.slice(0, rows).to_pylist() for array in self._first]
+        return rows, hashlib.sha256(repr(fields).encode()).hexdigest()
+
+    def progress(self) -> float | None:
+        """Returns the share of the source that was read, in [0, 1]; nothing for a pipe."""
+        return self._open().progress()
+
+    def pieces(self, rows: int, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
+        """Yields pieces of `rows` rows, the last one shorter, once.
+
+        Whatever is wrong with a row or with the file is raised when the stream gets there, after
+        every whole piece before it.
+
+        **Arguments:** `rows`: at least 1; `start`: good rows to leave out; `stop`: number
+        of the good row before which the stream ends, so that nothing after it is waited for.
+        """
+        if rows < 1 or start < 0:
+            raise ConfigError(f"pieces of {rows} rows from row {start}; give at least 1, from 0")
+        if self._taken:
+            raise ConfigError("the pieces of this table were taken before; open it again")
+        self._taken = True
+        conversion = self._look()
+        self._delivered = start
+        waiting: list[Rows] = []
+        ready = 0
+        for part in self._rows(conversion, start):
+            if stop is not None:
+                part = part.cut(0, max(0, stop - self._delivered - ready))
+            waiting.append(part)
+            ready += len(part.lines)
+            while ready >= rows:
+                yield self._piece(conversion, _take(waiting, rows))
+                ready -= rows
+            if stop is not None and self._delivered + ready >= stop:
+                break
+        if ready:
+            yield self._piece(conversion, _take(waiting, ready))
+        if stop is None or self._delivered < stop:
+            self.skipped_rows = conversion.skipped
+
+    def _open(self) -> Delimited | Parquet:
+        if self._reader is None:
+            if self._source is None:
+                self._source = Source(self.source, self._stop)
+            reader = (Parquet if self._source.is_parquet else Delimited)(self._source)
+            for name in (*self.required, *self.text):
+                if name not in reader.names:
+                    raise self._source.error(_absent(name, reader.names))
+            self._reader = reader
+        return self._reader
+
+    def _look(self) -> Conversion:
+        """Decides the kinds by the first rows; these are kept for `pieces`."""
+        if self._conversion is not None:
+            return self._conversion
+        reader = self._open()
+        blocks, looked, failure = reader.blocks(), [], None
+        try:
+            while sum(len(block.lines) for block in looked) < LOOK:
+                looked.append(next(blocks))
+        except StopIteration:
+            pass
+        except StreamError as error:
+            failure = error
+        self._blocks = _replay(looked, failure, blocks)
+        kinds = [ColumnKind.TEXT if name in self.text else None for name in reader.names]
+        self._first, commas = [], [False] * len(kinds)
+        # Where fields are not separated by it, a comma may separate decimals.
+        allowed = isinstance(reader, Delimited) and reader.delimiter != ","
+        for i, kind in enumerate(kinds):
+            seen = [block.arrays[i] for block in looked] or [pa.nulls(0)]
+            first = pa.chunked_array(seen).slice(0, LOOK).combine_chunks()
+            self._first.append(first)
+            if allowed and kind is None:
+                commas[i] = has_decimal_commas(first)
+            kinds[i] = kind or kind_of(with_points(first) if commas[i] else first)
+        skip = self.on_bad_row == "skip"
+        known = [kind for kind in kinds if kind]
+        self._conversion = Conversion(reader.names, known, skip, commas if allowed else None)
+        return self._conversion
+
+    def _rows(self, conversion: Conversion, start: int) -> Iterator[Rows]:
+        """Yields the good rows from row `start` on."""
+        for block in self._blocks:
+            first = conversion.rows
+            if first + len(block.lines) <= start and conversion.pass_by(block):
+                continue
+            part, stop = conversion.convert(block)
+            if conversion.rows > start:
+                yield part.cut(max(0, start - first))
+            if stop is not None:
+                raise self._error(stop.problem, stop)
+        if self._source is not None and self._source.stopped:
+            return  # whatever more there would have been
+        rows, bad = conversion.rows, conversion.first_bad
+        if not rows and bad:
+            problem = f"none of its {conversion.skipped} rows can be used; the first: {bad.problem}"
+            raise self._error(problem, bad)
+        if not rows:
+            raise self._error("a header and no rows; a table has at least one row")
+        if start > rows:
+            problem = f"it has {rows} rows and the stream goes on from row {start}; "
+            raise self._error(problem + "give the file that was read before")
+
+    def _piece(self, conversion: Conversion, parts: list[Rows]) -> Piece:
+        lines = np.concatenate([part.lines for part in parts])
+        row, self._delivered = self._delivered, self._delivered + len(lines)
+        self.skipped_rows = int(parts[-1].skipped[-1])
+        columns = {}
+        for i, name in enumerate(self.columns):
+            kind = conversion.kind(i, self._delivered)
+            columns[name] = joined([part.values[i] for part in parts], kind)
+        return Piece(row, lines, columns)
+
+    def _error(self, problem: str, bad: BadRow | None = None) -> StreamError:
+        assert self._source is not None
+        if bad is None:
+            return self._source.error(problem)
+        return self._source.error(problem, line=bad.line, column=bad.column)
+
+
+def _replay(
+    looked: list[Block], failure: StreamError | None, rest: Iterator[Block]
+) -> Iterator[Block]:
+    while looked:
+        yield looked.pop(0)
+    if failure is not None:
+        raise failure
+    yield from rest
+
+
+def _take(waiting: list[Rows], rows: int) -> list[Rows]:
+    """Removes `rows` rows from the front of what waits, and returns them."""
+    taken = []
+    while rows:
+        part = waiting.pop(0)
+        if len(part.lines) > rows:
+            waiting.insert(0, part.cut(rows))
+            part = part.cut(0, rows)
+        if len(part.lines):
+            taken.append(part)
+        rows -= len(part.lines)
+    return taken
+
+
+def _absent(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{close[0]}'?" if close else ";"
+    shown = [f"'{n}'" for n in names[:20]] + (["..."] if len(names) > 20 else [])
+    return f"there is no column '{name}'{hint} it has {', '.join(shown)}"

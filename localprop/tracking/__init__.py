@@ -1,0 +1,1 @@
+"""Tracking a signal with a small recurrent net, as the papers do."""

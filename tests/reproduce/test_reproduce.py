@@ -1,0 +1,182 @@
+"""`reproduce`: quick claims hold, a failing claim is shown as failing, the report and its shape."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import jax
+import numpy as np
+import pytest
+from rich.console import Console
+
+from localprop import ConfigError
+from localprop.reproduce import (
+    Claim,
+    Part,
+    Reproduction,
+    propagation,
+    reproduce,
+    riccati,
+    run,
+    sampling,
+    sign_flip,
+    theorems,
+    tracking,
+)
+from localprop.reproduce.figures import CAPTIONS, figure_of
+from localprop.reproduce.page import claims_table, write_report
+
+SEEDS = (0, 1)
+QUICK = {
+    "theorems": (theorems, True),
+    "propagation": (propagation, True),
+    "riccati": (riccati, True),
+    "sign flip": (sign_flip, True),
+    "uneven samples": (sampling, True),
+}
+NOT = Claim.at_most("X2", "2 is at most 1 | 0", "nobody", measured=2.0, bound=1.0, note="a <b>")
+NONE = Claim.at_most("X3", "what is not a number", "nobody", measured=np.nan, bound=1.0)
+HELD = Claim.within("X1", "1 is between 0 and 2", "everybody", measured=1.0, low=0.0, high=2.0)
+ENDLESS = Claim.at_least("X4", "∞ is large", "everybody", measured=np.inf, bound=1.0)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_claims_hold(name):
+    module, double = QUICK[name]
+    with jax.enable_x64(double):
+        part = module.measure(SEEDS)
+    assert part.claims
+    assert [c.id for c in part.claims if not c.holds] == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "holds"), [(HELD, True), (NOT, False), (NONE, False), (ENDLESS, True)]
+)
+def test_a_claim_holds_where_its_number_keeps_its_bound_and_nan_keeps_none(claim, holds):
+    assert claim.holds is holds
+
+
+def test_bounds_are_inclusive():
+    assert Claim.at_most("a", "", "", measured=1, bound=1).holds
+    assert Claim.at_least("a", "", "", measured=1, bound=1).holds
+    assert Claim.within("a", "", "", measured=2, low=1, high=2).holds
+    assert not Claim.within("a", "", "", measured=2.01, low=1, high=2).holds
+
+
+@pytest.fixture(scope="module")
+def found():
+    """A short run's curves, with claims of every kind."""
+    with jax.enable_x64(True):
+        slope = propagation.measure(SEEDS).curves
+    rows = tracking._runs(tracking.FAST, tracking.SignFlip(1), 1, q=100.0, speed=2.0, dt=0.1)
+    curves = {**slope, "figure_2": rows.first}
+    return Reproduction((HELD, NOT, NONE, ENDLESS), curves, SEEDS, 1.5)
+
+
+def test_the_record_has_the_keys_that_are_promised(found):
+    records = found.as_dict()["claims"]
+    assert len(records) == 4
+    promised = {"id", "statement", "source", "measured", "bound", "holds"}
+    assert all(promised <= set(record) for record in records)
+
+
+def test_a_failing_claim_is_shown_as_failing_and_none_is_left_out(found, tmp_path):
+    files = write_report(tmp_path, found)
+    assert all(file.stat().st_size > 0 for file in files)
+    markdown = (tmp_path / "report.md").read_text()
+    rows = {line.split(" | ")[0]: line for line in markdown.splitlines() if line.startswith("| X")}
+    assert len(rows) == 4
+    assert "| no |" in rows["| X2"]
+    assert "| yes |" in rows["| X1"]
+    assert "not: X2, X3" in markdown
+    assert "at most 1 \\| 0" in markdown  # a bar in a statement makes no column
+    console = Console(width=120, record=True, file=open(tmp_path / "table", "w"))  # noqa: SIM115
+    console.print(claims_table(found))
+    table = console.export_text()
+    assert table.count("NO") == 2
+    assert all(claim.id in table for claim in found.claims)
+
+
+def test_the_html_stands_alone_and_the_json_is_strict(found, tmp_path):
+    write_report(tmp_path, found)
+
+    class Page(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.sources, self.rows = [], 0
+
+        def handle_starttag(self, tag, attrs):
+            self.sources += [value for name, value in attrs if name in ("src", "href")]
+            self.rows += tag == "tr"
+
+    page = Page()
+    text = (tmp_path / "report.html").read_text()
+    page.feed(text)
+    assert page.rows == 1 + 4
+    assert len(page.sources) == 2
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert "a &lt;b&gt;" in text
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    claims = json.loads((tmp_path / "claims.json").read_text(), parse_constant=refuse)["claims"]
+    assert [c["measured"] for c in claims] == [1.0, 2.0, None, None]
+    assert [c["holds"] for c in claims] == [True, False, False, True]
+
+
+def test_figures_are_one_column_wide_with_labelled_axes_and_written_twice(found, tmp_path):
+    write_report(tmp_path, found)
+    for name, curve in found.curves.items():
+        assert name in CAPTIONS
+        figure = figure_of(curve)
+        assert figure.get_size_inches()[0] == 3.4
+        assert all(axes.get_ylabel() for axes in figure.axes)
+        assert figure.axes[-1].get_xlabel()
+        ET.parse(tmp_path / f"{name}.svg")
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_tells_its_progress_and_leaves_the_callers_precision_alone(monkeypatch, tmp_path):
+    seen, precisions = [], []
+
+    def measure(seeds):
+        precisions.append(jax.numpy.zeros(()).dtype.name)
+        return Part([replace(HELD, id=f"X{len(precisions)}", note=str(seeds))])
+
+    monkeypatch.setattr(run, "PARTS", (("one", measure, True), ("two", measure, False)))
+    found = reproduce((3, 4), watch=lambda *step: seen.append(step), out=tmp_path / "report")
+    assert seen == [("one", 0, 2), ("two", 1, 2)]
+    assert precisions == ["float64", "float32"]
+    assert jax.numpy.zeros(()).dtype == "float32"
+    assert [c.id for c in found.claims] == ["X1", "X2"]
+    assert found.claims[0].note == "(3, 4)"
+    assert {file.name for file in found.files} == {"report.md", "report.html", "claims.json"}
+    assert len(reproduce(full=True).seeds) > len(reproduce().seeds)
+
+
+def test_one_seed_and_a_folder_that_is_a_file_are_refused_before_any_work(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "PARTS", (("never", None, False),))
+    with pytest.raises(ConfigError, match="two seeds"):
+        reproduce((0,))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="not a folder"):
+        reproduce(out=tmp_path / "file")
+
+
+@pytest.mark.slow
+def test_the_whole_run_holds_draws_every_figure_and_gives_the_same_numbers_twice(tmp_path):
+    found = reproduce(out=tmp_path)
+    assert [c.id for c in found.failing] == []
+    assert set(found.curves) == set(CAPTIONS)
+    ids = [c.id for c in found.claims]
+    assert len(set(ids)) == len(ids)
+    named = " ".join(f"{c.id} {c.source}" for c in found.claims)
+    for identity in [f"I{k}" for k in range(1, 12)] + [f"S{k}" for k in range(1, 5)]:
+        assert re.search(rf"\b{identity}\b", named), identity
+    again = reproduce()
+    assert [c.measured for c in again.claims] == [c.measured for c in found.claims]
