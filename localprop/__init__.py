@@ -36,5 +36,6 @@ from .network import Block as Block
 from .network import Digraph as Digraph
 from .network import Layered as Layered
 from .network import SharedWeights as SharedWeights
+from .online import Online as Online
 
 __version__ = "0.1.0"

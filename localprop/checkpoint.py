@@ -23,14 +23,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import strict_json
 from .describe import describe, differences
 from .errors import CheckpointError
 from .law import Phase
 from .learner import Learner
-from .strict_json import dumps
 
 FORMAT = "localprop checkpoint"
-VERSION = 1
+VERSION = 2
 HEADER = {"version": int, "position": int, "learner": dict, "extra": dict, "arrays": list}
 DAMAGED = "is damaged; delete it to start afresh, or take another file"
 FOREIGN = "is not a localprop checkpoint; delete it to start afresh, or take another file"
@@ -106,7 +106,22 @@ def save(
 
         ```
     """
-    path = Path(path)
+    with _written_aside(Path(path)) as file:
+        _write(file, learner, phase, position, extra)
+
+
+def dumps(
+    learner: Learner, phase: Phase, *, position: int, extra: dict[str, Any] | None = None
+) -> bytes:
+    """Returns what `save` would write."""
+    file = io.BytesIO()
+    _write(file, learner, phase, position, extra)
+    return file.getvalue()
+
+
+def _write(
+    file: Any, learner: Learner, phase: Phase, position: int, extra: dict[str, Any] | None
+) -> None:
     leaves = jax.tree_util.tree_flatten_with_path(phase)[0]
     arrays = {"phase" + jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
     header = {
@@ -117,9 +132,8 @@ def save(
         "extra": extra or {},
         "arrays": list(arrays),
     }
-    members = {"header": np.frombuffer(dumps(header).encode(), dtype=np.uint8)}
-    with _written_aside(path) as file:
-        np.savez(file, allow_pickle=False, **members, **arrays)
+    members = {"header": np.frombuffer(strict_json.dumps(header).encode(), dtype=np.uint8)}
+    np.savez(file, allow_pickle=False, **members, **arrays)
 
 
 def load(path: str | Path) -> Checkpoint:
@@ -138,6 +152,16 @@ def load(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}; take another file") from error
+    return parse(path, data)
+
+
+def parse(path: Path, data: bytes) -> Checkpoint:
+    """Reads a checkpoint from its bytes.
+
+    **Arguments:** `path`: for messages; `data`.
+
+    **Raises:** `CheckpointError` if they are damaged, foreign or of a newer version.
+    """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             members = {name: archive[name] for name in archive.files}
@@ -172,6 +196,11 @@ def _parse(path: Path, members: dict[str, np.ndarray]) -> Checkpoint:
         raise foreign
     if header["position"] < 0 or not all(isinstance(name, str) for name in header["arrays"]):
         raise foreign
+    if header["version"] < VERSION:
+        raise CheckpointError(
+            f"{path}: has version {header['version']}, of an older localprop; learn afresh, or "
+            "install that one"
+        )
     if header["version"] > VERSION:
         raise CheckpointError(
             f"{path}: has version {header['version']}, this localprop reads up to {VERSION}; "

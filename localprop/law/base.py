@@ -81,6 +81,14 @@ class AbstractLaw(eqx.Module):
         """
 
     @abc.abstractmethod
+    def error(self, network: AbstractNetwork, phase: Phase, u: Array) -> PyTree:
+        """Returns the error at the vertices, a tree like `x`: $\\lambda$, or what stands for it.
+
+        At rest it satisfies $\\lambda = D_x^\\top\\lambda + L_x$, so
+        $D_u^\\top\\lambda$ is the slope of the loss at the inputs.
+        """
+
+    @abc.abstractmethod
     def output(self, network: AbstractNetwork, phase: Phase, u: Array) -> Array:
         """Returns what the network answers under input `u` before it moves on."""
 

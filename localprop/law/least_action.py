@@ -147,6 +147,10 @@ class LeastAction(AbstractLaw):
         # sample, and settling would wipe it out.
         return depth if hops >= 2 * depth else 0
 
+    def error(self, network: AbstractNetwork, phase: Phase, u: Array) -> PyTree:
+        drive = network.drive(phase.x, phase.w, u)
+        return jax.tree.map(lambda D, x: self.stiffness * (D - x), drive, phase.x)
+
     def blind_hops(self, settle: int) -> int:
         # Only settle hops withhold the target.
         return settle

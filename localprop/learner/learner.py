@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Literal
 
 import equinox as eqx
@@ -18,11 +19,11 @@ from ..law import AbstractLaw, Hamiltonian, Phase
 from ..law.base import answer_loss, squares
 from ..network import AbstractNetwork, SharedWeights
 from .divergence import REMEDY, culprit, first_unsound
-from .loop import learn_chunk, learn_one
+from .loop import learn_chunk, learn_one, preview_chunk
 from .samples import Samples, Trace, as_array, check, count, pad, pieces
 
 NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
-RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer")
+RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer", "input_slope")
 
 
 class Learner(eqx.Module):
@@ -203,7 +204,8 @@ class Learner(eqx.Module):
           or an iterable of such pieces.
         - `record`: any of `"output"`, `"loss"` (of the output), `"lagrangian"`, `"hamiltonian"`,
           `"x_norm"`, `"costate_norm"`, `"w_norm"`, `"momentum_norm"` (at the end of the sample),
-          `"answer"` (to the stream's queries).
+          `"answer"` (to the stream's queries), `"input_slope"` (of the loss: $D_u^\\top\\lambda$
+          at the end of the sample).
         - `chunk`: most samples in one call of the compiled loop.
 
         **Raises:** `DivergenceError` with the number of the sample and the phase before it;
@@ -257,6 +259,17 @@ class Learner(eqx.Module):
         if not sound:
             raise self._diverged(good, part, capacity or length, done)
         return phase, {name: np.asarray(a)[:length] for name, a in trace.items()}
+
+    def preview_many(
+        self, phase: Phase, part: Samples, *, capacity: int | None = None
+    ) -> np.ndarray:
+        """Returns the outputs with which `advance` would predict each sample, were it the next.
+
+        **Arguments:** as for `advance`; the samples need no targets. Nothing is learned, and no
+        sample changes what is answered to another.
+        """
+        fixed = self._chunk_arguments(part, capacity or count(part), ("output",))
+        return np.asarray(preview_chunk(fixed, phase))[: count(part)]
 
     def compile(
         self,
@@ -314,6 +327,18 @@ class Learner(eqx.Module):
                 output = self.law.output(self.network, phase, sample.u)
         return phase, output
 
+    def preview(self, phase: Phase, sample: Samples) -> Array:
+        """Returns the prediction that `present` would make of the sample, learning nothing."""
+        blind = min(self.hops, self.law.blind_hops(self.settle))
+        for phase in islice(self._hops(phase, sample), blind):  # noqa: B007, B020
+            pass
+        return self.law.output(self.network, phase, sample.u)
+
+    def _input_slope(self, phase: Phase, u: Array) -> Array:
+        error = self.law.error(self.network, phase, u)
+        _, pull = jax.vjp(lambda u: self.network.drive(phase.x, phase.w, u), u)
+        return pull(error)[0]
+
     def _answer(self, phase: Phase, u: Any) -> Array:
         tau = self.duration / self.hops
         for _ in range(self.network.depth):
@@ -339,6 +364,8 @@ class Learner(eqx.Module):
                 values[name] = jnp.sqrt(squares(getattr(phase, field)))
         if "answer" in record:
             values["answer"] = self._answer(phase, sample.query)
+        if "input_slope" in record:
+            values["input_slope"] = self._input_slope(phase, sample.u)
         return {name: values[name] for name in record}
 
 

@@ -22,6 +22,10 @@ class Presenter(Protocol):
         """Presents one sample; returns the phase after it and its prediction."""
         ...
 
+    def preview(self, phase: Phase, sample: Samples) -> Array:
+        """Returns the prediction that `present` would make, learning nothing."""
+        ...
+
     def observe(
         self, record: tuple[str, ...], phase: Phase, output: Array, sample: Samples
     ) -> dict[str, Array]:
@@ -73,6 +77,22 @@ def learn_chunk(
     what to record; `phase`: it stays valid, the loop works in the buffers of a copy.
     """
     return _donating(fixed, _copy(phase))
+
+
+@eqx.filter_jit
+def preview_chunk(fixed: tuple[Presenter, Samples, Any, tuple[str, ...]], phase: Phase) -> Array:
+    """Returns the prediction of each sample of a padded chunk, each as if it were the next one."""
+    learner, part, n, _ = fixed
+
+    def sample(i: Any) -> Samples:
+        return jax.tree.map(lambda a: a[i], part)
+
+    def body(i: Any, outputs: Array) -> Array:
+        return outputs.at[i].set(learner.preview(phase, sample(i)))
+
+    shape = jax.eval_shape(learner.preview, phase, jax.eval_shape(sample, 0))
+    outputs = jnp.zeros((count(part), *shape.shape), shape.dtype)
+    return jax.lax.fori_loop(0, n, body, outputs)
 
 
 def _copy(phase: Phase) -> Phase:

@@ -1,1 +1,3 @@
 """Learning rows without tuning: rows to numbers, tasks, a growing network, a score."""
+
+from .online import Online as Online

@@ -12,9 +12,12 @@ from ..errors import StreamError
 from ..learner.samples import Trace
 from ..table.table import Column, ColumnKind
 from .score import Score
-from .task import AbstractTask, Encoded, finite
+from .task import AbstractTask, Answers, Encoded, finite
 
 MOST_CLASSES = 1000
+MAJORITY, LAST = "majority class", "class of the row before"
+
+Label = bool | int | float | str
 
 
 class Classification(AbstractTask):
@@ -28,13 +31,14 @@ class Classification(AbstractTask):
     loss = SoftmaxCrossEntropy()
 
     def __init__(self, state: Mapping[str, Any] | None = None, *, whole: bool = False):
-        state = state or {"classes": [], "counts": [], "score": None, "whole": whole}
+        state = state or {"classes": [], "counts": [], "score": None, "whole": whole, "last": -1}
         self.whole = bool(state["whole"])
-        self.classes: list[str] = list(state["classes"])
+        self.classes: list[Label] = list(state["classes"])
         self.counts: list[int] = list(state["counts"])
+        self.last = int(state["last"])  # the class that was met last
         self._index = {label: k for k, label in enumerate(self.classes)}
         kept = state["score"]
-        self.score = Score.restore(kept) if kept else Score("accuracy", "majority class")
+        self.score = Score.restore(kept) if kept else Score("accuracy", [MAJORITY, LAST])
 
     @property
     def outputs(self) -> int:
@@ -61,22 +65,25 @@ class Classification(AbstractTask):
         known_before = self._meet(codes, categories, target.kind)
         index = np.array([self._index[label] for label in categories] + [-1])  # -1: missing
         truth = index[codes]
-        fool = self._majority_before(truth) == truth
+        fools = self._majority_before(truth) == truth, self._last_before(truth) == truth
 
         rows = np.flatnonzero(truth >= 0)
         known = np.maximum(known_before, truth + 1)[rows, None]
         z = np.full((len(u), self.outputs), np.nan)  # NaN: no target, or no such class yet
         z[rows] = np.where(np.arange(self.outputs) < known, 0.0, np.nan)
         z[rows, truth[rows]] = 1.0
-        return Encoded(u, z, None, (truth, known_before, fool))
+        return Encoded(u, z, None, (truth, known_before, fools))
 
-    def update_score(self, key: Any, trace: Trace) -> None:
-        truth, known_before, fool = key
-        logits = np.array(trace["output"], dtype=float)
-        logits[np.arange(logits.shape[1]) >= known_before[:, None]] = -np.inf
-        right = (logits.argmax(axis=1) == truth) & (known_before > 0)
+    def update_score(self, key: Any, trace: Trace) -> Answers:
+        truth, known_before, fools = key
+        answers = _answers(trace["output"], known_before)
         scored = truth >= 0
-        self.score.update(right[scored].astype(float), fool[scored].astype(float))
+        right = answers.values == truth
+        self.score.update(*(hits[scored].astype(float) for hits in (right, *fools)))
+        return answers
+
+    def read(self, output: np.ndarray) -> Answers:
+        return _answers(output, np.full(len(output), len(self.classes)))
 
     def state(self) -> dict[str, Any]:
         return {
@@ -84,9 +91,17 @@ class Classification(AbstractTask):
             "counts": self.counts,
             "score": self.score.state(),
             "whole": self.whole,
+            "last": self.last,
         }
 
-    def _meet(self, codes: np.ndarray, categories: list[str], kind: ColumnKind) -> np.ndarray:
+    def _last_before(self, truth: np.ndarray) -> np.ndarray:
+        """Returns the class met last before each row, −2 if none."""
+        met = np.where(np.concatenate([[self.last], truth]) >= 0, np.arange(len(truth) + 1), 0)
+        last = np.concatenate([[self.last], truth])[np.maximum.accumulate(met)]
+        self.last = int(last[-1])
+        return np.where(last[:-1] >= 0, last[:-1], -2)
+
+    def _meet(self, codes: np.ndarray, categories: list[Label], kind: ColumnKind) -> np.ndarray:
         """Numbers new classes as they appear; returns how many were known before each row."""
         first_rows, base = [], len(self.classes)
         for code, label in enumerate(categories):
@@ -110,7 +125,19 @@ class Classification(AbstractTask):
         return np.where(before.sum(axis=1) > 0, before.argmax(axis=1), -2)
 
 
-def as_categories(target: Column) -> tuple[np.ndarray, list[str]]:
+def _answers(output: np.ndarray, known: np.ndarray) -> Answers:
+    """Returns what the outputs say of the first `known` classes, row by row."""
+    most = max(1, int(known.max(initial=0)))
+    logits = np.array(output[:, :most], dtype=float)
+    logits[np.arange(logits.shape[1]) >= known[:, None]] = -np.inf
+    values = np.where(known > 0, logits.argmax(axis=1), -1)
+    logits[known == 0] = 0.0  # no class: no probability, but no NaN either
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares = np.where(known[:, None] > 0, e / e.sum(axis=1, keepdims=True), 0.0)
+    return Answers(values, shares[:, : int(known.max(initial=0))])
+
+
+def as_categories(target: Column) -> tuple[np.ndarray, list[Label]]:
     """Returns a target as class codes, -1 where missing, and labels in order of appearance."""
     if target.kind is ColumnKind.TEXT:
         return target.values, list(target.categories)
@@ -123,17 +150,24 @@ def as_categories(target: Column) -> tuple[np.ndarray, list[str]]:
     return codes[inverse], [_label(float(distinct[k]), boolean) for k in order]
 
 
-def _too_many(label: str, kind: ColumnKind) -> str:
+def _too_many(label: Label, kind: ColumnKind) -> str:
     problem = f"the target has more than {MOST_CLASSES} classes"
     if kind is not ColumnKind.TEXT:
         return f"{problem}; if it is a number, use --task regression"
     return (
-        f"{problem}, for '{label[:40]}' is text; write plain numbers to have them predicted as "
-        "numbers, or name another target"
+        f"{problem}, for '{str(label)[:40]}' is text; write plain numbers to have them predicted "
+        "as numbers, or name another target"
     )
 
 
-def _label(value: float, boolean: bool) -> str:
+def _label(value: float, boolean: bool) -> Label:
     if boolean:
-        return "true" if value else "false"
-    return str(int(value)) if value == int(value) else repr(float(value))
+        return bool(value)
+    return int(value) if value == int(value) else float(value)
+
+
+def spelled(label: Any) -> str:
+    """Returns a label as files and messages spell it."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    return label if isinstance(label, str) else repr(label)

@@ -57,9 +57,20 @@ class Durations:
             self.last = float(times[np.flatnonzero(known)[-1]])
         mean, _ = self.moments.update(gap)
         mean = mean[1:]
-        relative = np.where(np.isnan(gap) | (mean <= 0), 1.0, gap / np.where(mean > 0, mean, 1.0))
-        return np.clip(relative, SHORTEST, LONGEST)
+        return _relative(gap, mean)
+
+    def look(self, times: np.ndarray) -> np.ndarray:
+        """Returns the relative duration of each row as if it were the next one, `(rows,)`."""
+        gap = times - (np.nan if self.last is None else self.last)
+        gap = np.where(gap >= 0, gap, np.nan)  # a row from before: as long as any
+        mean, _ = self.moments.look(gap)
+        return _relative(gap, mean)
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
         return {"last": self.last, "moments": self.moments.state()}
+
+
+def _relative(gap: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    relative = np.where(np.isnan(gap) | (mean <= 0), 1.0, gap / np.where(mean > 0, mean, 1.0))
+    return np.clip(relative, SHORTEST, LONGEST)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..table.table import Column, ColumnKind
-from .moments import Moments
+from .moments import Moments, standardised
 
 CLIP = 5.0  # standardised values beyond this are clipped
 OWN_VALUES = 32  # distinct values of a text column that get an input of their own
@@ -20,7 +20,8 @@ WAVES = {np.sin: "(sin of {})", np.cos: "(cos of {})"}
 CYCLE_ROLES = [role.format(cycle) for cycle in CYCLES for role in WAVES.values()]
 
 
-Part = tuple[int, tuple[str, str], np.ndarray]  # first row, (column, role), values
+Key = tuple[str, str]  # column, role
+Part = tuple[int, Key, np.ndarray]  # first row, key, values
 
 
 class Encoder:
@@ -50,7 +51,7 @@ class Encoder:
 
     def __init__(self) -> None:
         self.moments: dict[str, Moments] = {}
-        self._places: dict[tuple[str, str], int] = {}  # (column, role) -> input
+        self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
 
     @property
@@ -61,14 +62,18 @@ class Encoder:
     def expect(self, kinds: Mapping[str, ColumnKind]) -> int:
         """Gives numbers, booleans and times their inputs ahead; returns with how many to begin.
 
-        Hence a network can begin with random weights for all of them, and for a few values of
-        each text column, whose inputs follow as they appear.
+        Hence a network can begin with random weights for all of them, for a few values of each
+        text column, whose inputs follow as they appear, and for one input of each column that
+        nothing is known of.
+
+        **Arguments:** `kinds`: of the columns as the first row alone shows them.
         """
         for name, kind in kinds.items():
             if kind not in (ColumnKind.TEXT, ColumnKind.UNDECIDED):
                 for role in ("", *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
                     self._places.setdefault((name, role), len(self._places))
-        return len(self._places) + TEXT_ROOM * sum(k is ColumnKind.TEXT for k in kinds.values())
+        room = {ColumnKind.TEXT: TEXT_ROOM, ColumnKind.UNDECIDED: 1}
+        return len(self._places) + sum(room.get(kind, 0) for kind in kinds.values())
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
         """Takes a piece of the table in and returns its inputs, `(rows, inputs)`."""
@@ -80,6 +85,28 @@ class Encoder:
         for _, key, values in found:
             u[:, self._places[key]] += values
         return u
+
+    def look(self, columns: Mapping[str, Column], rows: int, width: int) -> np.ndarray:
+        """Returns the inputs of each row as if it were the next one, `(rows, width)`.
+
+        Nothing is taken in, and no row changes the inputs of another. What would get a new input
+        by and by gets it here in each row by itself, as long as there are `width`.
+        """
+        u = np.zeros((rows, max(width, len(self._places))))
+        new = np.full(rows, len(self._places))  # the next free input, row by row
+        for name, column in columns.items():
+            for key, active, values in self._glances(name, column):
+                if key in self._places:
+                    u[:, self._places[key]] += values
+                    continue
+                here = np.flatnonzero(active & (new < u.shape[1]))
+                u[here, new[here]] = values[here]
+                new += active
+        return u[:, :width]
+
+    def columns_of_inputs(self) -> list[str]:
+        """Returns the column that each input belongs to, in order."""
+        return [column for column, _ in self._places]
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
@@ -117,11 +144,8 @@ class Encoder:
         moments = self.moments.setdefault(name, Moments())
         yield first, (name, ""), moments.standardise(column.values, CLIP)
         if column.kind is ColumnKind.TIME:
-            seconds = np.where(known, column.values, 0.0)
-            for cycle, length in CYCLES.items():
-                angle = 2 * np.pi * np.mod(seconds, length) / length
-                for wave, role in WAVES.items():
-                    yield first, (name, role.format(cycle)), np.where(known, wave(angle), 0.0)
+            for role, wave in _waves(column.values, known):
+                yield first, (name, role), wave
 
     def _categories(self, name: str, column: Column) -> Iterator[Part]:
         self._own_values.setdefault(name, 0)
@@ -129,15 +153,46 @@ class Encoder:
             here = column.values == code
             yield int(np.argmax(here)), (name, self._role(name, value)), here.astype(float)
 
+    def _glances(self, name: str, column: Column) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+        """Yields key, rows in which it is met, and values of what `_parts` would yield."""
+        known = column.known
+        begun = name in self._own_values or name in self.moments
+        if column.kind is ColumnKind.TEXT:
+            for code, value in enumerate(column.categories):
+                here = column.values == code
+                yield (name, self._role_of(name, value)), here, here.astype(float)
+        else:
+            values = column.values
+            mean, deviation = self.moments.get(name, Moments()).look(values)
+            met = known | begun
+            yield (name, ""), met, standardised(values, mean, deviation, CLIP)
+            if column.kind is ColumnKind.TIME:
+                for role, wave in _waves(values, known):
+                    yield (name, role), met, wave
+        if begun:
+            yield (name, "is missing"), ~known, (~known).astype(float)
+
     def _role(self, column: str, value: str) -> str:
+        role = self._role_of(column, value)
+        if (column, role) not in self._places:
+            self._count(column, role)
+        return role
+
+    def _role_of(self, column: str, value: str) -> str:
         own = f"= {value}"
-        if (column, own) in self._places:
-            return own
-        if self._own_values[column] < OWN_VALUES:
-            self._count(column, own)
+        if (column, own) in self._places or self._own_values.get(column, 0) < OWN_VALUES:
             return own
         return f"in bucket {zlib.crc32(value.encode()) % BUCKETS}"
 
     def _count(self, column: str, role: str) -> None:
         if role.startswith("= "):
             self._own_values[column] = self._own_values.get(column, 0) + 1
+
+
+def _waves(seconds: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the phases of day, week and year, 0 where the time is missing."""
+    seconds = np.where(known, seconds, 0.0)
+    for cycle, length in CYCLES.items():
+        angle = 2 * np.pi * np.mod(seconds, length) / length
+        for wave, role in WAVES.items():
+            yield role.format(cycle), np.where(known, wave(angle), 0.0)

@@ -10,10 +10,11 @@ import numpy as np
 from ..cost import SquaredError
 from ..learner.samples import Trace
 from ..table.table import Column
-from .moments import Moments, standardised
+from .interval import Intervals
+from .moments import Moments, hold, standardised
 from .score import Score
 from .shrinkage import Shrinkage
-from .task import CLIP, AbstractTask, Encoded, finite
+from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite
 
 WINDOW = 64  # past values that a forecast looks at
 
@@ -42,7 +43,9 @@ class Forecast(AbstractTask):
         # per row: the change that the network answered, its unit, the last value, the forecast.
         self.pending = np.array(state.get("pending", [[np.nan] * 4] * horizon), dtype=float)
         self.shrinkage = Shrinkage(**state.get("shrinkage", {}))
-        fresh = Score("mean absolute error", "last value")
+        self.intervals = Intervals(state.get("intervals"))
+        self.covered = list(state.get("covered", [0, 0]))  # inside, of how many
+        fresh = Score("mean absolute error", ["last value"])
         self.score = Score.restore(state["score"]) if state else fresh
 
     @property
@@ -77,7 +80,7 @@ class Forecast(AbstractTask):
         query = self._features(now, *scales)
         return Encoded(self._features(then, *scales), z, query, (y, now[:, -1].copy(), size))
 
-    def update_score(self, key: Any, trace: Trace) -> None:
+    def update_score(self, key: Any, trace: Trace) -> Answers:
         y, last, size = key
         answer = np.asarray(trace["answer"], dtype=float)[:, 0]
         asked = np.concatenate([self.pending, np.stack([answer, size, last, last], axis=1)])
@@ -89,6 +92,31 @@ class Forecast(AbstractTask):
         errors, fool = np.abs(then[:, 3] - y), np.abs(then[:, 2] - y)
         scored = np.isfinite(errors)
         self.score.update(errors[scored], fool[scored])
+        radius = self.intervals.update(errors / unit, LEVEL) * unit
+        judged = scored & np.isfinite(radius)
+        self.covered[0] += int(np.sum(errors[judged] <= radius[judged]))
+        self.covered[1] += int(np.sum(judged))
+        return Answers(then[:, 3].copy(), radius=np.where(np.isfinite(then[:, 3]), radius, np.nan))
+
+    def read(self, output: np.ndarray) -> Answers:
+        """Returns the forecasts that are out: row k is the k-th row to come."""
+        values = np.full(len(output), np.nan)
+        values[: self.horizon] = self.pending[: len(output), 3]
+        return Answers(values, radius=self.radius(LEVEL, len(output)))
+
+    def radius(self, level: float, rows: int) -> np.ndarray:
+        """Returns half the widths of the intervals of the next rows, NaN where nothing is out."""
+        found = np.full(rows, np.nan)
+        out = self.pending[:rows]
+        unit = np.where(out[:, 1] > 0, out[:, 1], 1.0)
+        radius = self.intervals.radius(level) * unit
+        found[: self.horizon] = np.where(np.isfinite(out[:, 3]), radius, np.nan)
+        return found
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        inside, judged = self.covered
+        return {"coverage of 90 % intervals": inside / judged} if judged else {}
 
     def state(self) -> dict[str, Any]:
         return {
@@ -98,6 +126,8 @@ class Forecast(AbstractTask):
             "shrinkage": self.shrinkage.state(),
             "past": self.past.tolist(),
             "pending": self.pending.tolist(),
+            "intervals": self.intervals.state(),
+            "covered": self.covered,
             "score": self.score.state(),
         }
 
@@ -114,12 +144,6 @@ class Forecast(AbstractTask):
         zero = np.zeros((len(windows), 1))
         steps = standardised(steps, zero, np.broadcast_to(step[:, None], steps.shape), CLIP)
         return np.concatenate([level[:, None], steps], axis=1)
-
-
-def hold(values: np.ndarray) -> np.ndarray:
-    """Returns the values with the last one before it in place of every gap."""
-    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))
-    return values[last]
 
 
 def _size(moments: Moments, values: np.ndarray) -> np.ndarray:

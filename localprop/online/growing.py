@@ -122,6 +122,20 @@ class Model:
             start = stop
         return {name: _joined([trace[name] for trace in traces]) for name in record}
 
+    def preview(self, u: np.ndarray, relative: np.ndarray | None) -> np.ndarray:
+        """Returns the outputs for inputs `(rows, inputs)`, learning nothing.
+
+        **Arguments:** `relative`: durations relative to the learner's own, or `None`.
+        """
+        parts = []
+        for start in range(0, len(u), self.capacity):
+            rows = slice(start, start + self.capacity)
+            z = np.full((len(u[rows]), self.outputs), np.nan)
+            duration = None if relative is None else relative[rows]
+            part = self._fit(Samples(u[rows], z, duration))
+            parts.append(self.learner.preview_many(self.phase, part, capacity=self.capacity))
+        return np.concatenate(parts)
+
     def _learn_part(self, samples: Samples, record: Sequence[str], done: int) -> Trace:
         part = self._fit(samples)
         if not self._compiled:

@@ -48,6 +48,20 @@ class Moments:
         mean, deviation = self.update(values)
         return standardised(values, mean[1:], deviation[1:], clip)
 
+    def look(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the mean and the deviation as each value, by itself, would leave them.
+
+        **Arguments:** `values`: `(T,)`, NaN or infinite where missing. Nothing is taken in.
+        """
+        known = is_known(values)
+        shift = self.shift if self.count else np.where(known, values, 0.0)
+        shifted = np.where(known, values - shift, 0.0)
+        count = self.count + known
+        n = np.maximum(count, 1)
+        mean = (self.total + shifted) / n
+        variance = np.maximum((self.squares + shifted**2) / n - mean**2, 0.0)
+        return np.where(count > 0, mean + shift, 0.0), np.sqrt(variance)
+
     def state(self) -> dict[str, float]:
         """Returns what a checkpoint must keep."""
         return asdict(self)
@@ -62,6 +76,12 @@ def standardised(
     centred = np.where(known, values - mean, 0.0)
     with np.errstate(over="ignore"):  # a quotient too large to represent is clipped anyway
         return np.clip(centred / safe, -clip, clip)
+
+
+def hold(values: np.ndarray) -> np.ndarray:
+    """Returns the values with the last one before it in place of every gap."""
+    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))
+    return values[last]
 
 
 def running(start: int | float, values: np.ndarray) -> np.ndarray:

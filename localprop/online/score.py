@@ -1,4 +1,4 @@
-"""How well it went: prequential score against a baseline, and its curve over the stream."""
+"""How well it went: prequential score against baselines, and its curve over the stream."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ POINTS = 256  # most points of a curve; more are merged in pairs
 class Score:
     """Mean over the samples of a merit (accuracy) or an error, predicted before learned.
 
-    **Fields:** `metric`: `"accuracy"` or `"mean absolute error"`; `baseline`: name of what a fool
-    would answer; `samples`: scored so far; `total`, `baseline_total`: sums over them; `width`:
-    samples per point of the curve; `curve`: per point `[samples, sum, sum of the baseline]`.
+    **Fields:** `metric`: `"accuracy"` or `"mean absolute error"`; `fools`: names of what would
+    answer without learning; `samples`: scored so far; `total`, `fools_totals`: sums over them;
+    `width`: samples per point of the curve; `curve`: per point `[samples, sum, sum of each fool]`.
     """
 
     metric: str
-    baseline: str
+    fools: list[str]
     samples: int = 0
     total: float = 0.0
-    baseline_total: float = 0.0
+    fools_totals: list[float] = field(default_factory=list)
     width: int = 1
     curve: list[list[float]] = field(default_factory=list)
 
-    def update(self, values: np.ndarray, baseline: np.ndarray) -> None:
-        """Takes in one value per scored sample, and what the baseline got for it."""
+    def __post_init__(self) -> None:
+        self.fools_totals = self.fools_totals or [0.0] * len(self.fools)
+
+    def update(self, values: np.ndarray, *fools: np.ndarray) -> None:
+        """Takes in one value per scored sample, and what each fool got for it."""
         if len(values) == 0:
             return
         self.total = float(running(self.total, values)[-1])
-        self.baseline_total = float(running(self.baseline_total, baseline)[-1])
-        self._extend_curve(values, baseline)
+        pairs = zip(self.fools_totals, fools, strict=True)
+        self.fools_totals = [float(running(total, got)[-1]) for total, got in pairs]
+        self._extend_curve(np.stack([values, *fools]))
         self.samples += len(values)
 
     @property
@@ -45,18 +49,28 @@ class Score:
         return self.total / self.samples if self.samples else float("nan")
 
     @property
+    def baseline(self) -> str:
+        """Name of the fool that did best so far."""
+        return self.fools[self._best]
+
+    @property
     def baseline_value(self) -> float:
-        """The baseline's score over the same samples."""
-        return self.baseline_total / self.samples if self.samples else float("nan")
+        """The score of the best fool over the same samples."""
+        return self.fools_totals[self._best] / self.samples if self.samples else float("nan")
 
     @property
     def higher_is_better(self) -> bool:
         """Whether the metric is a merit."""
         return self.metric == "accuracy"
 
+    @property
+    def _best(self) -> int:
+        return int((np.argmax if self.higher_is_better else np.argmin)(self.fools_totals))
+
     def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Returns the curve: samples seen, score and baseline's score within each point."""
-        counts, sums, baseline = np.array(self.curve, dtype=float).reshape(-1, 3).T
+        """Returns the curve: samples seen, score and the best fool's score within each point."""
+        curve = np.array(self.curve, dtype=float).reshape(-1, 2 + len(self.fools)).T
+        counts, sums, baseline = curve[0], curve[1], curve[2 + self._best]
         return np.cumsum(counts), sums / counts, baseline / counts
 
     def state(self) -> dict[str, Any]:
@@ -68,17 +82,17 @@ class Score:
         """Returns the score whose `state` this was."""
         return cls(**state)
 
-    def _extend_curve(self, values: np.ndarray, baseline: np.ndarray) -> None:
-        start = 0
-        while start < len(values):
+    def _extend_curve(self, values: np.ndarray) -> None:
+        start, rows = 0, values.shape[1]
+        while start < rows:
             if not self.curve or self.curve[-1][0] >= self.width:
                 self._merge_if_full()
-                self.curve.append([0.0, 0.0, 0.0])
+                self.curve.append([0.0] * (1 + len(values)))
             last = self.curve[-1]
-            stop = min(len(values), start + self.width - int(last[0]))
+            stop = min(rows, start + self.width - int(last[0]))
             last[0] += stop - start
-            last[1] = float(running(last[1], values[start:stop])[-1])
-            last[2] = float(running(last[2], baseline[start:stop])[-1])
+            for k, got in enumerate(values, start=1):
+                last[k] = float(running(last[k], got[start:stop])[-1])
             start = stop
 
     def _merge_if_full(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 from ..errors import ConfigError
@@ -14,30 +14,30 @@ LAWS = ("hamiltonian", "least-action")
 TASKS = ("auto", "classification", "regression", "forecast")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What decides the numbers of a run; a resumed run must have the same.
+KINDS = ("number", "boolean", "time", "text")
 
-    **Arguments:** see `learn`.
+
+@dataclass(frozen=True)
+class OnlineSettings:
+    """What decides the numbers of an online model.
+
+    **Arguments:** see `Online`.
 
     **Raises:** `ConfigError` for a value that makes no sense.
     """
 
-    target: str
     task: str = "auto"
     horizon: int | None = None
     law: str = "hamiltonian"
     time: str | None = None
-    text: tuple[str, ...] = ()
     hops: int | str = "auto"
     hidden: tuple[int, ...] = (64, 64)
     seed: int = 0
-    on_bad_row: str = "stop"
 
     def __post_init__(self):
+        object.__setattr__(self, "hidden", tuple(self.hidden))  # a checkpoint has a list
         _one_of("task", self.task, TASKS)
         _one_of("law", self.law, LAWS)
-        _one_of("on_bad_row", self.on_bad_row, ("stop", "skip"))
         number = isinstance(self.hops, int) and 1 <= self.hops <= MOST_HOPS
         if self.hops != "auto" and not number:
             raise ConfigError(f"hops is '{self.hops}'; give from 1 to {MOST_HOPS}, or auto")
@@ -55,8 +55,58 @@ class Settings:
             raise ConfigError(f"a horizon makes no sense for {self.task}; drop one of the two")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed is {self.seed}; give a number from 0 to 2^32 - 1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the numbers of learning a table: how to read it, and how to learn it.
+
+    **Arguments:**
+
+    - `target`: the column to predict.
+    - `task`, `horizon`, `law`, `time`, `hops`, `hidden`, `seed`: see `Online`.
+    - `text`: columns to take as text, whatever is in them.
+    - `types`: kinds of columns, `number`, `boolean`, `time` or `text`, whatever is in them.
+    - `decide_after`: rows by which kinds and task are decided; `None` for 1000 of a file and 50 of
+      a pipe.
+    - `on_bad_row`: `"stop"` or `"skip"`.
+
+    **Raises:** `ConfigError` for a value that makes no sense.
+    """
+
+    target: str
+    task: str = "auto"
+    horizon: int | None = None
+    law: str = "hamiltonian"
+    time: str | None = None
+    text: tuple[str, ...] = ()
+    types: tuple[tuple[str, str], ...] = ()
+    decide_after: int | None = None
+    hops: int | str = "auto"
+    hidden: tuple[int, ...] = (64, 64)
+    seed: int = 0
+    on_bad_row: str = "stop"
+
+    def __post_init__(self):
+        _one_of("on_bad_row", self.on_bad_row, ("stop", "skip"))
+        for name, kind in self.types:
+            _one_of(f"the type of '{name}'", kind, KINDS)
+        if self.decide_after is not None and self.decide_after < 1:
+            raise ConfigError(f"decide_after is {self.decide_after}; give at least 1 row")
         if self.time is not None and self.time == self.target:
             raise ConfigError(f"column '{self.time}' cannot be the time and the target at once")
+        _ = self.online
+
+    @property
+    def online(self) -> OnlineSettings:
+        """Those of the model itself."""
+        names = (field.name for field in fields(OnlineSettings))
+        return OnlineSettings(**{name: getattr(self, name) for name in names})
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kinds of columns that were given."""
+        return {**dict.fromkeys(self.text, "text"), **dict(self.types)}
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -42,6 +42,20 @@ def choose_task(target: Column, task: str, horizon: int | None, name: str) -> Ab
     return Regression() if task == "regression" else Forecast(horizon or 1)
 
 
+def fresh_task(first: Any, task: str, horizon: int | None) -> AbstractTask:
+    """Returns the task that is asked for, or that a first target calls for by its type.
+
+    **Arguments:** `first`: a number means regression, a truth value or text classification.
+    """
+    if task == "auto":
+        number = isinstance(first, int | float) and not isinstance(first, bool)
+        task = "regression" if number else "classification"
+        task = "forecast" if horizon is not None else task
+    if task == "classification":
+        return Classification()
+    return Regression() if task == "regression" else Forecast(horizon or 1)
+
+
 def restore_task(state: Mapping[str, Any], horizon: int | None) -> AbstractTask:
     """Returns the task as it was when its `state` was kept, beside its `name`."""
     if state["name"] == Forecast.name:

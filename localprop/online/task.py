@@ -6,18 +6,19 @@ For every prediction it uses only what was known before its target.
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..cost import Loss
-from ..learner.samples import Trace
-from ..table.columns import is_known
-from ..table.table import Column
+from ..errors import ConfigError
+from ..learner import Trace
+from ..table.columns import Column, is_known
 from .score import Score
 
 CLIP = 5.0  # standardised targets beyond this are clipped while learning, not while scoring
+LEVEL = 0.9  # of the intervals in reports and files of predictions
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,37 @@ class Encoded:
     z: np.ndarray
     query: np.ndarray | None
     key: Any
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was predicted of some rows, before any of them was learned.
+
+    **Fields:**
+
+    - `values`: `(rows,)`. For classes the number of the class, −1 where none was known yet; else
+      the number in its own unit, NaN where none could be given.
+    - `probabilities`: `(rows, classes)`, or `None` for numbers.
+    - `radius`: `(rows,)`, half the width of the 90 % interval, NaN where there is none; `None` for
+      classes.
+    """
+
+    values: np.ndarray
+    probabilities: np.ndarray | None = None
+    radius: np.ndarray | None = None
+
+    @staticmethod
+    def joined(parts: list[Answers]) -> Answers:
+        """Returns the answers one after the other; classes not known yet have probability 0."""
+        values = np.concatenate([part.values for part in parts])
+        tables = [part.probabilities for part in parts if part.probabilities is not None]
+        radii = [part.radius for part in parts if part.radius is not None]
+        found = Answers(values, radius=np.concatenate(radii) if radii else None)
+        if not tables:
+            return found
+        width = max(table.shape[1] for table in tables)
+        wide = [np.pad(table, ((0, 0), (0, width - table.shape[1]))) for table in tables]
+        return replace(found, probabilities=np.concatenate(wide))
 
 
 class AbstractTask(abc.ABC):
@@ -64,12 +96,29 @@ class AbstractTask(abc.ABC):
         """Takes a piece in: its inputs, and its target column."""
 
     @abc.abstractmethod
-    def update_score(self, key: Any, trace: Trace) -> None:
-        """Scores what the learner answered for a piece."""
+    def update_score(self, key: Any, trace: Trace) -> Answers:
+        """Scores what the learner answered for a piece, and returns the answers."""
+
+    @abc.abstractmethod
+    def read(self, output: np.ndarray) -> Answers:
+        """Returns the answers in outputs that were asked for now, learning nothing."""
+
+    def radius(self, level: float, rows: int) -> np.ndarray:
+        """Returns half the widths of the intervals of `rows` rows to come.
+
+        **Raises:** `ConfigError` where classes are predicted.
+        """
+        del level, rows
+        raise ConfigError("classes have no intervals; ask for their probabilities")
 
     @abc.abstractmethod
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What else there is to say of the score."""
+        return {}
 
     @property
     def record(self) -> tuple[str, ...]:

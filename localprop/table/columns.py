@@ -125,15 +125,8 @@ def plain(array: pa.Array) -> pa.Array:
 
 def kind_of(array: pa.Array) -> ColumnKind:
     """Returns the kind that most of the values have; text is read as what it spells."""
-    t = pa.types
-    if array.null_count == len(array):
-        return ColumnKind.UNDECIDED
-    if t.is_boolean(array.type):
-        return ColumnKind.BOOLEAN
-    if t.is_timestamp(array.type):
-        return ColumnKind.TIME
-    if not t.is_string(array.type):
-        return ColumnKind.NUMBER
+    if (kind := kind_of_type(array)) is not ColumnKind.TEXT:
+        return kind
     array = without_missing(array).drop_null()
     if not len(array):
         return ColumnKind.UNDECIDED
@@ -145,6 +138,18 @@ def kind_of(array: pa.Array) -> ColumnKind:
     if _share(pc.match_substring_regex(array, TIME_GRAMMAR)) > 0.5:
         return ColumnKind.TIME
     return ColumnKind.TEXT
+
+
+def kind_of_type(array: pa.Array) -> ColumnKind:
+    """Returns the kind that the type of an array says, as `plain` returns it."""
+    t = pa.types
+    if array.null_count == len(array):
+        return ColumnKind.UNDECIDED
+    if t.is_boolean(array.type):
+        return ColumnKind.BOOLEAN
+    if t.is_timestamp(array.type):
+        return ColumnKind.TIME
+    return ColumnKind.TEXT if t.is_string(array.type) else ColumnKind.NUMBER
 
 
 def has_decimal_commas(array: pa.Array) -> bool:
@@ -177,7 +182,7 @@ def convert(array: pa.Array, kind: ColumnKind) -> tuple[np.ndarray | pa.Array, n
         text = array.cast(pa.string())
         return without_missing(text) if text.null_count < len(text) else text, fine
     if pa.types.is_timestamp(array.type):
-        return _seconds(array), fine
+        return seconds(array), fine
     if not pa.types.is_string(array.type):
         return _floats(array), fine
     if kind is ColumnKind.NUMBER:
@@ -224,7 +229,7 @@ def _parse_times(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     try:
         local = _keep(array, ~zoned).cast(pa.timestamp("us"))
         world = _keep(array, zoned).cast(pa.timestamp("us", "UTC"))
-        return np.where(zoned, _seconds(world), _seconds(local)), fits
+        return np.where(zoned, seconds(world), seconds(local)), fits
     except pa.ArrowInvalid:  # a day or an hour that no calendar has
         values = np.array([_iso_seconds(text) for text in array.to_pylist()], dtype=np.float64)
         return values, fits & ~np.isnan(values)
@@ -247,7 +252,8 @@ def _iso_seconds(text: str | None) -> float:
     return (moment - EPOCH) // timedelta(microseconds=1) / 1e6
 
 
-def _seconds(array: pa.Array) -> np.ndarray:
+def seconds(array: pa.Array) -> np.ndarray:
+    """Returns timestamps as seconds since 1970, NaN where missing."""
     return _floats(array.view(pa.int64())) / _per_second(array.type.unit)
 
 

@@ -66,6 +66,11 @@ class Conversion:
         self._commas = [False] * len(self._kinds) if commas is None else list(commas)
         self._since = [-1] * len(self._kinds)  # the row that decided each kind
 
+    @property
+    def commas(self) -> tuple[bool, ...]:
+        """Per column, whether 1,23 is a number there."""
+        return tuple(self._commas)
+
     def kind(self, column: int, rows: int) -> ColumnKind:
         """Returns the kind of a column as the first `rows` rows show it."""
         return self._kinds[column] if self._since[column] < rows else ColumnKind.UNDECIDED

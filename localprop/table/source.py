@@ -85,6 +85,11 @@ class Source:
         """Whether the end came by request: what was read last may be cut off anywhere."""
         return self._raw.stopped
 
+    @property
+    def live(self) -> bool:
+        """Whether this is a pipe, of which more may come at any time."""
+        return self._raw.size is None
+
     def progress(self) -> float | None:
         """Returns the share of the file that was read, in [0, 1]; nothing for a pipe."""
         size = self._raw.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from .stop import Stop
 
 __all__ = ["Column", "ColumnKind", "Piece", "Table"]
 
-LOOK = 1000  # rows by which the kinds of the columns are decided
+LOOK, LOOK_AT_PIPE = 1000, 50  # rows by which the kinds of the columns are decided
 DIGESTED = 10  # rows by which a table is known again
 
 
@@ -64,7 +64,10 @@ class Table:
 
     - `source`: a path, or `-` for standard input.
     - `on_bad_row`: `"stop"` or `"skip"`.
-    - `text`: columns to be read as text whatever they hold.
+    - `types`: kinds of columns, whatever they hold: those that were decided before, or given.
+    - `commas`: columns of which it was decided before that 1,23 is a number there;
+        `None` to decide it.
+    - `decide_after`: rows by which the other kinds are decided.
     - `required`: columns that must be there.
     - `stop`: asked to, a pipe ends where nothing more has come.
 
@@ -94,19 +97,26 @@ class Table:
         source: str | Path,
         *,
         on_bad_row: Literal["stop", "skip"] | str = "stop",
-        text: Sequence[str] = (),
+        types: Mapping[str, ColumnKind] | None = None,
+        commas: Sequence[str] | None = None,
+        decide_after: int | None = None,
         required: Sequence[str] = (),
         stop: Stop | None = None,
     ):
         if on_bad_row not in ("stop", "skip"):
             raise ConfigError(f"on_bad_row is '{on_bad_row}'; give 'stop' or 'skip'")
         self.source, self.on_bad_row = source, on_bad_row
-        self.text, self.required = tuple(text), tuple(required)
+        self.types, self.required = dict(types or {}), tuple(required)
+        self._known_commas, self._decide_after = commas, decide_after
         self.skipped_rows, self._stop = 0, stop
         self._source: Source | None = None
         self._reader: Delimited | Parquet | None = None
         self._conversion: Conversion | None = None
-        self._blocks: Iterator[Block] = iter(())
+        self._looked: list[Block] = []  # read before the first row was asked for
+        self._reading: Iterator[Block] | None = None
+        self._failure: StreamError | None = None
+        self._ended = False
+        self.wait: Callable[[int, int], None] | None = None  # told how long a pipe is waited for
         # The first rows of each column, by which kinds are decided.
         self._first: list[pa.Array] = []
         self._delivered, self._taken = 0, False
@@ -136,7 +146,7 @@ class Table:
         return {name: conversion.kind(i, self._delivered) for i, name in enumerate(self.columns)}
 
     def first(self, name: str) -> Column:
-        """Returns a column's values in the first 1000 rows, good and bad, whatever is delivered."""
+        """Returns a column's values in the first rows, good and bad, whatever is delivered."""
         i = self.columns.index(name)
         return self._look().column(i, self._first[i])
 
@@ -144,7 +154,7 @@ class Table:
         """Returns a line for each column that is text, and perhaps was not meant to be."""
         lines = []
         for i, (name, kind) in enumerate(self.kinds.items()):
-            if kind is ColumnKind.TEXT and name not in self.text:
+            if kind is ColumnKind.TEXT and name not in self.types:
                 values = without_missing(self._first[i].cast(pa.string())).drop_null().to_pylist()
                 digits = sum(any(c.isdigit() for c in value) for value in values)
                 distinct = len(set(values)) > 0.9 * len(values)
@@ -156,17 +166,29 @@ class Table:
                     )
         return lines
 
-    def digest(self, rows: int | None = None) -> tuple[int, str]:
-        """Returns a digest of the fields of the first rows as they stand, behind their number.
+    def digests(self, rows: int = DIGESTED, like: Sequence[str] = ()) -> list[str]:
+        """Returns a digest of each of the first rows, as their fields stand.
 
-        A table that has grown since has the same digest over as many rows.
+        A table that has grown since has the same ones.
 
-        **Arguments:** `rows`: how many, if there are as many; by default 10.
+        **Arguments:** `rows`: at most so many; `like`: stop at the first that differs from these,
+        so that a live pipe is waited for no longer than it takes to tell it from another.
         """
-        self._look()
-        rows = min(DIGESTED if rows is None else rows, len(self._first[0]))
-        fields = [array.slice(0, rows).to_pylist() for array in self._first]
-        return rows, hashlib.sha256(repr(fields).encode()).hexdigest()
+        found: list[str] = []
+        reader = self._open()
+        while len(found) < rows and not any(a != b for a, b in zip(found, like, strict=False)):
+            if sum(len(block.lines) for block in self._looked) <= len(found):
+                if not self._look_on(reader):
+                    break
+                continue
+            row, blocks = len(found), iter(self._looked)
+            for block in blocks:
+                if row < len(block.lines):
+                    fields = [array[row].as_py() for array in block.arrays]
+                    found.append(hashlib.sha256(repr(fields).encode()).hexdigest()[:16])
+                    break
+                row -= len(block.lines)
+        return found
 
     def progress(self) -> float | None:
         """Returns the share of the source that was read, in [0, 1]; nothing for a pipe."""
@@ -198,6 +220,9 @@ class Table:
             while ready >= rows:
                 yield self._piece(conversion, _take(waiting, rows))
                 ready -= rows
+            if ready and self.live:  # each row is answered when it is there
+                yield self._piece(conversion, _take(waiting, ready))
+                ready = 0
             if stop is not None and self._delivered + ready >= stop:
                 break
         if ready:
@@ -210,35 +235,46 @@ class Table:
             if self._source is None:
                 self._source = Source(self.source, self._stop)
             reader = (Parquet if self._source.is_parquet else Delimited)(self._source)
-            for name in (*self.required, *self.text):
+            for name in (*self.required, *self.types):
                 if name not in reader.names:
                     raise self._source.error(_absent(name, reader.names))
             self._reader = reader
         return self._reader
+
+    def _look_on(self, reader: Delimited | Parquet) -> bool:
+        """Reads one more block to look at; `False` where there is none."""
+        if self._reading is None:
+            self._reading = reader.blocks()
+        if self._failure is not None or self._ended:
+            return False
+        try:
+            self._looked.append(next(self._reading))
+            return True
+        except StopIteration:
+            self._ended = True
+        except StreamError as error:
+            self._failure = error
+        return False
 
     def _look(self) -> Conversion:
         """Decides the kinds by the first rows; these are kept for `pieces`."""
         if self._conversion is not None:
             return self._conversion
         reader = self._open()
-        blocks, looked, failure = reader.blocks(), [], None
-        try:
-            while sum(len(block.lines) for block in looked) < LOOK:
-                looked.append(next(blocks))
-        except StopIteration:
-            pass
-        except StreamError as error:
-            failure = error
-        self._blocks = _replay(looked, failure, blocks)
-        kinds = [ColumnKind.TEXT if name in self.text else None for name in reader.names]
-        self._first, commas = [], [False] * len(kinds)
+        undecided = [name for name in reader.names if name not in self.types]
+        needed = self.decide_after if undecided else 1
+        while sum(len(block.lines) for block in self._looked) < needed and self._look_on(reader):
+            if self.live and self.wait:
+                self.wait(sum(len(block.lines) for block in self._looked), needed)
+        kinds = [self.types.get(name) for name in reader.names]
+        self._first, commas = [], [name in (self._known_commas or ()) for name in reader.names]
         # Where fields are not separated by it, a comma may separate decimals.
         allowed = isinstance(reader, Delimited) and reader.delimiter != ","
         for i, kind in enumerate(kinds):
-            seen = [block.arrays[i] for block in looked] or [pa.nulls(0)]
-            first = pa.chunked_array(seen).slice(0, LOOK).combine_chunks()
+            seen = [block.arrays[i] for block in self._looked] or [pa.nulls(0)]
+            first = pa.chunked_array(seen).slice(0, needed).combine_chunks()
             self._first.append(first)
-            if allowed and kind is None:
+            if allowed and kind is not ColumnKind.TEXT and self._known_commas is None:
                 commas[i] = has_decimal_commas(first)
             kinds[i] = kind or kind_of(with_points(first) if commas[i] else first)
         skip = self.on_bad_row == "skip"
@@ -246,9 +282,27 @@ class Table:
         self._conversion = Conversion(reader.names, known, skip, commas if allowed else None)
         return self._conversion
 
+    @property
+    def decide_after(self) -> int:
+        """How many rows are looked at before anything is decided."""
+        return self._decide_after or (LOOK_AT_PIPE if self.live else LOOK)
+
+    @property
+    def live(self) -> bool:
+        """Whether this is a pipe, whose rows may come one by one."""
+        self._open()
+        assert self._source is not None
+        return self._source.live
+
+    @property
+    def commas(self) -> list[str]:
+        """The columns in which 1,23 is a number."""
+        flags = zip(self.columns, self._look().commas, strict=True)
+        return [name for name, flag in flags if flag]
+
     def _rows(self, conversion: Conversion, start: int) -> Iterator[Rows]:
         """Yields the good rows from row `start` on."""
-        for block in self._blocks:
+        for block in self._blocks():
             first = conversion.rows
             if first + len(block.lines) <= start and conversion.pass_by(block):
                 continue
@@ -269,6 +323,17 @@ class Table:
             problem = f"it has {rows} rows and the stream goes on from row {start}; "
             raise self._error(problem + "give the file that was read before")
 
+    def _blocks(self) -> Iterator[Block]:
+        """Yields the blocks that were looked at, then the others."""
+        while self._looked:
+            yield self._looked.pop(0)
+        if self._failure is not None:
+            raise self._failure
+        if not self._ended and self._reading is None:
+            self._reading = self._open().blocks()
+        if not self._ended and self._reading is not None:
+            yield from self._reading
+
     def _piece(self, conversion: Conversion, parts: list[Rows]) -> Piece:
         lines = np.concatenate([part.lines for part in parts])
         row, self._delivered = self._delivered, self._delivered + len(lines)
@@ -284,16 +349,6 @@ class Table:
         if bad is None:
             return self._source.error(problem)
         return self._source.error(problem, line=bad.line, column=bad.column)
-
-
-def _replay(
-    looked: list[Block], failure: StreamError | None, rest: Iterator[Block]
-) -> Iterator[Block]:
-    while looked:
-        yield looked.pop(0)
-    if failure is not None:
-        raise failure
-    yield from rest
 
 
 def _take(waiting: list[Rows], rows: int) -> list[Rows]:

@@ -1,0 +1,48 @@
+"""How much each column matters, from the costates that reach the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.signal import lfilter
+
+MEMORY = 500.0  # rows over which importance is averaged
+
+
+class Importance:
+    """A running mean, per input, of $|u_j\\,(D_u^\\top\\lambda)_j|$.
+
+    $D_u^\\top\\lambda$ is the slope of the loss at the inputs; times the input, it says how much of
+    the loss would go or come if that input were the mean. It forgets with $1 - 1/500$ per row.
+    """
+
+    def __init__(self, state: Mapping[str, Any] | None = None):
+        self.means = np.array(state["means"] if state else [], dtype=float)
+
+    def update(self, u: np.ndarray, slope: np.ndarray) -> None:
+        """Takes in inputs and the loss's slopes there, each `(rows, inputs)`."""
+        width = max(u.shape[1], len(self.means))
+        self.means = np.pad(self.means, (0, width - len(self.means)))
+        moved = np.abs(u * slope[:, : u.shape[1]], dtype=float)
+        moved = np.pad(moved, ((0, 0), (0, width - u.shape[1])))
+        keep = 1 - 1 / MEMORY
+        start = keep * self.means[None]
+        self.means = lfilter([1 - keep], [1.0, -keep], moved, axis=0, zi=start)[0][-1]
+
+    def shares(self, columns: list[str], names: list[str]) -> dict[str, float]:
+        """Returns each column's share of the whole, the largest first.
+
+        **Arguments:** `columns`: that the inputs belong to, in order; `names` of all columns.
+        """
+        total = dict.fromkeys(names, 0.0)
+        for column, mean in zip(columns, self.means, strict=False):
+            total[column] = total.get(column, 0.0) + float(mean)
+        whole = sum(total.values()) or 1.0
+        shares = {name: value / whole for name, value in total.items()}
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+    def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint must keep."""
+        return {"means": self.means.tolist()}
