@@ -8,13 +8,10 @@ the phase.
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import io
 import json
 import os
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from .describe import describe, differences
 from .errors import CheckpointError
 from .law import Phase
 from .learner import Learner
+from .written_aside import written_aside
 
 FORMAT = "localprop checkpoint"
 VERSION = 2
@@ -106,7 +104,8 @@ def save(
 
         ```
     """
-    with _written_aside(Path(path)) as file:
+    check_writable(path)
+    with written_aside(Path(path), CheckpointError, "the last checkpoint") as file:
         _write(file, learner, phase, position, extra)
 
 
@@ -210,55 +209,3 @@ def _parse(path: Path, members: dict[str, np.ndarray]) -> Checkpoint:
         raise CheckpointError(f"{path}: {DAMAGED}")
     arrays = {name.removeprefix("phase"): array for name, array in members.items()}
     return Checkpoint(path, header["position"], header["learner"], header["extra"], arrays)
-
-
-@contextlib.contextmanager
-def _written_aside(path: Path) -> Iterator[Any]:
-    """Opens a file beside `path` that takes its place if, and only if, it was written whole."""
-    check_writable(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(aside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-        _flush_folder(path.parent)
-        _remove_orphans(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"{path}: {error.strerror or error}; the last checkpoint is kept as it was; free some "
-            "space or take another place"
-        ) from error
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-
-
-def _remove_orphans(path: Path) -> None:
-    """Removes what processes that were killed while they wrote have left beside `path`."""
-    for aside in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        process = aside.name.split(".")[-2]
-        if process.isdecimal() and not _runs(int(process)):
-            aside.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # it runs, and is another's
-        return True
-    return True
-
-
-def _flush_folder(folder: Path) -> None:
-    """Makes the renaming itself survive a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -1,4 +1,4 @@
-"""The command line: `localprop learn | track | reproduce | audit`."""
+"""The command line: `localprop learn | predict | track | reproduce | audit`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.text import Text
 from . import __version__
 from .commands.audit import audit_command
 from .commands.learn import learn_command
+from .commands.predict import predict_command
 from .commands.reproduce import reproduce_command
 from .commands.track import track_command
 from .errors import ConfigError, LocalpropError
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("learn")(learn_command)
+app.command("predict")(predict_command)
 app.command("track")(track_command)
 app.command("reproduce")(reproduce_command)
 app.command("audit")(audit_command)

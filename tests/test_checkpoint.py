@@ -144,7 +144,7 @@ def _foreign(folder):
     np.savez(folder / "other.npz", a=np.ones(3))
     np.save(folder / "array.npy", np.ones(3))
     np.savez(folder / "header.npz", header=np.frombuffer(b'{"format": "x"}', np.uint8))
-    thin = json.dumps({"format": checkpoint.FORMAT, "version": 1}).encode()
+    thin = json.dumps({"format": checkpoint.FORMAT, "version": checkpoint.VERSION}).encode()
     np.savez(folder / "thin.npz", header=np.frombuffer(thin, np.uint8))
     np.savez(folder / "number.npz", header=np.ones(2))
     (folder / "text.txt").write_text("a,b\n1,2\n")
@@ -173,10 +173,10 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 def test_a_newer_version_is_refused(saved, monkeypatch):
     learner, path = saved
-    monkeypatch.setattr(checkpoint, "VERSION", 2)
+    monkeypatch.setattr(checkpoint, "VERSION", 3)
     checkpoint.save(path, learner, phase_of(learner), position=0)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="version 2, this localprop reads up to 1; install"):
+    with pytest.raises(CheckpointError, match="version 3, this localprop reads up to 2; install"):
         checkpoint.load(path)
 
 

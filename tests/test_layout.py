@@ -13,7 +13,7 @@ import localprop
 ROOT = Path(localprop.__file__).parent
 
 # Each part may look at those on its right, directly, and at `ANYONE`.
-ANYONE = {"errors", "strict_json"}
+ANYONE = {"errors", "strict_json", "written_aside"}
 ARROWS = {
     "network": set(),
     "cost": set(),
@@ -23,8 +23,8 @@ ARROWS = {
     "checkpoint": {"learner", "law", "describe"},
     "table": set(),
     "online": {"learner", "law", "network", "cost", "checkpoint", "describe", "table"},
-    "river": {"online"},
-    "sklearn": {"online"},
+    "river": {"online", "table"},
+    "sklearn": {"online", "table"},
     "report": {"online"},
     "tracking": {"law", "network", "cost", "report"},
     "oracle": {"law", "network", "cost"},

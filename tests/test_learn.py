@@ -17,9 +17,9 @@ from command_line import command, in_process, process
 
 from localprop import checkpoint
 
-KEYS = ["task", "samples", "metric", "score", "baseline", "samples_per_second"]
+KEYS = ["task", "samples", "metric", "score", "metrics", "baseline", "samples_per_second"]
 KEYS += ["compile_seconds", "hops", "seed", "state_bytes", "peak_memory_bytes"]
-KEYS += ["checkpoint", "skipped_rows"]
+KEYS += ["importance", "checkpoint", "predictions", "skipped_rows"]
 
 
 @pytest.fixture

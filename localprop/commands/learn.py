@@ -42,6 +42,17 @@ def learn_command(
         ),
     ] = None,
     text: Text = None,
+    types: Annotated[
+        str | None,
+        typer.Option(metavar="COL=KIND,…", help="Kinds of columns: number, boolean, time or text."),
+    ] = None,
+    decide_after: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Rows that decide kinds and task; by default 1000 of a file, 50 of a pipe.",
+        ),
+    ] = None,
     hops: Annotated[str, typer.Option(metavar="K", help="Hops per sample, or auto.")] = "auto",
     hidden: Annotated[
         str, typer.Option(metavar="SIZES", help="Sizes of the hidden layers.")
@@ -56,6 +67,13 @@ def learn_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")
     ] = False,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What was predicted of each row: CSV, .csv.gz or Parquet; - for stdout.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a learning curve and a report here.")
     ] = None,
@@ -77,11 +95,15 @@ def learn_command(
             law=law,
             time=time_column,
             text=tuple(text or ()),
+            types=_types(types),
+            decide_after=decide_after,
             hops=_hops(hops),
             hidden=_sizes(hidden),
             seed=seed,
             on_bad_row=on_bad_row,
         )
+        if as_json and predictions == "-":
+            raise ConfigError("--predictions - and --json both want standard output; name a file")
         if out is not None:
             check_folder(out)
         messages = Console(stderr=True)
@@ -94,6 +116,7 @@ def learn_command(
                     checkpoint=checkpoint,
                     every=every,
                     resume=resume,
+                    predictions=predictions,
                     watch=watch,
                     stop=stop,
                     say=lambda line: messages.print(Plain(f"localprop: {line}"), soft_wrap=True),
@@ -104,7 +127,9 @@ def learn_command(
             messages.print(Plain(f"localprop: stopped{note}"), soft_wrap=True)
             raise typer.Exit(130) from None
         files = write_report(out, source, settings, result, score) if out is not None else []
-        (messages if as_json else Console()).print(summary(source, settings, result, files))
+        (messages if as_json or predictions == "-" else Console()).print(
+            summary(source, settings, result, files)
+        )
         if as_json:
             print_json(result.numbers())
 
@@ -130,7 +155,7 @@ def _progress(console: Console) -> Iterator[Any]:
         nonlocal first
         first = run.position if first is None else first
         share = table.progress()
-        seconds = time.perf_counter() - began - (run.model.compile_seconds if run.model else 0)
+        seconds = time.perf_counter() - began - run.online.compile_seconds
         rate = f"{(run.position - first) / seconds:,.0f} rows/s" if run.position > first else ""
         shown = ""
         if run.task is not None and run.task.score.samples:
@@ -150,6 +175,16 @@ def _hops(text: str) -> int | str:
         return int(text)
     except ValueError:
         raise ConfigError(f"--hops is '{text}'; give a number, or auto") from None
+
+
+def _types(text: str | None) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for part in (text or "").split(","):
+        name, equals, kind = part.rpartition("=")
+        if part and not (equals and name):
+            raise ConfigError(f"--types has '{part}'; give COL=KIND, such as price=number")
+        pairs += [(name, kind)] if part else []
+    return tuple(pairs)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -127,7 +127,7 @@ class Model:
 
         **Arguments:** `relative`: durations relative to the learner's own, or `None`.
         """
-        parts = []
+        parts = [np.zeros((0, self.outputs))]
         for start in range(0, len(u), self.capacity):
             rows = slice(start, start + self.capacity)
             z = np.full((len(u[rows]), self.outputs), np.nan)

@@ -25,8 +25,9 @@ class Importance:
         """Takes in inputs and the loss's slopes there, each `(rows, inputs)`."""
         width = max(u.shape[1], len(self.means))
         self.means = np.pad(self.means, (0, width - len(self.means)))
-        moved = np.abs(u * slope[:, : u.shape[1]], dtype=float)
-        moved = np.pad(moved, ((0, 0), (0, width - u.shape[1])))
+        used = min(u.shape[1], slope.shape[1])  # what was never but 0 has no neuron yet
+        moved = np.abs(u[:, :used] * slope[:, :used], dtype=float)
+        moved = np.pad(moved, ((0, 0), (0, width - used)))
         keep = 1 - 1 / MEMORY
         start = keep * self.means[None]
         self.means = lfilter([1 - keep], [1.0, -keep], moved, axis=0, zi=start)[0][-1]

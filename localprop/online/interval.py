@@ -35,7 +35,7 @@ class Intervals:
         >>> intervals = Intervals()
         >>> errors = np.abs(np.random.default_rng(0).normal(size=4000))
         >>> radii = intervals.update(errors)
-        >>> abs(np.mean(errors[500:] <= radii[500:]) - 0.9) < 0.02
+        >>> bool(abs(np.mean(errors[500:] <= radii[500:]) - 0.9) < 0.02)
         True
 
         ```

@@ -16,6 +16,7 @@ import jax
 from .. import checkpoint as checkpoints
 from ..errors import ConfigError, StreamError
 from ..table.columns import ColumnKind
+from ..table.predictions import FiledPredictions, PipedPredictions, check_predictions
 from ..table.stop import Stop
 from ..table.table import Table
 from .classification import Classification
@@ -32,6 +33,7 @@ class Result:
     samples: int
     metric: str
     score: float | None
+    metrics: dict[str, float]
     baseline: dict[str, Any]
     samples_per_second: float | None
     compile_seconds: float
@@ -39,7 +41,9 @@ class Result:
     seed: int
     state_bytes: int
     peak_memory_bytes: int
+    importance: dict[str, float]
     checkpoint: str | None
+    predictions: str | None
     skipped_rows: int
     kinds: str  # how many columns of each kind, in words
     classes: int | None
@@ -60,6 +64,7 @@ def learn(
     checkpoint: str | Path | None = None,
     every: int = 10_000,
     resume: bool = False,
+    predictions: str | Path | None = None,
     watch: Watcher | None = None,
     stop: Stop | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -72,7 +77,10 @@ def learn(
     - `settings`: what to learn, and how.
     - `limit`: most rows; `None` for all.
     - `checkpoint`: file to write to every `every` rows and at the end.
-    - `resume`: whether to go on from the checkpoint, if there is one.
+    - `resume`: whether to go on from the checkpoint, if there is one: after the last row that was
+        learned if it is the same source, grown or not; from the start of another one.
+    - `predictions`: a CSV (also .gz) or Parquet file with a row per row, what was predicted of it
+        before it was learned; or `"-"` for CSV on standard output, each row as soon as it is there.
     - `watch`: called after every piece.
     - `stop`: asked to, learning ends after the piece that is being learned, the checkpoint is
         written, and `KeyboardInterrupt` raised.
@@ -86,74 +94,127 @@ def learn(
         raise ConfigError(f"every is {every}; give at least 1 row")
     if resume and checkpoint is None:
         raise ConfigError("nothing to resume from; name the file with --checkpoint")
-    path = None if checkpoint is None else Path(checkpoint)
-    run = Run(settings)
+    if predictions is not None and str(predictions) != "-":
+        check_predictions(Path(predictions))
+    path, kept = None if checkpoint is None else Path(checkpoint), None
     if path is not None:
         checkpoints.check_writable(path)
         if path.exists():
             # Without --resume the file is only looked at: nothing but a checkpoint is overwritten.
             kept = checkpoints.load(path)
-            run = Run.resume(kept, settings) if resume else run
-    began, start = time.perf_counter(), run.position
-    table = _read(source, run, path, every, limit, watch, stop, say)
-    result = _result(run, table, path, time.perf_counter() - began, start)
+    run = Run(settings, kept if resume else None)
+    began, start = time.perf_counter(), run.online.rows
+    job = _Job(source, run, path, every, predictions, say)
+    table = job.read(limit, watch, stop)
+    seconds = time.perf_counter() - began
+    result = _result(run, table, path, predictions, seconds, run.online.rows - start)
     assert run.task is not None
     return result, run.task.score
 
 
-def _read(
-    source: str | Path,
-    run: Run,
-    path: Path | None,
-    every: int,
-    limit: int | None,
-    watch: Watcher | None,
-    stop: Stop | None,
-    say: Callable[[str], None],
-) -> Table:
-    """Feeds the table to the run, piece by piece, and keeps checkpoints."""
-    settings = run.settings
-    needed = [settings.target, *([settings.time] if settings.time else [])]
-    began = saved = run.position
-    with Table(
-        source, on_bad_row=settings.on_bad_row, text=settings.text, required=needed, stop=stop
-    ) as table:
-        try:
-            run.begin(table, path)
-            remarks = table.remarks()
-            for piece in table.pieces(min(PIECE, every), start=run.position, stop=limit):
-                run.learn(piece)
-                while remarks:  # what cannot be learned at all is told by its error alone
-                    say(remarks.pop(0))
-                if path is not None and run.position - saved >= every:
-                    run.save(path)
-                    saved = run.position
-                if watch is not None:
-                    watch(run, table)
-                if stop is not None and stop.asked:
-                    break
-        except StreamError as error:
-            raise error if error.file else _placed(error, source, settings.target) from None
-        if stop is not None and stop.asked:
-            if path is not None:
-                run.save(path)
+class _Job:
+    """One pass over a source, with what is kept and written on the way."""
+
+    def __init__(
+        self,
+        source: str | Path,
+        run: Run,
+        path: Path | None,
+        every: int,
+        predictions: str | Path | None,
+        say: Callable[[str], None],
+    ):
+        self.source, self.run, self.path, self.every = source, run, path, every
+        self.predictions, self.say = predictions, say
+        self.out: PipedPredictions | FiledPredictions | None = None
+
+    def read(self, limit: int | None, watch: Watcher | None, stop: Stop | None) -> Table:
+        """Feeds the table to the run, piece by piece, and keeps checkpoints."""
+        run, settings = self.run, self.run.settings
+        clock = [settings.time] if settings.time else []
+        needed = [settings.target, *clock, *settings.kinds]
+        options = {"on_bad_row": settings.on_bad_row, "decide_after": settings.decide_after}
+        options |= run.table_options()
+        with Table(self.source, required=needed, stop=stop, **options) as table:
+            table.wait = self._wait
+            try:
+                if remark := run.begin(table, self.path):
+                    self.say(remark)
+                began = run.position
+                self._open_predictions()
+                self._pieces(table, limit, watch, stop)
+            except StreamError as error:
+                raise (
+                    error if error.file else _placed(error, self.source, settings.target)
+                ) from None
+            self._end(began, limit, stop)
+            return table
+
+    def _pieces(
+        self, table: Table, limit: int | None, watch: Watcher | None, stop: Stop | None
+    ) -> None:
+        run, saved = self.run, self.run.position
+        remarks = table.remarks()
+        for piece in table.pieces(min(PIECE, self.every), start=run.position, stop=limit):
+            answered = run.learn(piece, table)
+            if self.out is not None:
+                self.out.add(answered)
+            while remarks:  # what cannot be learned at all is told by its error alone
+                self.say(remarks.pop(0))
+            if self.path is not None and run.position - saved >= self.every:
+                self._save()
+                saved = run.position
+            if watch is not None:
+                watch(run, table)
+            if stop is not None and stop.asked:
+                return
+
+    def _end(self, began: int, limit: int | None, stop: Stop | None) -> None:
+        """Writes what is to stay, and says what did not come of it."""
+        run, stopped = self.run, stop is not None and stop.asked
+        if run.position > began or stopped:
+            self._save()
+        if self.out is not None:
+            self.out.finish(run.class_names, kept=self.path is not None)
+        if stopped:
             raise KeyboardInterrupt
         if run.task is None or run.task.labelled == 0:
             raise StreamError(
                 f"no value in any of its {run.position} rows; there is nothing to learn, name "
                 "another column as --target",
-                file=str(source),
-                column=settings.target,
+                file=str(self.source),
+                column=run.settings.target,
             )
         if run.position == began and limit is not None and limit <= began:
-            say(f"nothing to do: the checkpoint holds {began} rows and the limit is {limit}")
+            self.say(f"nothing to do: the checkpoint holds {began} rows and the limit is {limit}")
         elif run.position == began:
-            say(f"nothing to do: the checkpoint holds all {began} rows")
-        elif path is not None:
-            run.save(path)
+            self.say(f"nothing to do: the checkpoint holds all {began} rows")
         if not run.task.score.samples:
-            say(f"no row could be scored: {run.task.unscored}")
-        return table
+            self.say(f"no row could be scored: {run.task.unscored}")
+
+    def _open_predictions(self) -> None:
+        if self.predictions is None:
+            return
+        if str(self.predictions) == "-":
+            self.out = PipedPredictions(self.run.class_names)
+            return
+        same = self.run.predictions == Path(self.predictions).name
+        if self.run.mark and not same:
+            self.say(f"{self.predictions} begins with row {self.run.position + 1}, here it goes on")
+        self.out = FiledPredictions(self.predictions, self.run.mark if same else 0)
+
+    def _save(self) -> None:
+        mark, name = 0, None
+        if self.out is not None and str(self.predictions) != "-":
+            mark, name = self.out.keep(), Path(str(self.predictions)).name
+        if self.path is not None:
+            self.run.save(self.path, mark, name)
+
+    def _wait(self, rows: int) -> None:
+        self.say(
+            f"waiting for {rows} rows, by which the kinds of the columns and the task are decided; "
+            "after that each row is answered at once (--decide-after N changes how many)"
+        )
 
 
 def _placed(error: StreamError, source: str | Path, target: str) -> StreamError:
@@ -163,32 +224,41 @@ def _placed(error: StreamError, source: str | Path, target: str) -> StreamError:
     return StreamError(error.problem, file=name, line=error.line, column=column)
 
 
-def _result(run: Run, table: Table, path: Path | None, seconds: float, start: int) -> Result:
-    task, model = run.task, run.model
+def _result(
+    run: Run,
+    table: Table,
+    path: Path | None,
+    predictions: str | Path | None,
+    seconds: float,
+    learned: int,
+) -> Result:
+    task, online = run.task, run.online
     assert task is not None
-    assert model is not None
-    score, learned = task.score, run.position - start
+    score, model = task.score, online.model
+    speed = learned / max(seconds - model.compile_seconds, 1e-9) if learned else None
+    value = score.value if score.samples else None
     return Result(
         task=task.name,
-        samples=run.position,
+        samples=online.rows,
         metric=score.metric,
-        score=score.value if score.samples else None,
+        score=value,
+        metrics={**({} if value is None else {score.metric: value}), **task.metrics},
         baseline={
             "name": score.baseline,
             "score": score.baseline_value if score.samples else None,
         },
-        samples_per_second=learned / max(seconds - model.compile_seconds, 1e-9)
-        if learned
-        else None,
+        samples_per_second=speed,
         compile_seconds=model.compile_seconds,
         hops=model.learner.hops,
-        seed=run.settings.seed,
+        seed=online.settings.seed,
         state_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(model.phase)),
         peak_memory_bytes=_peak_memory(),
+        importance=online.importance(),
         checkpoint=None if path is None else str(path),
+        predictions=None if predictions is None else str(predictions),
         skipped_rows=table.skipped_rows,
         kinds=_in_words([k for n, k in table.kinds.items() if n != run.settings.target]),
-        classes=len(task.classes) if isinstance(task, Classification) else None,
+        classes=len(online.classes) if isinstance(task, Classification) else None,
     )
 
 

@@ -130,6 +130,8 @@ class Online:
         horizon.
         """
         answers = self._ask(X)
+        if self.task is None:
+            return [None] * len(answers.values)
         if isinstance(self.task, Classification):
             classes = [*self.task.classes, None]
             return [classes[k] for k in answers.values]
@@ -225,14 +227,19 @@ class Online:
 
     # Rows as columns: what the command line and the methods above share.
 
-    def learn(self, columns: Mapping[str, Column], target: Column) -> Answers:
+    def learn(
+        self, columns: Mapping[str, Column], target: Column, lines: np.ndarray | None = None
+    ) -> Answers:
         """Predicts, scores and learns a piece; returns what was predicted of each row.
 
-        **Arguments:** `columns` by name; `target`, missing where a row is only to be predicted.
+        **Arguments:** `columns` by name; `target`, missing where a row is only to be predicted;
+        `lines`: where each row stands, for messages.
         """
-        columns = self._complete(columns)
+        if lines is None:
+            lines = np.arange(self.rows + 1, self.rows + len(target.values) + 1)
+        columns = self._complete(columns, len(target.values))
         if isinstance(self.task, Forecast):  # time goes on, also where the target is missing
-            answers = self._learn_run(columns, target)
+            answers = self._learn_run(columns, target, lines)
             self.rows += len(target.values)
             return answers
         known = target.known
@@ -242,22 +249,27 @@ class Online:
             run = {name: column.cut(start, stop) for name, column in columns.items()}
             if start < stop:
                 if known[start]:
-                    parts.append(self._learn_run(run, target.cut(start, stop)))
+                    parts.append(self._learn_run(run, target.cut(start, stop), lines[start:stop]))
                 else:
                     parts.append(self.ask(run, stop - start))
                 self.rows += stop - start
         return Answers.joined(parts)
 
-    def ask(self, columns: Mapping[str, Column], rows: int) -> Answers:
-        """Predicts rows as columns, each as if it were the next one, learning nothing."""
+    def ask(self, columns: Mapping[str, Column], rows: int, done: int = 0) -> Answers:
+        """Predicts rows as columns, each as if it were the next one, learning nothing.
+
+        **Arguments:** `columns` by name; `rows`; `done`: rows to come before the first of these,
+        for a forecast.
+        """
         task, model = self.task, self._model
         if task is None or model is None:
             numbers = self._task_name in ("regression", "forecast")
             nothing = np.full(rows, np.nan)
             return Answers(nothing, radius=nothing) if numbers else Answers(np.full(rows, -1))
         if isinstance(task, Forecast):
-            return task.read(np.zeros((rows, 1)))
-        columns = self._complete(columns)
+            everything = task.read(np.zeros((done + rows, 1)))
+            return everything.cut(done)
+        columns = self._complete(columns, rows)
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
         relative = None if clock is None else self._durations.look(clock.values)
         u = self._encoder.look(columns, rows, model.inputs)
@@ -272,6 +284,11 @@ class Online:
         """The growing network, once something was learned."""
         assert self._model is not None, "something has to be learned first"
         return self._model
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds spent on building and compiling so far."""
+        return self._model.compile_seconds if self._model else 0.0
 
     @property
     def started(self) -> bool:
@@ -296,11 +313,10 @@ class Online:
             part = {name: c.cut(piece.start, piece.stop) for name, c in columns.items()}
             self.learn(part, target.cut(piece.start, piece.stop))
 
-    def _learn_run(self, columns: dict[str, Column], target: Column) -> Answers:
+    def _learn_run(self, columns: dict[str, Column], target: Column, lines: np.ndarray) -> Answers:
         """Learns rows of which each has a target."""
         assert self.task is not None
         task, rows = self.task, len(target.values)
-        lines = np.arange(self.rows + 1, self.rows + rows + 1)
         duration = None
         if self.settings.time:
             clock = columns.pop(self.settings.time, None)
@@ -333,20 +349,23 @@ class Online:
                 self.kinds[name] = column.kind
         return task.update_score(encoded.key, trace)
 
-    def _complete(self, columns: Mapping[str, Column]) -> dict[str, Column]:
-        """Returns the columns, and those that are known and not there as missing."""
+    def _complete(self, columns: Mapping[str, Column], rows: int) -> dict[str, Column]:
+        """Returns the columns, and those that are known and not there as missing.
+
+        By name, so that the order in which a row happens to hold them changes no number.
+        """
         found = dict(columns)
-        rows = max((len(column.values) for column in found.values()), default=1)
         for name, kind in self.kinds.items():
             if name not in found and name != self.settings.time:
                 text = kind is ColumnKind.TEXT
                 nothing = np.full(rows, -1, np.int32) if text else np.full(rows, np.nan)
                 found[name] = Column(kind, nothing)
-        return found
+        return dict(sorted(found.items()))
 
     def _ask(self, X: Any) -> Answers:
         columns = rowwise.read_rows(X, self.kinds)
-        rows = max((len(column.values) for column in columns.values()), default=0)
+        empty = len(X) if isinstance(X, list | tuple) else 0  # rows without any column
+        rows = max((len(column.values) for column in columns.values()), default=empty)
         return self.ask(columns, rows)
 
     def _one(self, many: Any, x: Mapping[Any, Any], *more: Any) -> Any:

@@ -11,12 +11,14 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from ..errors import StreamError
 from ..table.columns import Column, ColumnKind, encode_text, is_supported, kind_of_type, plain
 from ..table.columns import seconds as timestamps
 from .classification import Label
 
+pc: Any = pyarrow.compute
 Kinds = Mapping[str, ColumnKind]
 NUMERIC = (ColumnKind.NUMBER, ColumnKind.BOOLEAN)
 
@@ -88,7 +90,7 @@ def read_labels(y: Any, classes: bool) -> Column:
     if classes:
         index: dict[Label, int] = {}
         codes = [-1 if v is None else index.setdefault(v, len(index)) for v in values]
-        return Column(ColumnKind.TEXT, np.array(codes, np.int32), list(index))  # type: ignore[arg-type]
+        return Column(ColumnKind.TEXT, np.array(codes, np.int32), list(index))
     if text := next((v for v in values if isinstance(v, str)), None):
         raise StreamError(f"'{text[:40]}' is no number; say task='classification' for classes")
     found = [math.nan if v is None else float(v) for v in values]
@@ -122,9 +124,11 @@ def _label(value: Any) -> Label | None:
         return None
     if isinstance(value, bool | str):
         return value
+    if isinstance(value, int):
+        return value
     if isinstance(value, numbers.Real):
         number = float(value)
-        return int(value) if math.isfinite(number) and number == int(number) else number
+        return int(number) if math.isfinite(number) and number == int(number) else number
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     raise StreamError(f"a target is a number, a truth value or text, not {_type(value)}")
@@ -152,7 +156,7 @@ def _from_arrow(array: Any, name: str, kinds: Kinds) -> Column:
     kind = kind_of_type(array)
     known = kinds.get(name, ColumnKind.UNDECIDED)
     if kind is ColumnKind.TEXT and known in (kind, ColumnKind.UNDECIDED):
-        return encode_text(pa.compute.if_else(pa.compute.equal(array, ""), None, array))
+        return encode_text(pc.if_else(pc.equal(array, ""), None, array))
     if kind is ColumnKind.TEXT or known is ColumnKind.TEXT:
         return _from_values(array.to_pylist(), name, kinds)
     if kind is ColumnKind.TIME:

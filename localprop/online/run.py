@@ -1,190 +1,229 @@
-"""A table being learned: what must survive a crash, and how a piece is learned."""
+"""A table being learned: an online model, and where it stands in its source."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from .. import checkpoint as checkpoints
-from ..cost import Cost
-from ..describe import differences
 from ..errors import CheckpointError, StreamError
-from ..learner.samples import Samples
-from ..table.table import Column, ColumnKind, Piece, Table
-from .defaults import BIAS_SCALE, OUTPUT_SCALE, law_for
-from .durations import Durations
-from .encode import Encoder
-from .growing import Model
+from ..table.columns import Column, ColumnKind
+from ..table.predictions import Answered, with_nulls
+from ..table.table import DIGESTED, Piece, Table
+from .classification import Classification, as_categories, spelled
+from .online import PIECE as PIECE
+from .online import Online
 from .settings import Settings
-from .target import choose_task, first_value, has_values, restore_task
-from .task import AbstractTask
-
-PIECE = 1000  # most rows that are read, learned and scored together
+from .target import choose_task, first_value, has_values
+from .task import AbstractTask, Answers
 
 
 class Run:
-    """A table being learned: everything that a checkpoint must hold."""
+    """A table being learned: everything that a checkpoint must hold.
 
-    def __init__(self, settings: Settings):
+    **Arguments:** `settings`; `kept`: the checkpoint to go on from, if any.
+
+    **Raises:** `CheckpointError` for a checkpoint of other settings, or of something else.
+    """
+
+    def __init__(self, settings: Settings, kept: checkpoints.Checkpoint | None = None):
         self.settings = settings
-        self.encoder, self.durations = Encoder(), Durations()
-        self.task: AbstractTask | None = None
-        self.model: Model | None = None
-        self.position = 0
-        self.columns: tuple[str, ...] | None = None  # of the table
-        self.digest: tuple[int, str] | None = None  # of the table's first rows
-        self._expected = 0  # inputs known before the first row
+        self.position = 0  # rows of this source that were learned
+        self.mark = 0  # where the file of predictions stands
+        self.predictions: str | None = None  # its name
+        self._columns: tuple[str, ...] | None = None
+        self._digests: list[str] = []
+        self._kinds: dict[str, ColumnKind] = {}
+        self._commas: list[str] | None = None
+        if kept is None:
+            online = settings.online
+            self.online = Online(**{name: getattr(online, name) for name in vars(online)})
+            return
+        self.online = Online.restore(kept)
+        self.online.check_settings(settings.online, kept.path)
+        if kept.extra.get("table") is not None:
+            try:
+                self._restore(kept.extra["table"], kept.path)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise CheckpointError(f"{kept.path}: {checkpoints.DAMAGED}") from error
 
-    def begin(self, table: Table, path: Path | None) -> None:
+    @property
+    def task(self) -> AbstractTask | None:
+        """What is being learned, once that is known."""
+        return self.online.task
+
+    def table_options(self) -> dict[str, Any]:
+        """Returns how to open the table: kinds that are decided stay as they are."""
+        given = {name: ColumnKind(kind) for name, kind in self.settings.kinds.items()}
+        return {"types": {**self._kinds, **given}, "commas": self._commas}
+
+    def begin(self, table: Table, path: Path | None) -> str | None:
         """Looks at the table's first rows: is it the one begun with, which task does it call for?
 
         What is decided here depends on those rows alone, not on how the stream is cut.
 
-        **Raises:** `CheckpointError` for another table than the one that was begun with;
-        `StreamError` for a target that does not fit the task.
+        **Returns:** what a person should know of it.
+
+        **Raises:** `CheckpointError` for a table whose columns do not fit; `StreamError` for a
+        target that does not fit the task.
         """
-        self._check_columns(table.columns, path)
-        if self.digest is None:
-            self.digest = table.digest()
-        rows, digest = table.digest(self.digest[0])
-        # A shorter table is told by its end.
-        if rows == self.digest[0] and digest != self.digest[1]:
-            raise CheckpointError(
-                f"{path}: made with another table, whose first {self.digest[0]} rows were others; "
-                "give the table that was read before, or another checkpoint file"
-            )
+        remark = None
+        if self._columns is not None or self.online.started:
+            self._check_columns(table.columns, path)
+            known = self._digests[:DIGESTED]
+            found = table.digests(len(known), known)
+            # A table that is shorter now is told by its end.
+            if not known or found != known[: len(found)]:
+                remark = (
+                    f"another table than the one before: learned from its start, with what "
+                    f"{self.online.rows:,} rows have taught"
+                )
+                self.position, self.mark, self._digests = 0, 0, []
+        self._columns = table.columns
         if self.task is None:
-            self.task = self._choose(table.first(self.settings.target))
-        if self.model is None:
-            aside = (self.settings.target, self.settings.time)
-            kinds = {name: kind for name, kind in table.kinds.items() if name not in aside}
-            self._expected = self.encoder.expect(kinds)
+            task = self._choose(table.first(self.settings.target))
+            if task is not None:
+                self.online.begin(task)
+        return remark
+
+    def learn(self, piece: Piece, table: Table) -> Answered:
+        """Predicts, scores and learns a piece of the table.
+
+        **Raises:** `StreamError`, `DivergenceError`.
+        """
+        columns, rows = dict(piece.columns), len(piece.lines)
+        target = columns.pop(self.settings.target)
+        parts: list[Answers] = []
+        start = 0
+        if self.task is None and has_values(target):
+            # Missing throughout the first rows: the first value decides, and learning begins there.
+            start = first_value(target)
+            task = self._choose(target.cut(start, start + 1))
+            assert task is not None
+            parts = [self.online.ask({}, start)] if start else []
+            self.online.begin(task)
+        self._check_clock(columns)
+        if self.task is None:
+            parts = [self.online.ask({}, rows)]
+        else:
+            self.task.check(target, piece.lines, self.settings.target)
+            cut = {name: column.cut(start) for name, column in columns.items()}
+            parts.append(self.online.learn(cut, target.cut(start), piece.lines[start:]))
+        self.position += rows
+        self._kinds, self._commas = dict(table.kinds), table.commas
+        if len(self._digests) < DIGESTED:
+            self._digests = table.first_digests(self.position)
+        return self.answered(piece.lines, parts, target)
+
+    def ask(self, piece: Piece, done: int = 0) -> Answered:
+        """Predicts a piece, learning nothing; its target may be missing.
+
+        **Arguments:** `piece`; `done`: rows that were asked for before it, for a forecast.
+        """
+        columns, rows = dict(piece.columns), len(piece.lines)
+        target = columns.pop(self.settings.target, None)
+        answers = self.online.ask(columns, rows, done)
+        return self.answered(piece.lines, [answers], target)
+
+    def answered(self, lines: np.ndarray, parts: list[Answers], target: Column | None) -> Answered:
+        """Returns what was predicted of rows as it goes to a file."""
+        classes = self.class_names
+        if classes is None:
+            values = np.concatenate([part.values for part in parts])
+            radius = np.concatenate(
+                [np.full(len(p.values), np.nan) if p.radius is None else p.radius for p in parts]
+            )
+            bounds = np.stack([values - radius, values + radius], axis=1)
+            truth = np.full(len(values), np.nan)
+            if target is not None and target.kind is not ColumnKind.TEXT:
+                truth = target.values
+            return Answered(lines, with_nulls(values), with_nulls(truth), bounds, None)
+        answers = Answers.joined(parts)
+        codes = np.where(np.isnan(answers.values), -1, answers.values).astype(int)
+        truths = pa.nulls(len(codes), pa.string())
+        if target is not None:
+            found, labels = as_categories(target)
+            truths = _named(found, [spelled(label) for label in labels])
+        table = answers.probabilities
+        table = np.zeros((len(codes), 0)) if table is None else table
+        return Answered(lines, _named(codes, classes), truths, table, classes)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The classes met so far, as they are spelled; `None` where numbers are predicted."""
+        if isinstance(self.task, Classification):
+            return [spelled(label) for label in self.task.classes]
+        return [] if self.task is None and self.settings.task == "classification" else None
+
+    def save(self, path: Path, mark: int = 0, predictions: str | None = None) -> None:
+        """Writes a checkpoint.
+
+        **Arguments:** `path`; `mark`: where the file of `predictions` stands.
+
+        **Raises:** `CheckpointError`.
+        """
+        if not self.online.started:
+            return  # nothing was learned yet: starting afresh gives the same
+        table = {
+            "target": self.settings.target,
+            "on_bad_row": self.settings.on_bad_row,
+            "columns": self._columns,
+            "position": self.position,
+            "digests": self._digests,
+            "kinds": {name: kind.value for name, kind in self._kinds.items()},
+            "commas": self._commas,
+            "predictions": predictions,
+            "mark": mark,
+        }
+        self.online.write(path, table)
+
+    def _restore(self, table: Mapping[str, Any], path: Path) -> None:
+        if str(table["target"]) != self.settings.target:
+            raise CheckpointError(
+                f"{path}: made with other settings (target was {table['target']}, is "
+                f"{self.settings.target}); use those settings again, or another checkpoint file"
+            )
+        self._columns = tuple(str(name) for name in table["columns"])
+        self.position, self.mark = table["position"], table["mark"]
+        whole = (isinstance(n, int) and n >= 0 for n in (self.position, self.mark))
+        if not all(whole) or not isinstance(table["digests"], list):
+            raise ValueError("a position is a number of rows")
+        self.predictions = table["predictions"]
+        self._digests = [str(digest) for digest in table["digests"]]
+        self._kinds = {name: ColumnKind(kind) for name, kind in table["kinds"].items()}
+        self._commas = None if table["commas"] is None else list(table["commas"])
 
     def _choose(self, target: Column) -> AbstractTask | None:
         settings = self.settings
         return choose_task(target, settings.task, settings.horizon, settings.target)
 
     def _check_columns(self, columns: tuple[str, ...], path: Path | None) -> None:
-        if self.columns is None:
-            self.columns = columns
-        new = [f"'{name}'" for name in columns if name not in self.columns]
-        gone = [f"'{name}'" for name in self.columns if name not in columns]
-        if columns != self.columns:
+        known = self._columns or (*self.online.kinds, self.settings.target)
+        new = [f"'{name}'" for name in columns if name not in known]
+        gone = [f"'{name}'" for name in known if name not in columns]
+        if new or gone:
             what = [f"has no column {', '.join(new[:5])}"] if new else []
             what += [f"has column {', '.join(gone[:5])} besides"] if gone else []
             raise CheckpointError(
-                f"{path}: made with another table: it {' and '.join(what) or 'has another order'}; "
-                "give the table that was read before, or another checkpoint file"
+                f"{path}: made with another table: it {' and '.join(what)}; give a table of the "
+                "same columns, or another checkpoint file"
             )
 
-    def learn(self, piece: Piece) -> None:
-        """Predicts, scores and learns a piece of the table.
-
-        **Raises:** `StreamError`, `DivergenceError`.
-        """
-        settings, rows = self.settings, len(piece.lines)
-        columns = dict(piece.columns)
-        target = columns.pop(settings.target)
-        clock = columns.pop(settings.time) if settings.time else None
-        start = 0
-        if self.task is None and has_values(target):
-            # Missing throughout the first rows: the first value decides, and learning begins there.
-            start = first_value(target)
-            self.task = self._choose(target.cut(start, start + 1))
-        duration = None
-        if clock is not None and settings.time:
-            _check_clock(clock, settings.time)
-            duration = self.durations.encode(clock.values, piece.lines, settings.time)
-        # A forecast looks at the target's own past alone.
-        used = {} if self.task is not None and self.task.name == "forecast" else columns
-        u = self.encoder.encode(used, rows)
-        if self.task is not None:  # before the first target there is nothing to learn
-            model = self._model_for(self.task)
-            self.task.check(target, piece.lines, settings.target)
-            encoded = self.task.encode(u[start:], target.cut(start))
-            duration = None if duration is None else duration[start:]
-            samples = Samples(encoded.u, encoded.z, duration, encoded.query)
-            trace = model.learn(samples, self.task.record, self.position + start)
-            self.task.update_score(encoded.key, trace)
-        self.position += rows
-
-    def save(self, path: Path) -> None:
-        """Writes a checkpoint. **Raises:** `CheckpointError`."""
-        if self.task is None or self.model is None:
-            return  # nothing was learned yet: starting afresh gives the same
-        extra = {
-            "settings": asdict(self.settings),
-            "columns": self.columns,
-            "digest": self.digest,
-            "encoder": self.encoder.state(),
-            "durations": self.durations.state(),
-            "task": {"name": self.task.name, **self.task.state()},
-            "inputs": self.model.inputs,
-            "outputs": self.model.outputs,
-        }
-        checkpoints.save(
-            path, self.model.learner, self.model.phase, position=self.position, extra=extra
-        )
-
-    @classmethod
-    def resume(cls, kept: checkpoints.Checkpoint, settings: Settings) -> Run:
-        """Returns the run as it was when the checkpoint was written.
-
-        **Raises:** `CheckpointError` if it was written with other settings.
-        """
-        path, extra = kept.path, kept.extra
-        if not isinstance(extra.get("settings"), dict):
-            raise CheckpointError(
-                f"{path}: was not written by `localprop learn`; take another file"
+    def _check_clock(self, columns: Mapping[str, Column]) -> None:
+        name = self.settings.time
+        if name is not None and columns[name].kind is ColumnKind.TEXT:
+            raise StreamError(
+                "--time needs numbers, or times such as 2024-05-31 12:30:00, and this column holds "
+                "text; name another column, or leave --time away",
+                column=name,
             )
-        asked = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
-        wrong = list(differences(extra["settings"], asked))
-        if wrong:
-            raise CheckpointError(
-                f"{path}: made with other settings ({'; '.join(wrong)}); use those settings "
-                "again, or another checkpoint file"
-            )
-        try:
-            return cls(settings)._restore(kept)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(f"{path}: {checkpoints.DAMAGED}") from error
-
-    def _restore(self, kept: checkpoints.Checkpoint) -> Run:
-        extra = kept.extra
-        self.columns = tuple(extra["columns"])
-        rows, digest = extra["digest"]
-        self.digest = (int(rows), str(digest))
-        self.encoder = Encoder.restore(extra["encoder"])
-        self.durations = Durations(extra["durations"])
-        self.task = restore_task(extra["task"], self.settings.horizon)
-        self.model = self._model_for(self.task)
-        self.model.resize(extra["inputs"], extra["outputs"])
-        self.model.restore(kept.phase(self.model.learner))
-        self.position = kept.position
-        return self
-
-    def _model_for(self, task: AbstractTask) -> Model:
-        if self.model is None:
-            settings = self.settings
-            self.model = Model(
-                Cost(task.loss),
-                law_for(settings.law, task.name),
-                settings.hidden,
-                hops=settings.hops,
-                output_scale=OUTPUT_SCALE,
-                bias_scale=BIAS_SCALE,
-                seed=settings.seed,
-                # However the stream is cut, the compiled loop is the same, and so is every bit.
-                capacity=PIECE,
-                start=(task.inputs(self._expected), task.outputs),
-            )
-        return self.model
 
 
-def _check_clock(clock: Column, name: str) -> None:
-    if clock.kind is ColumnKind.TEXT:
-        raise StreamError(
-            "--time needs numbers, or times such as 2024-05-31 12:30:00, and this column holds "
-            "text; name another column, or leave --time away",
-            column=name,
-        )
+def _named(codes: np.ndarray, names: list[str]) -> pa.Array:
+    """Returns the names that codes stand for, null for −1."""
+    where = pa.array(np.maximum(codes, 0), mask=codes < 0, type=pa.int32())
+    return pa.array(names or [""], pa.string()).take(where)

@@ -48,6 +48,12 @@ class Answers:
     probabilities: np.ndarray | None = None
     radius: np.ndarray | None = None
 
+    def cut(self, start: int) -> Answers:
+        """Returns the answers from row `start` on."""
+        radius = None if self.radius is None else self.radius[start:]
+        table = None if self.probabilities is None else self.probabilities[start:]
+        return Answers(self.values[start:], table, radius)
+
     @staticmethod
     def joined(parts: list[Answers]) -> Answers:
         """Returns the answers one after the other; classes not known yet have probability 0."""

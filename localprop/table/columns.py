@@ -51,12 +51,13 @@ class Column:
     - `values`: `(rows,)`. For `TEXT` int32 codes, −1 where the value is missing; else float64,
         NaN where it is missing: numbers (infinities stay), 1 and 0 for true and false, seconds
         since 1970-01-01T00:00Z for times (without a zone they are taken as UTC).
-    - `categories`: for `TEXT` the values that the codes stand for, by first appearance.
+    - `categories`: for `TEXT` the values that the codes stand for, by first appearance; they are
+        text, but for a target whose classes were given as they are.
     """
 
     kind: ColumnKind
     values: np.ndarray
-    categories: list[str] = field(default_factory=list)
+    categories: list[Any] = field(default_factory=list)
 
     @property
     def known(self) -> np.ndarray:

@@ -114,9 +114,10 @@ class Table:
         self._conversion: Conversion | None = None
         self._looked: list[Block] = []  # read before the first row was asked for
         self._reading: Iterator[Block] | None = None
+        self._digests: list[str] = []  # of the first rows
         self._failure: StreamError | None = None
         self._ended = False
-        self.wait: Callable[[int, int], None] | None = None  # told how long a pipe is waited for
+        self.wait: Callable[[int], None] | None = None  # told how many rows are waited for
         # The first rows of each column, by which kinds are decided.
         self._first: list[pa.Array] = []
         self._delivered, self._taken = 0, False
@@ -133,6 +134,11 @@ class Table:
             self._reader.close()
         if self._source is not None:
             self._source.close()
+
+    @property
+    def name(self) -> str:
+        """Of the source, as errors say it."""
+        return "standard input" if str(self.source) == "-" else str(self.source)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -174,21 +180,16 @@ class Table:
         **Arguments:** `rows`: at most so many; `like`: stop at the first that differs from these,
         so that a live pipe is waited for no longer than it takes to tell it from another.
         """
-        found: list[str] = []
         reader = self._open()
-        while len(found) < rows and not any(a != b for a, b in zip(found, like, strict=False)):
-            if sum(len(block.lines) for block in self._looked) <= len(found):
-                if not self._look_on(reader):
-                    break
-                continue
-            row, blocks = len(found), iter(self._looked)
-            for block in blocks:
-                if row < len(block.lines):
-                    fields = [array[row].as_py() for array in block.arrays]
-                    found.append(hashlib.sha256(repr(fields).encode()).hexdigest()[:16])
-                    break
-                row -= len(block.lines)
-        return found
+        while len(self._digests) < rows:
+            pairs = zip(self._digests, like, strict=False)
+            if any(a != b for a, b in pairs) or not self._look_on(reader):
+                break
+        return self._digests[:rows]
+
+    def first_digests(self, rows: int) -> list[str]:
+        """Returns the digests of as many first rows as were read and delivered, 10 at most."""
+        return self._digests[: min(rows, DIGESTED)]
 
     def progress(self) -> float | None:
         """Returns the share of the source that was read, in [0, 1]; nothing for a pipe."""
@@ -235,7 +236,7 @@ class Table:
             if self._source is None:
                 self._source = Source(self.source, self._stop)
             reader = (Parquet if self._source.is_parquet else Delimited)(self._source)
-            for name in (*self.required, *self.types):
+            for name in self.required:
                 if name not in reader.names:
                     raise self._source.error(_absent(name, reader.names))
             self._reader = reader
@@ -244,7 +245,7 @@ class Table:
     def _look_on(self, reader: Delimited | Parquet) -> bool:
         """Reads one more block to look at; `False` where there is none."""
         if self._reading is None:
-            self._reading = reader.blocks()
+            self._reading = self._digesting(reader.blocks())
         if self._failure is not None or self._ended:
             return False
         try:
@@ -263,9 +264,11 @@ class Table:
         reader = self._open()
         undecided = [name for name in reader.names if name not in self.types]
         needed = self.decide_after if undecided else 1
-        while sum(len(block.lines) for block in self._looked) < needed and self._look_on(reader):
-            if self.live and self.wait:
-                self.wait(sum(len(block.lines) for block in self._looked), needed)
+        if self.live and self.wait and needed > 1:
+            self.wait(needed)
+        while sum(len(block.lines) for block in self._looked) < needed:
+            if not self._look_on(reader):
+                break
         kinds = [self.types.get(name) for name in reader.names]
         self._first, commas = [], [name in (self._known_commas or ()) for name in reader.names]
         # Where fields are not separated by it, a comma may separate decimals.
@@ -323,6 +326,15 @@ class Table:
             problem = f"it has {rows} rows and the stream goes on from row {start}; "
             raise self._error(problem + "give the file that was read before")
 
+    def _digesting(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Yields the blocks, and keeps the digests of their first rows."""
+        for block in blocks:
+            for row in range(min(len(block.lines), DIGESTED - len(self._digests))):
+                fields = [array[row].as_py() for array in block.arrays]
+                digest = hashlib.sha256(repr(fields).encode()).hexdigest()
+                self._digests.append(digest[:16])
+            yield block
+
     def _blocks(self) -> Iterator[Block]:
         """Yields the blocks that were looked at, then the others."""
         while self._looked:
@@ -330,7 +342,7 @@ class Table:
         if self._failure is not None:
             raise self._failure
         if not self._ended and self._reading is None:
-            self._reading = self._open().blocks()
+            self._reading = self._digesting(self._open().blocks())
         if not self._ended and self._reading is not None:
             yield from self._reading
 

@@ -19,9 +19,8 @@ from localprop import (
     Learner,
     Samples,
     SquaredError,
-    loop,
 )
-from localprop.learner import RECORDS
+from localprop.learner import RECORDS, loop
 
 GENTLE = Hamiltonian(mass=30.0, dissipation=0.5)
 

@@ -124,17 +124,29 @@ def test_nothing_to_do_and_nothing_to_score_are_said(learn, tmp_path):
     assert "no row could be scored: no row comes so far after" in ahead.err
 
 
-def test_another_table_is_refused_and_a_longer_one_is_not(learn, tmp_path):
+def test_another_table_is_learned_from_its_start_and_a_longer_one_goes_on(learn, tmp_path):
     options = ("--json", "--resume", "--checkpoint", tmp_path / "c.npz")
     content = table(lambda k: k, lambda k: k % 2, rows=20)
     learn(content, *options)
+    kept = (tmp_path / "c.npz").read_bytes()
     other = learn(table(lambda k: k + 1, lambda k: k % 2, rows=40), *options)
-    assert other.status == 1
-    assert "made with another table, whose first 10 rows were others" in other.err
-    assert learn(table(lambda k: k, lambda k: k % 2, rows=40), *options).result["samples"] == 40
+    assert other.result["samples"] == 20 + 40
+    assert "another table than the one before: learned from its start" in other.err
+    (tmp_path / "c.npz").write_bytes(kept)
+    longer = learn(table(lambda k: k, lambda k: k % 2, rows=40), *options)
+    assert longer.result["samples"] == 40
+    assert "another table" not in longer.err
+    fresh = learn(table(lambda k: k, lambda k: k % 2, rows=40), "--json")
+    assert longer.result["score"] == fresh.result["score"]
 
 
-@pytest.mark.parametrize("key", ["settings", "digest", "encoder", "task", "inputs", "columns"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("online", "online.settings", "online.encoder", "online.task", "online.inputs"),
+        *("online.kinds", "table.digests", "table.columns", "table.position", "table.kinds"),
+    ],
+)
 def test_a_checkpoint_with_wrong_contents_is_refused(learn, tmp_path, key):
     content, path = table(lambda k: k, lambda k: k % 2, rows=20), tmp_path / "c.npz"
     learn(content, "--checkpoint", path)
@@ -142,7 +154,11 @@ def test_a_checkpoint_with_wrong_contents_is_refused(learn, tmp_path, key):
         members = dict(archive)
     header = json.loads(members["header"].tobytes())
     for value in (7.5, "x", None):
-        header["extra"][key] = value
+        *path_to, last = key.split(".")
+        place = header["extra"]
+        for name in path_to:
+            place = place[name]
+        place[last] = value
         members["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         np.savez(path, **members)
         outcome = learn(content, "--checkpoint", path, "--resume")
@@ -152,8 +168,10 @@ def test_a_checkpoint_with_wrong_contents_is_refused(learn, tmp_path, key):
 
 
 def test_a_single_scored_row_is_seen_in_the_picture(tmp_path):
-    score = Score("accuracy", "majority class")
+    score = Score("accuracy", ["majority class"])
     score.update(np.array([1.0]), np.array([0.0]))
     _, svg = draw_learning_curve(tmp_path / "curve", score, "one row")
-    empty = draw_learning_curve(tmp_path / "empty", Score("accuracy", "majority class"), "none")[1]
+    empty = draw_learning_curve(tmp_path / "empty", Score("accuracy", ["majority class"]), "none")[
+        1
+    ]
     assert svg.read_text().count("<use ") > empty.read_text().count("<use ") + 3

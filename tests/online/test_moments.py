@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river.preprocessing import StandardScaler
 
-from localprop.online.moments import LARGEST, Moments, standardised
+from localprop.online.moments import Moments, standardised
+from localprop.table.columns import LARGEST
 
 GAPS = [np.nan, np.inf, -np.inf, 2 * LARGEST]
 NUMBERS = st.floats(-1e9, 1e9)

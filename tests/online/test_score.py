@@ -21,7 +21,7 @@ def test_score_and_curve_do_not_depend_on_the_pieces(sizes, seed):
     rng = np.random.default_rng(seed)
     n = sum(sizes)
     values, fool = rng.normal(size=n) ** 2, rng.normal(size=n) ** 2
-    whole, cut = Score("mean absolute error", "m"), Score("mean absolute error", "m")
+    whole, cut = Score("mean absolute error", ["m"]), Score("mean absolute error", ["m"])
     whole.update(values, fool)
     start = 0
     for size in sizes:
@@ -34,7 +34,7 @@ def test_score_and_curve_do_not_depend_on_the_pieces(sizes, seed):
 def test_the_score_is_that_of_river():
     rng = np.random.default_rng(0)
     y, answer = rng.integers(0, 3, 500), rng.integers(0, 3, 500)
-    accuracy, ours = metrics.Accuracy(), Score("accuracy", "none")
+    accuracy, ours = metrics.Accuracy(), Score("accuracy", ["none"])
     for a, b in zip(y.tolist(), answer.tolist(), strict=True):
         accuracy.update(a, b)
     ours.update((y == answer).astype(float), np.zeros(500))
@@ -44,7 +44,7 @@ def test_the_score_is_that_of_river():
 @pytest.mark.parametrize("n", [1, POINTS, POINTS + 1, 5000])
 def test_the_curve_is_the_mean_within_equal_stretches(n):
     values = np.random.default_rng(n).normal(size=n)
-    score = Score("mean absolute error", "m")
+    score = Score("mean absolute error", ["m"])
     score.update(values, -values)
     seen, within, fool = score.points()
     assert len(seen) <= POINTS
@@ -56,7 +56,17 @@ def test_the_curve_is_the_mean_within_equal_stretches(n):
 
 
 def test_before_the_first_sample_there_is_no_score():
-    score = Score("accuracy", "none")
+    score = Score("accuracy", ["none"])
     score.update(np.zeros(0), np.zeros(0))
     assert np.isnan(score.value)
     assert score.points()[0].size == 0
+
+
+def test_the_baseline_is_the_better_fool():
+    hits, a, b = np.ones(4), np.array([1.0, 0, 0, 0]), np.array([1.0, 1, 0, 0])
+    merit, error = Score("accuracy", ["a", "b"]), Score("mean absolute error", ["a", "b"])
+    for score in (merit, error):
+        score.update(hits, a, b)
+    assert (merit.baseline, merit.baseline_value) == ("b", 0.5)
+    assert (error.baseline, error.baseline_value) == ("a", 0.25)
+    np.testing.assert_array_equal(merit.points()[2], b)

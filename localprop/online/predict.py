@@ -1,0 +1,131 @@
+"""Answers for the rows of a table, learning nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from .. import checkpoint as checkpoints
+from ..errors import CheckpointError, ConfigError, StreamError
+from ..table.predictions import Answered, FiledPredictions, PipedPredictions
+from ..table.table import Table
+from .online import PIECE
+from .run import Run
+from .settings import Settings
+
+pc: Any = pyarrow.compute
+
+
+@dataclass
+class Predicted:
+    """What came of predicting a table; `numbers` are the JSON of `localprop predict`.
+
+    **Fields:** `score` is over the rows that have a truth, `None` where none has.
+    """
+
+    task: str
+    rows: int
+    scored: int
+    metric: str
+    score: float | None
+    predictions: str | None
+    checkpoint: str
+    skipped_rows: int
+
+    def numbers(self) -> dict[str, Any]:
+        """Returns what `localprop predict --json` prints."""
+        return asdict(self)
+
+
+def predict(
+    checkpoint: str | Path,
+    source: str | Path,
+    *,
+    predictions: str | Path | None = None,
+    on_bad_row: str = "stop",
+    say: Callable[[str], None] = lambda _: None,
+) -> Predicted:
+    """Predicts every row of a table with what a checkpoint holds, learning nothing.
+
+    **Arguments:**
+
+    - `checkpoint`: written by `localprop learn --checkpoint`, or by `Online.save`.
+    - `source`: a CSV or Parquet file, or `"-"` for CSV on standard input; its target column may be
+        missing. A forecast answers the first rows, as far as its horizon.
+    - `predictions`: as for `learn`.
+    - `on_bad_row`: `"stop"` or `"skip"`.
+    - `say`: called with each line that a person should read.
+
+    **Raises:** `StreamError`, `ConfigError`, `CheckpointError`.
+    """
+    kept = checkpoints.load(checkpoint)
+    run = Run(_settings(kept, on_bad_row), kept)
+    task = run.task
+    if task is None or not run.online.started:
+        raise CheckpointError(f"{checkpoint}: nothing was learned yet; learn some rows first")
+    found = Predicted(task.name, 0, 0, task.score.metric, None, None, str(checkpoint), 0)
+    out: PipedPredictions | FiledPredictions | None = None
+    if predictions is not None:
+        found.predictions = str(predictions)
+        piped = str(predictions) == "-"
+        out = PipedPredictions(run.class_names) if piped else FiledPredictions(predictions)
+    total = 0.0
+    known = {**run.online.kinds, **run.table_options()["types"]}
+    with Table(source, on_bad_row=on_bad_row) as probe:
+        there = probe.columns
+        missing = [name for name in run.online.kinds if name not in there]
+        if missing:
+            raise StreamError(
+                f"what was learned needs this column too; it has {', '.join(there[:20])}",
+                file=probe.name,
+                column=missing[0],
+            )
+        extra = [n for n in there if n not in known and n != run.settings.target]
+        if extra:
+            say(f"columns that were not there when it learned, and are left out: {extra}")
+        probe.types = {name: kind for name, kind in known.items() if name in there}
+        for piece in probe.pieces(PIECE):
+            for name in extra:
+                del piece.columns[name]
+            answered = run.ask(piece, found.rows)
+            if out is not None:
+                out.add(answered)
+            found.rows += len(answered.lines)
+            merit, scored = _merit(answered)
+            total, found.scored = total + merit, found.scored + scored
+        found.skipped_rows = probe.skipped_rows
+    if found.scored:
+        found.score = total / found.scored
+    if out is not None:
+        out.finish(run.class_names, kept=False)
+    return found
+
+
+def _settings(kept: checkpoints.Checkpoint, on_bad_row: str) -> Settings:
+    """Returns the settings with which a checkpoint was learned."""
+    table = kept.extra.get("table") or {}
+    online = kept.extra.get("online")
+    if not isinstance(online, dict) or not isinstance(online.get("settings"), dict):
+        raise CheckpointError(f"{kept.path}: was not written by localprop; take another file")
+    target = str(table.get("target", "target"))
+    try:
+        time = online["settings"].get("time")
+        return Settings(target=target, time=time, on_bad_row=on_bad_row)
+    except (TypeError, ConfigError) as error:
+        raise CheckpointError(f"{kept.path}: {checkpoints.DAMAGED}") from error
+
+
+def _merit(answered: Answered) -> tuple[float, int]:
+    """Returns the sum of hits, or of errors, over the rows that have both, and how many those."""
+    guess, truth = answered.predictions, answered.truths
+    both = pc.and_(guess.is_valid(), truth.is_valid())
+    guess, truth = guess.filter(both), truth.filter(both)
+    if pa.types.is_string(guess.type):
+        return float(pc.sum(pc.equal(guess, truth)).as_py() or 0), len(guess)
+    return float(np.abs(guess.to_numpy() - truth.to_numpy()).sum()), len(guess)
