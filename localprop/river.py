@@ -55,7 +55,7 @@ class AbstractLocal(base.Estimator):
 
         **Raises:** `StreamError` for a value that cannot be learned; `DivergenceError`.
         """
-        self._online.learn_one(_by_name(x), y)
+        self._online.learn_one(x, y)
 
     def learn_many(self, X: Any, y: Any) -> None:
         """Learns rows, in their order, as `learn_one` would one after the other.
@@ -65,7 +65,7 @@ class AbstractLocal(base.Estimator):
 
         **Raises:** `StreamError`, `DivergenceError`.
         """
-        self._online.learn_many(_by_name(frame_columns(X)), y)
+        self._online.learn_many(frame_columns(X), y)
 
     def importance(self) -> dict[str, float]:
         """Returns each column's share of what matters lately, the largest first."""
@@ -112,15 +112,15 @@ class LocalClassifier(AbstractLocal, base.MiniBatchClassifier):
 
     def predict_one(self, x: Row) -> Any:
         """Returns the class that is expected of a row, `None` before any was met."""
-        return self._online.predict_one(_by_name(x))
+        return self._online.predict_one(x)
 
     def predict_proba_one(self, x: Row) -> dict[Any, float]:
         """Returns the probability of every class met so far."""
-        return self._online.predict_proba_one(_by_name(x))
+        return self._online.predict_proba_one(x)
 
     def predict_many(self, X: Any) -> Any:
         """Returns what `predict_one` would of each row, as a series of the kind of `X`."""
-        classes = self._online.predict_many(_by_name(frame_columns(X)))
+        classes = self._online.predict_many(frame_columns(X))
         return dataframe.to_native_series(classes, name=None, like=dataframe.into_frame(X))
 
     def predict_proba_many(self, X: Any) -> Any:
@@ -128,7 +128,7 @@ class LocalClassifier(AbstractLocal, base.MiniBatchClassifier):
 
         It has a column for each class, named by its text where columns cannot be named otherwise.
         """
-        rows = self._online.predict_proba_many(_by_name(frame_columns(X)))
+        rows = self._online.predict_proba_many(frame_columns(X))
         shares = {label: [row[label] for row in rows] for label in self._online.classes}
         return dataframe.to_native_frame(shares, like=dataframe.into_frame(X))
 
@@ -169,11 +169,11 @@ class LocalRegressor(AbstractLocal, base.MiniBatchRegressor):
 
     def predict_one(self, x: Row) -> float:
         """Returns the number that is expected of a row, 0 before any was met."""
-        return _number(self._online.predict_one(_by_name(x)))
+        return _number(self._online.predict_one(x))
 
     def predict_many(self, X: Any) -> Any:
         """Returns what `predict_one` would of each row, as a series of the kind of `X`."""
-        numbers = [_number(y) for y in self._online.predict_many(_by_name(frame_columns(X)))]
+        numbers = [_number(y) for y in self._online.predict_many(frame_columns(X))]
         return dataframe.to_native_series(numbers, name=None, like=dataframe.into_frame(X))
 
     def predict_interval_one(self, x: Row, level: float = 0.9) -> tuple[float, float] | None:
@@ -181,12 +181,7 @@ class LocalRegressor(AbstractLocal, base.MiniBatchRegressor):
 
         **Raises:** `ConfigError` for a level outside (0, 1).
         """
-        return self._online.predict_interval_one(_by_name(x), level)
-
-
-def _by_name(columns: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Returns the columns in the order of their names, which decides which weights they get."""
-    return {name: columns[name] for name in sorted(columns, key=str)}
+        return self._online.predict_interval_one(x, level)
 
 
 def _number(value: float | None) -> float:

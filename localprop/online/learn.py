@@ -166,7 +166,8 @@ class _Job:
                 saved = run.position
             if watch is not None:
                 watch(run, table)
-            if stop is not None and stop.asked:
+            left = isinstance(self.out, PipedPredictions) and self.out.broken
+            if left or (stop is not None and stop.asked):
                 return
 
     def _end(self, began: int, limit: int | None, stop: Stop | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import os
 import sys
@@ -45,11 +46,12 @@ class PipedPredictions:
     """CSV on standard output, every row at once.
 
     The header names the classes that `classes` named when the first row came; the probability of a
-    class that comes later is in no column, though it may be the prediction.
+    class that comes later is in no column, though it may be the prediction. `broken` says whether
+    the reader has left.
     """
 
     def __init__(self, classes: Sequence[str] | None = None):
-        self._file = sys.stdout
+        self._file, self.broken = sys.stdout, False
         self._classes = None if classes is None else list(classes)
         self._begun = False
 
@@ -65,22 +67,26 @@ class PipedPredictions:
         columns = (a.to_pylist() for a in (answered.predictions, answered.truths))
         rows = zip(answered.lines.tolist(), *columns, numbers.tolist(), strict=True)
         self._write([line, *map(_spelled, (p, t, *more))] for line, p, t, more in rows)
-        self._file.flush()
 
     def keep(self) -> int:
-        self._file.flush()
+        """Nothing of a pipe survives."""
         return 0
 
     def finish(self, classes: list[str] | None, *, kept: bool) -> None:
         del kept
         if not self._begun:
             self._write([header(classes)])
-        self._file.flush()
 
     def _write(self, rows: Any) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        self._file.write(text.getvalue())
+        try:
+            if not self.broken:
+                self._file.write(text.getvalue())
+                self._file.flush()
+        except BrokenPipeError:  # nobody reads any more, which is no error
+            self.broken = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
 
 
 class FiledPredictions:
@@ -158,7 +164,7 @@ class FiledPredictions:
             return
         sink: Any = file
         if self.path.suffix == ".gz":
-            sink = pa.CompressedOutputStream(pa.PythonFile(file, mode="w"), "gzip")
+            sink = gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0)
         # PyArrow's "needed" would quote all text.
         style = "needed" if any(SPECIAL & set(name) for name in classes or ()) else "none"
         options = pa_csv.WriteOptions(include_header=False, quoting_style=style)
