@@ -21,6 +21,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from localprop.sklearn import LocalClassifier, LocalRegressor
 
@@ -60,9 +61,11 @@ def measure() -> list[str]:
         folds = StratifiedKFold if models is CLASSIFIERS else KFold
         for name, model in models.items():
             began = time.perf_counter()
-            scores = cross_val_score(model, X, y, cv=folds(5, shuffle=True, random_state=0))
+            with threadpool_limits(1):  # trees on shared cores wait for each other
+                scores = cross_val_score(model, X, y, cv=folds(5, shuffle=True, random_state=0))
             seconds = (time.perf_counter() - began) / 5
             rows[name] += [f"{scores.mean():.3f} ± {scores.std():.3f}", f"{seconds:.1f}"]
+            print(name, *rows[name][-2:], file=sys.stderr, flush=True)
     return [" | ".join([f"| {name}", *cells, ""]).rstrip() for name, cells in rows.items()]
 
 
@@ -73,7 +76,7 @@ def main() -> int:
     text = f"""# `fit` against scikit-learn's own
 
 Regenerate with `python -m benchmarks.fit`. Nothing tuned, 5 folds (shuffled, seed 0), mean ±
-standard deviation over the folds; seconds per fold, compilation included. Networks and linear
+standard deviation over the folds; seconds per fold on one thread, compilation included. Networks and linear
 models of scikit-learn stand behind a `StandardScaler`.
 
 | model | {" | ".join(heads)} |

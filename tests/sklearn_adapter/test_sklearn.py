@@ -21,6 +21,7 @@ from localprop import ConfigError, Online
 from localprop.sklearn import LocalClassifier, LocalRegressor
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "sklearn.md"
+NUMBER = re.compile(r"\d\.\d+")
 SMALL = {"hidden": (8,), "max_epochs": 10}  # as the suite makes hundreds of models
 GENERATOR = np.random.default_rng(0)
 COLOURS = np.array(["red", "green", None], dtype=object)[GENERATOR.integers(0, 3, 240)]
@@ -210,4 +211,8 @@ def test_the_tutorial_runs_and_says_what_it_prints(tmp_path, monkeypatch, capsys
     text = TUTORIAL.read_text(encoding="utf-8")
     for code, said in re.findall(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", text, re.DOTALL):
         exec(code, scope)
-        assert capsys.readouterr().out == said
+        found = capsys.readouterr().out
+        assert NUMBER.sub("#", found) == NUMBER.sub("#", said)
+        # Shares of some hundred rows: sums in another order flip a few of them elsewhere.
+        shares = [[float(n) for n in NUMBER.findall(text)] for text in (found, said)]
+        np.testing.assert_allclose(*shares, atol=0.05)
