@@ -76,8 +76,8 @@ def main() -> int:
     text = f"""# `fit` against scikit-learn's own
 
 Regenerate with `python -m benchmarks.fit`. Nothing tuned, 5 folds (shuffled, seed 0), mean ±
-standard deviation over the folds; seconds per fold on one thread, compilation included. Networks and linear
-models of scikit-learn stand behind a `StandardScaler`.
+standard deviation over the folds; seconds per fold on one thread, compilation included. Networks
+and linear models of scikit-learn stand behind a `StandardScaler`.
 
 | model | {" | ".join(heads)} |
 | --- |{" ---: |" * len(heads)}
