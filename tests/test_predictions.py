@@ -97,7 +97,10 @@ def size(path):
 def started(*arguments):
     pipe = subprocess.PIPE
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
-    return subprocess.Popen(command(*arguments), stdin=pipe, stdout=pipe, stderr=pipe, env=env)
+    # Unbuffered: select sees nothing of what a buffer has taken already.
+    return subprocess.Popen(
+        command(*arguments), stdin=pipe, stdout=pipe, stderr=pipe, env=env, bufsize=0
+    )
 
 
 def line_of(job, seconds=60):
