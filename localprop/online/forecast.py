@@ -10,7 +10,7 @@ import numpy as np
 from ..cost import SquaredError
 from ..learner.samples import Trace
 from ..table.table import Column
-from .interval import Intervals
+from .interval import Intervals, count_covered, coverage
 from .moments import Moments, hold, standardised
 from .score import Score
 from .shrinkage import Shrinkage
@@ -93,9 +93,7 @@ class Forecast(AbstractTask):
         scored = np.isfinite(errors)
         self.score.update(errors[scored], fool[scored])
         radius = self.intervals.update(errors / unit, LEVEL) * unit
-        judged = scored & np.isfinite(radius)
-        self.covered[0] += int(np.sum(errors[judged] <= radius[judged]))
-        self.covered[1] += int(np.sum(judged))
+        count_covered(self.covered, errors, radius)
         return Answers(then[:, 3].copy(), radius=np.where(np.isfinite(then[:, 3]), radius, np.nan))
 
     def read(self, output: np.ndarray) -> Answers:
@@ -115,8 +113,7 @@ class Forecast(AbstractTask):
 
     @property
     def metrics(self) -> dict[str, float]:
-        inside, judged = self.covered
-        return {"coverage of 90 % intervals": inside / judged} if judged else {}
+        return coverage(self.covered)
 
     def state(self) -> dict[str, Any]:
         return {

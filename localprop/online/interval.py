@@ -74,6 +74,19 @@ class Intervals:
         return {"radii": self.radii.tolist(), "size": float(self.size), "count": self.count}
 
 
+def count_covered(covered: list[int], errors: np.ndarray, radius: np.ndarray) -> None:
+    """Adds to `[inside, judged]` the errors within their radius, and those that have one."""
+    judged = np.isfinite(errors) & np.isfinite(radius)
+    covered[0] += int(np.sum(errors[judged] <= radius[judged]))
+    covered[1] += int(np.sum(judged))
+
+
+def coverage(covered: list[int]) -> dict[str, float]:
+    """Returns the share of errors inside, by its name, once any was judged."""
+    inside, judged = covered
+    return {"coverage of 90 % intervals": inside / judged} if judged else {}
+
+
 def _between(radii: np.ndarray, level: float) -> float:
     """Returns the radius at a level, interpolated over $-\\log(1 - \\text{level})$."""
     places = np.concatenate([[0.0], -np.log(1 - LEVELS)])

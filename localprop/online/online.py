@@ -204,7 +204,7 @@ class Online:
 
         **Raises:** `CheckpointError` if nothing was learned yet, or the file cannot be written.
         """
-        self._write(path, None)
+        self.write(path, None)
 
     @classmethod
     def load(cls, path: str | Path) -> Online:
@@ -398,16 +398,13 @@ class Online:
 
     def write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:
         """Writes a checkpoint, with what the command line knows of its table."""
-        self._write(path, table)
+        learner, phase, rest = self._parts(table, path)
+        checkpoints.save(path, learner, phase, **rest)
 
     def to_bytes(self) -> bytes:
         """Returns the checkpoint as bytes."""
         learner, phase, rest = self._parts(None)
         return checkpoints.dumps(learner, phase, **rest)
-
-    def _write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:
-        learner, phase, rest = self._parts(table, path)
-        checkpoints.save(path, learner, phase, **rest)
 
     def _parts(self, table: Mapping[str, Any] | None, path: Any = "") -> tuple[Any, Any, Any]:
         if self.task is None or self._model is None:

@@ -10,7 +10,7 @@ import numpy as np
 from ..cost import SquaredError
 from ..learner.samples import Trace
 from ..table.table import Column
-from .interval import Intervals
+from .interval import Intervals, count_covered, coverage
 from .moments import Moments, hold, standardised
 from .score import Score
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite
@@ -61,9 +61,7 @@ class Regression(AbstractTask):
         self.score.update(*(e[scored] for e in (errors, np.abs(mean - y), np.abs(last - y))))
         unit = np.where(deviation > 0, deviation, np.nan)
         radius = self.intervals.update(errors / unit, LEVEL) * deviation
-        judged = np.isfinite(errors) & np.isfinite(radius)
-        self.covered[0] += int(np.sum(errors[judged] <= radius[judged]))
-        self.covered[1] += int(np.sum(judged))
+        count_covered(self.covered, errors, radius)
         return Answers(np.where(np.isfinite(last), answer, np.nan), radius=radius)
 
     def read(self, output: np.ndarray) -> Answers:
@@ -77,8 +75,7 @@ class Regression(AbstractTask):
 
     @property
     def metrics(self) -> dict[str, float]:
-        inside, judged = self.covered
-        return {"coverage of 90 % intervals": inside / judged} if judged else {}
+        return coverage(self.covered)
 
     def state(self) -> dict[str, Any]:
         return {

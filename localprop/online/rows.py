@@ -122,9 +122,7 @@ def _label(value: Any) -> Label | None:
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
+    if isinstance(value, bool | int | str):
         return value
     if isinstance(value, numbers.Real):
         number = float(value)

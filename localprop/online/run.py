@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,7 @@ class Run:
         self._kinds: dict[str, ColumnKind] = {}
         self._commas: list[str] | None = None
         if kept is None:
-            online = settings.online
-            self.online = Online(**{name: getattr(online, name) for name in vars(online)})
+            self.online = Online(**asdict(settings.online))
             return
         self.online = Online.restore(kept)
         self.online.check_settings(settings.online, kept.path)

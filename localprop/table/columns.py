@@ -67,13 +67,12 @@ class Column:
     def cut(self, start: int, stop: int | None = None) -> Column:
         """Returns the column in the rows from `start` to before `stop`."""
         values, categories = self.values[start:stop], self.categories
-        if start or stop is not None:
+        if self.kind is ColumnKind.TEXT and (start or stop is not None):
             used, first = np.unique(values[values >= 0], return_index=True)
-            if self.kind is ColumnKind.TEXT:
-                order = used[np.argsort(first)]
-                renamed = np.full(len(categories) + 1, -1, np.int32)
-                renamed[order] = np.arange(len(order), dtype=np.int32)
-                values, categories = renamed[values], [categories[k] for k in order]
+            order = used[np.argsort(first)]
+            renamed = np.full(len(categories) + 1, -1, np.int32)
+            renamed[order] = np.arange(len(order), dtype=np.int32)
+            values, categories = renamed[values], [categories[k] for k in order]
         return Column(self.kind, values, categories)
 
 
