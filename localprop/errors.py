@@ -9,7 +9,7 @@ class LocalpropError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
-class ConfigError(LocalpropError):
+class ConfigError(LocalpropError, ValueError):
     """A setting makes no sense, by itself or beside another one."""
 
 

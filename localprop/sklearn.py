@@ -27,9 +27,6 @@ from sklearn.utils.validation import (
 from .errors import ConfigError, StreamError
 from .online import Online
 from .online import rows as rowwise
-from .online.interval import Intervals
-from .online.online import PIECE
-from .online.regression import Regression
 from .online.target import fresh_task
 from .table.columns import Column, ColumnKind
 
@@ -118,8 +115,7 @@ class AbstractLocal(BaseEstimator, abc.ABC):
             if loss < best or not kept:
                 best, kept = loss, pickle.dumps(self.online_)
         self.online_ = pickle.loads(kept)
-        if isinstance(self.online_.task, Regression):
-            self.online_.task.intervals = Intervals()  # rows seen before gave too small errors
+        self.online_.forget_errors()  # those of rows that were seen before were too small
         self._stream(columns, y, held)
         return self
 
@@ -163,9 +159,7 @@ class AbstractLocal(BaseEstimator, abc.ABC):
 
     def _stream(self, columns: Columns, y: np.ndarray, rows: np.ndarray) -> None:
         target = rowwise.read_labels(y[rows], self._task == "classification")
-        for start in range(0, len(rows), PIECE):
-            piece = slice(start, min(start + PIECE, len(rows)))
-            self.online_.learn(_take(columns, rows[piece]), target.cut(piece.start, piece.stop))
+        self.online_.learn(_take(columns, rows), target)
 
     def _weigh(
         self, columns: Columns, y: np.ndarray, sample_weight: Any, fresh: bool

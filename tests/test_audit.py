@@ -153,6 +153,9 @@ class Normalised(AbstractLaw):
     def blind_hops(self, settle):
         return self.inner.blind_hops(settle)
 
+    def error(self, network, phase, u):
+        return self.inner.error(network, phase, u)
+
     def output(self, network, phase, u):
         return self.inner.output(network, phase, u)
 

@@ -111,6 +111,9 @@ class Forecast(AbstractTask):
         found[: self.horizon] = np.where(np.isfinite(out[:, 3]), radius, np.nan)
         return found
 
+    def forget_errors(self) -> None:
+        self.intervals = Intervals()
+
     @property
     def metrics(self) -> dict[str, float]:
         return coverage(self.covered)

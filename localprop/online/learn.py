@@ -16,11 +16,12 @@ import jax
 from .. import checkpoint as checkpoints
 from ..errors import ConfigError, StreamError
 from ..table.columns import ColumnKind
-from ..table.predictions import FiledPredictions, PipedPredictions, check_predictions
+from ..table.predictions import PipedPredictions, Predictions, check_predictions, open_predictions
 from ..table.stop import Stop
 from ..table.table import Table
 from .classification import Classification
-from .run import PIECE, Run
+from .column_model import PIECE
+from .run import Run
 from .score import Score
 from .settings import Settings
 
@@ -126,7 +127,7 @@ class _Job:
     ):
         self.source, self.run, self.path, self.every = source, run, path, every
         self.predictions, self.say = predictions, say
-        self.out: PipedPredictions | FiledPredictions | None = None
+        self.out: Predictions | None = None
 
     def read(self, limit: int | None, watch: Watcher | None, stop: Stop | None) -> Table:
         """Feeds the table to the run, piece by piece, and keeps checkpoints."""
@@ -196,13 +197,11 @@ class _Job:
     def _open_predictions(self) -> None:
         if self.predictions is None:
             return
-        if str(self.predictions) == "-":
-            self.out = PipedPredictions(self.run.class_names)
-            return
         same = self.run.predictions == Path(self.predictions).name
-        if self.run.mark and not same:
+        if self.run.mark and not same and str(self.predictions) != "-":
             self.say(f"{self.predictions} begins with row {self.run.position + 1}, here it goes on")
-        self.out = FiledPredictions(self.predictions, self.run.mark if same else 0)
+        mark = self.run.mark if same else 0
+        self.out = open_predictions(self.predictions, self.run.class_names, mark)
 
     def _save(self) -> None:
         mark, name = 0, None

@@ -13,9 +13,9 @@ import pyarrow.compute
 
 from .. import checkpoint as checkpoints
 from ..errors import CheckpointError, ConfigError, StreamError
-from ..table.predictions import Answered, FiledPredictions, PipedPredictions
+from ..table.predictions import Answered, open_predictions
 from ..table.table import Table
-from .online import PIECE
+from .column_model import PIECE
 from .run import Run
 from .settings import Settings
 
@@ -70,11 +70,10 @@ def predict(
     if task is None or not run.online.started:
         raise CheckpointError(f"{checkpoint}: nothing was learned yet; learn some rows first")
     found = Predicted(task.name, 0, 0, task.score.metric, None, None, str(checkpoint), 0)
-    out: PipedPredictions | FiledPredictions | None = None
+    out = None
     if predictions is not None:
         found.predictions = str(predictions)
-        piped = str(predictions) == "-"
-        out = PipedPredictions(run.class_names) if piped else FiledPredictions(predictions)
+        out = open_predictions(predictions, run.class_names)
     total = 0.0
     known = {**run.online.kinds, **run.table_options()["types"]}
     with Table(source, on_bad_row=on_bad_row) as probe:

@@ -73,6 +73,9 @@ class Regression(AbstractTask):
         """Returns half the widths of the intervals of rows to come."""
         return np.full(rows, self.intervals.radius(level) * self._present()[1])
 
+    def forget_errors(self) -> None:
+        self.intervals = Intervals()
+
     @property
     def metrics(self) -> dict[str, float]:
         return coverage(self.covered)

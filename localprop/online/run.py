@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from .. import checkpoint as checkpoints
-from ..errors import CheckpointError, StreamError
+from ..errors import CheckpointError
 from ..table.columns import Column, ColumnKind
 from ..table.predictions import Answered, with_nulls
 from ..table.table import DIGESTED, Piece, Table
 from .classification import Classification, as_categories, spelled
-from .online import PIECE as PIECE
 from .online import Online
 from .settings import Settings
 from .target import choose_task, first_value, has_values
@@ -102,17 +101,16 @@ class Run:
         if self.task is None and has_values(target):
             # Missing throughout the first rows: the first value decides, and learning begins there.
             start = first_value(target)
+            if start:
+                before = {name: column.cut(0, start) for name, column in columns.items()}
+                parts = [self.online.learn(before, target.cut(0, start))]
             task = self._choose(target.cut(start, start + 1))
             assert task is not None
-            parts = [self.online.ask({}, start)] if start else []
             self.online.begin(task)
-        self._check_clock(columns)
-        if self.task is None:
-            parts = [self.online.ask({}, rows)]
-        else:
+        if self.task is not None:
             self.task.check(target, piece.lines, self.settings.target)
-            cut = {name: column.cut(start) for name, column in columns.items()}
-            parts.append(self.online.learn(cut, target.cut(start), piece.lines[start:]))
+        rest = {name: column.cut(start) for name, column in columns.items()}
+        parts.append(self.online.learn(rest, target.cut(start), piece.lines[start:]))
         self.position += rows
         self._kinds, self._commas = dict(table.kinds), table.commas
         if len(self._digests) < DIGESTED:
@@ -211,15 +209,6 @@ class Run:
             raise CheckpointError(
                 f"{path}: made with another table: it {' and '.join(what)}; give a table of the "
                 "same columns, or another checkpoint file"
-            )
-
-    def _check_clock(self, columns: Mapping[str, Column]) -> None:
-        name = self.settings.time
-        if name is not None and columns[name].kind is ColumnKind.TEXT:
-            raise StreamError(
-                "--time needs numbers, or times such as 2024-05-31 12:30:00, and this column holds "
-                "text; name another column, or leave --time away",
-                column=name,
             )
 
 

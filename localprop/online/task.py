@@ -117,6 +117,9 @@ class AbstractTask(abc.ABC):
         del level, rows
         raise ConfigError("classes have no intervals; ask for their probabilities")
 
+    def forget_errors(self) -> None:  # noqa: B027, classes have no intervals
+        """Starts intervals afresh."""
+
     @abc.abstractmethod
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,14 @@ class Answered:
     truths: pa.Array
     numbers: np.ndarray
     classes: list[str] | None
+
+
+Predictions = Union["PipedPredictions", "FiledPredictions"]
+
+
+def open_predictions(path: str | Path, classes: Sequence[str] | None, mark: int = 0) -> Predictions:
+    """Returns where rows go: standard output for `-`, else a file that goes on from its mark."""
+    return PipedPredictions(classes) if str(path) == "-" else FiledPredictions(path, mark)
 
 
 class PipedPredictions:

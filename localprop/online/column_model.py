@@ -1,0 +1,270 @@
+"""Columns in, answers out: all that one stream is, and what of it survives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import checkpoint as checkpoints
+from ..cost import Cost
+from ..describe import differences
+from ..errors import CheckpointError, StreamError
+from ..learner import Samples
+from ..table.columns import Column, ColumnKind
+from .classification import Classification, Label
+from .defaults import BIAS_SCALE, OUTPUT_SCALE, law_for
+from .durations import Durations
+from .encode import Encoder
+from .forecast import Forecast
+from .growing import Model
+from .importance import Importance
+from .settings import OnlineSettings
+from .target import restore_task
+from .task import AbstractTask, Answers
+
+PIECE = 1000  # most rows in one call of the compiled loop
+
+
+class ColumnModel:
+    """One stream being learned, from columns of a table: what `Online` and the command line share.
+
+    Encoder, durations, task with its score, growing network and importance.
+
+    **Arguments:** `settings`.
+    """
+
+    def __init__(self, settings: OnlineSettings):
+        self.settings = settings
+        self.rows = 0  # that came to be learned, those without a target included
+        self.kinds: dict[str, ColumnKind] = {}  # of the columns met so far
+        self.task: AbstractTask | None = None
+        self._encoder, self._durations = Encoder(), Durations()
+        self._importance = Importance()
+        self._model: Model | None = None
+        self._begun, self._room = False, 0  # inputs known from the first row
+
+    def learn(
+        self, columns: Mapping[str, Column], target: Column, lines: np.ndarray | None = None
+    ) -> Answers:
+        """Predicts, scores and learns rows; returns what was predicted of each of them.
+
+        **Arguments:** `columns` by name; `target`, missing where a row is only to be predicted;
+        `lines`: where each row stands, for messages.
+
+        **Raises:** `StreamError`, `DivergenceError`.
+        """
+        rows = len(target.values)
+        if lines is None:
+            lines = np.arange(self.rows + 1, self.rows + rows + 1)
+        columns = self._complete(columns, rows)
+        known = target.known
+        if isinstance(self.task, Forecast):
+            known = np.ones(rows, bool)  # time goes on, also where the target is missing
+        turns = np.flatnonzero(np.diff(known)) + 1
+        cuts = sorted({0, *turns.tolist(), *range(PIECE, rows, PIECE), rows})
+        parts = []
+        for start, stop in pairwise(cuts):
+            run = {name: column.cut(start, stop) for name, column in columns.items()}
+            if self.task is not None and known[start]:
+                parts.append(self._learn_run(run, target.cut(start, stop), lines[start:stop]))
+            else:
+                parts.append(self.ask(run, stop - start))
+            self.rows += stop - start
+        return Answers.joined(parts) if parts else self.ask(columns, 0)
+
+    def ask(self, columns: Mapping[str, Column], rows: int, done: int = 0) -> Answers:
+        """Predicts rows as columns, each as if it were the next one, learning nothing.
+
+        **Arguments:** `columns` by name; `rows`; `done`: rows to come before the first of these,
+        for a forecast.
+        """
+        task, model = self.task, self._model
+        if task is None or model is None:
+            numbers = self._task_name in ("regression", "forecast")
+            nothing = np.full(rows, np.nan)
+            return Answers(nothing, radius=nothing) if numbers else Answers(np.full(rows, -1))
+        if isinstance(task, Forecast):
+            everything = task.read(np.zeros((done + rows, 1)))
+            return everything.cut(done)
+        columns = self._complete(columns, rows)
+        clock = columns.pop(self.settings.time, None) if self.settings.time else None
+        relative = None if clock is None else self._durations.look(clock.values)
+        u = self._encoder.look(columns, rows, model.inputs)
+        return task.read(model.preview(u, relative))
+
+    def importance(self) -> dict[str, float]:
+        """Returns each column's share of what matters lately, the largest first.
+
+        A running mean, over some 500 rows, of $|u_j\\,(D_u^\\top\\lambda)_j|$: the costates that
+        reach the inputs, times the inputs, summed over those of a column; the shares add up to 1.
+        Empty for a forecast, which looks at the target's own past alone.
+        """
+        if isinstance(self.task, Forecast):
+            return {}
+        names = [name for name in self.kinds if name != self.settings.time]
+        return self._importance.shares(self._encoder.columns_of_inputs(), names)
+
+    @property
+    def classes(self) -> list[Label]:
+        """The classes met so far, in the order in which they came."""
+        return self.task.classes if isinstance(self.task, Classification) else []
+
+    def begin(self, task: AbstractTask) -> None:
+        """Takes a task that was chosen by whoever knows more of the stream."""
+        self.task = task
+
+    def forget_errors(self) -> None:
+        """Starts intervals afresh, where the errors so far say nothing of those to come."""
+        if self.task is not None:
+            self.task.forget_errors()
+
+    @property
+    def model(self) -> Model:
+        """The growing network, once something was learned."""
+        assert self._model is not None, "something has to be learned first"
+        return self._model
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds spent on building and compiling so far."""
+        return self._model.compile_seconds if self._model else 0.0
+
+    @property
+    def started(self) -> bool:
+        """Whether anything was learned."""
+        return self._model is not None
+
+    def _learn_run(self, columns: dict[str, Column], target: Column, lines: np.ndarray) -> Answers:
+        """Learns rows of which each has a target."""
+        assert self.task is not None
+        task, rows = self.task, len(target.values)
+        duration = None
+        if name := self.settings.time:
+            clock = columns.pop(name, None)
+            if clock is None or clock.kind is ColumnKind.TEXT:
+                held = "there is no such column" if clock is None else "this column holds text"
+                raise StreamError(
+                    "the time needs numbers, or times such as 2024-05-31 12:30:00, and "
+                    f"{held}; name another column, or leave the time away",
+                    column=name,
+                )
+            duration = self._durations.encode(clock.values, lines, name)
+        used = {} if isinstance(task, Forecast) else columns
+        if not self._begun:
+            self._begun = True
+            first = {name: column.cut(0, 1) for name, column in used.items()}
+            self._room = self._encoder.expect(
+                {
+                    name: column.kind if column.known.any() else ColumnKind.UNDECIDED
+                    for name, column in first.items()
+                }
+            )
+        model = self._model_for(task)
+        u = self._encoder.encode(used, rows)
+        encoded = task.encode(u, target)
+        samples = Samples(encoded.u, encoded.z, duration, encoded.query)
+        slope = () if isinstance(task, Forecast) else ("input_slope",)
+        trace = model.learn(samples, (*task.record, *slope), self.rows)
+        if slope:
+            self._importance.update(u, trace["input_slope"])
+        for name, column in columns.items():
+            if self.kinds.get(name, ColumnKind.UNDECIDED) is ColumnKind.UNDECIDED:
+                self.kinds[name] = column.kind
+        return task.update_score(encoded.key, trace)
+
+    def _complete(self, columns: Mapping[str, Column], rows: int) -> dict[str, Column]:
+        """Returns the columns, and those that are known and not there as missing.
+
+        By name, so that the order in which a row happens to hold them changes no number.
+        """
+        found = dict(columns)
+        for name, kind in self.kinds.items():
+            if name not in found and name != self.settings.time:
+                text = kind is ColumnKind.TEXT
+                nothing = np.full(rows, -1, np.int32) if text else np.full(rows, np.nan)
+                found[name] = Column(kind, nothing)
+        return dict(sorted(found.items()))
+
+    @property
+    def _task_name(self) -> str:
+        if self.task is not None:
+            return self.task.name
+        return "forecast" if self.settings.horizon is not None else self.settings.task
+
+    def _model_for(self, task: AbstractTask) -> Model:
+        if self._model is None:
+            settings = self.settings
+            self._model = Model(
+                Cost(task.loss),
+                law_for(settings.law, task.name),
+                settings.hidden,
+                hops=settings.hops,
+                output_scale=OUTPUT_SCALE,
+                bias_scale=BIAS_SCALE,
+                seed=settings.seed,
+                # However the stream is cut, the compiled loop is the same, and so is every bit.
+                capacity=PIECE,
+                start=(task.inputs(self._room), task.outputs),
+            )
+        return self._model
+
+    def write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:
+        """Writes a checkpoint, with what the command line knows of its table."""
+        learner, phase, rest = self._parts(table, path)
+        checkpoints.save(path, learner, phase, **rest)
+
+    def to_bytes(self) -> bytes:
+        """Returns the checkpoint as bytes."""
+        learner, phase, rest = self._parts(None)
+        return checkpoints.dumps(learner, phase, **rest)
+
+    def _parts(self, table: Mapping[str, Any] | None, path: Any = "") -> tuple[Any, Any, Any]:
+        if self.task is None or self._model is None:
+            raise CheckpointError(f"{path}: nothing was learned yet, so there is nothing to save")
+        online = {
+            "settings": asdict(self.settings),
+            "rows": self.rows,
+            "kinds": {name: kind.value for name, kind in self.kinds.items()},
+            "encoder": self._encoder.state(),
+            "durations": self._durations.state(),
+            "importance": self._importance.state(),
+            "task": {"name": self.task.name, **self.task.state()},
+            "inputs": self._model.inputs,
+            "outputs": self._model.outputs,
+        }
+        extra = {"online": online, "table": table}
+        return self._model.learner, self._model.phase, {"position": self.rows, "extra": extra}
+
+    def set_state(self, found: Mapping[str, Any], kept: checkpoints.Checkpoint) -> None:
+        """Takes what a checkpoint says of a model of these settings, and the phase in it."""
+        self.rows = int(found["rows"])
+        self.kinds = {name: ColumnKind(kind) for name, kind in found["kinds"].items()}
+        self._encoder = Encoder.restore(found["encoder"])
+        self._durations = Durations(found["durations"])
+        self._importance = Importance(found["importance"])
+        self.task = restore_task(found["task"], self.settings.horizon)
+        model = self._model_for(self.task)
+        model.resize(found["inputs"], found["outputs"])
+        model.restore(kept.phase(model.learner))
+        self._begun = True
+
+    def check_settings(self, asked: OnlineSettings, path: Any) -> None:
+        """Raises `CheckpointError` where another value was asked for than the one kept.
+
+        A setting that was left at its default asks for nothing.
+        """
+        default = asdict(OnlineSettings())
+        wanted = {k: v for k, v in asdict(asked).items() if v != default[k]}
+        mine = {k: v for k, v in asdict(self.settings).items() if k in wanted}
+        if self.task is not None and mine.get("task") == "auto":
+            mine["task"] = self.task.name
+        if wrong := list(differences(mine, wanted)):
+            raise CheckpointError(
+                f"{path}: made with other settings ({'; '.join(wrong)}); use those settings "
+                "again, or another checkpoint file"
+            )
