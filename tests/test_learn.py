@@ -128,7 +128,8 @@ def test_any_name_is_a_name(run, tmp_path, target):
     content = f"{quoted},[red]b\n" + rows(30, lambda k: k % 2, lambda k: "[x]")
     result = run(content, "--out", "out", target=target)
     assert result["samples"] == 30
-    names = {"report.md", "learning_curve.png", "learning_curve.svg", "result.json"}
+    pictures = {f"{p}.{end}" for p in ("learning_curve", "importance") for end in ("png", "svg")}
+    names = {"report.md", "result.json", *pictures}
     assert {f.name for f in (tmp_path / "out").iterdir()} == names
     assert json.loads((tmp_path / "out" / "result.json").read_text())["result"] == result
     assert (tmp_path / "out" / "learning_curve.png").read_bytes().startswith(b"\x89PNG")

@@ -14,6 +14,7 @@ from ..online.learn import Result
 from ..online.score import Score
 from ..online.settings import Settings
 from ..strict_json import page
+from .importance_chart import draw_importance
 from .learning_curve import draw_learning_curve
 
 NAMES = {".md": "report", ".png": "picture", ".svg": "picture (SVG)", ".json": "numbers"}
@@ -45,6 +46,7 @@ def facts(settings: Settings, result: Result) -> list[tuple[str, str]]:
         (result.metric, _number(result.score)),
         (f"baseline ({baseline['name']})", _number(baseline["score"])),
         ("network", " - ".join(map(str, settings.hidden)) + f" hidden, {result.hops} hops per row"),
+        *_most_important(result),
         ("law", settings.law),
         ("speed", "nothing learned in this run" if speed is None else f"{speed:,.0f} rows/s"),
         ("compilation", f"{result.compile_seconds:.1f} s, not counted in the speed"),
@@ -59,7 +61,9 @@ def facts(settings: Settings, result: Result) -> list[tuple[str, str]]:
 def write_report(
     folder: Path, source: str, settings: Settings, result: Result, score: Score
 ) -> list[Path]:
-    """Writes `report.md`, `learning_curve.png`, `.svg` and `result.json`; returns their paths.
+    """Writes `report.md`, `result.json` and pictures as PNG and SVG; returns their paths.
+
+    The pictures are `learning_curve`, and `importance` where columns are looked at.
 
     **Raises:** `ConfigError` if the folder cannot be written.
     """
@@ -67,6 +71,8 @@ def write_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         pictures = draw_learning_curve(folder / picture, score, _title(settings, result))
+        if result.importance:
+            pictures += draw_importance(folder / "importance", result.importance)
         report.write_text(_markdown(source, settings, result, f"{picture}.png"), encoding="utf-8")
         content: dict[str, Any] = {"settings": asdict(settings), "result": result.numbers()}
         numbers.write_text(page(content), encoding="utf-8")
@@ -87,9 +93,20 @@ training and test rows.
 {rows}
 
 ![Score along the stream]({picture})
-
+{_importance(result)}
 Learned by `localprop` from column `{settings.target}` with seed {settings.seed}; the same command
 gives the same numbers.
+"""
+
+
+def _importance(result: Result) -> str:
+    if not result.importance:
+        return ""
+    return """
+![Share of each column in what the predictions hang on](importance.png)
+
+A column's share is the running mean, over some 500 rows, of the loss's slope at its inputs times
+these inputs.
 """
 
 
@@ -98,6 +115,12 @@ def _title(settings: Settings, result: Result) -> str:
         return f"{result.task} of {settings.target}"
     rows = settings.horizon or 1
     return f"forecast of {settings.target}, {rows} row{'s' if rows > 1 else ''} ahead"
+
+
+def _most_important(result: Result) -> list[tuple[str, str]]:
+    best = list(result.importance.items())[:3]
+    shown = ", ".join(f"{' '.join(name.split())} {100 * share:.0f} %" for name, share in best)
+    return [("matters most", shown)] if shown else []
 
 
 def _classes(count: int | None) -> str:

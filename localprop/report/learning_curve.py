@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..online.score import Score
-from .style import BLUE, SKY, VERMILLION
+from .style import BLUE, SKY, VERMILLION, save_any_name
 
 STRETCHES = 50  # more points than this are noise to the eye
 
@@ -47,13 +46,7 @@ def draw_learning_curve(path: Path, score: Score, title: str) -> list[Path]:
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
-    files = [path.with_suffix(".png"), path.with_suffix(".svg")]
-    with warnings.catch_warnings():
-        # A name in a script that the font lacks is drawn as boxes; that is worth no complaint.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        for file in files:
-            figure.savefig(file)
-    return files
+    return save_any_name(figure, path)
 
 
 def _stretches(

@@ -6,6 +6,7 @@ style and width, so that they are told apart in grey.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,4 +55,15 @@ def save(figure: Figure, path: Path) -> list[Path]:
     with applied():
         figure.savefig(files[0], dpi=DPI)
         figure.savefig(files[1], metadata={"Date": None})
+    return files
+
+
+def save_any_name(figure: Figure, path: Path) -> list[Path]:
+    """Writes a figure that shows a user's own names beside `path` as PNG and SVG."""
+    files = [path.with_suffix(".png"), path.with_suffix(".svg")]
+    with warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes; that is worth no complaint.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        for file in files:
+            figure.savefig(file)
     return files
