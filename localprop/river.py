@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
+from .errors import CheckpointError
 from .online import Online
 from .online.rows import frame_columns
 
@@ -15,6 +17,7 @@ except ImportError as error:
     raise ImportError("localprop.river needs River: pip install 'localprop[river]'") from error
 
 Row = Mapping[Hashable, Any]
+Local = TypeVar("Local", bound="AbstractLocal")
 
 
 class AbstractLocal(base.Estimator):
@@ -44,6 +47,21 @@ class AbstractLocal(base.Estimator):
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"hidden": (8,)}
+
+    @classmethod
+    def load(cls: type[Local], path: str | Path) -> Local:
+        """Returns an estimator that goes on from what `localprop learn` or `Online.save` kept.
+
+        **Raises:** `CheckpointError` for a file that cannot be read, or holds another task.
+        """
+        online = Online.load(path)
+        if online.task is None or online.task.name != cls._task:
+            found = "nothing" if online.task is None else f"a {online.task.name}"
+            raise CheckpointError(f"{path}: holds {found}; {cls.__name__} needs a {cls._task}")
+        kept = online.settings
+        model = cls(kept.law, kept.hops, kept.hidden, kept.seed)
+        model._online = online
+        return model
 
     @property
     def online(self) -> Online:
@@ -76,8 +94,7 @@ class LocalClassifier(AbstractLocal, base.MiniBatchClassifier):
     """Learns classes row by row, by a local law, tuning nothing.
 
     It scales numbers, takes text and times as they are, and lets columns come and go. It gives the
-    numbers of `Online` on the same rows, their columns in the order of their names: to River, the
-    order of a row's features means nothing.
+    numbers of `Online` on the same rows.
 
     **Arguments:**
 
@@ -137,8 +154,7 @@ class LocalRegressor(AbstractLocal, base.MiniBatchRegressor):
     """Learns a number row by row, by a local law, tuning nothing.
 
     It scales numbers, the target too, takes text and times as they are, and lets columns come and
-    go. It gives the numbers of `Online` on the same rows, their columns in the order of their
-    names, and 0 before anything is learned.
+    go. It gives the numbers of `Online` on the same rows, and 0 before anything is learned.
 
     **Arguments:**
 
