@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import os
+
 import jax
 import pytest
 from jaxtyping import install_import_hook
 
 # Before anything imports localprop: only modules loaded after this line are checked.
 install_import_hook("localprop", "beartype.beartype")
+
+
+def pytest_configure(config):
+    """Both workers, and every process that a test starts, share compiled programs.
+
+    JAX finds them again by their content and its own version; a fresh clone begins with none.
+    """
+    folder = str(config.rootpath / ".pytest_cache" / "jax")
+    folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+    jax.config.update("jax_compilation_cache_dir", folder)
+    for name, value in (("MIN_COMPILE_TIME_SECS", 0.0), ("MIN_ENTRY_SIZE_BYTES", -1)):
+        os.environ.setdefault(f"JAX_PERSISTENT_CACHE_{name}", str(value))
+        jax.config.update(f"jax_persistent_cache_{name.lower()}", value)
 
 
 @pytest.fixture
