@@ -8,6 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas
+import polars
+import pyarrow
 import pytest
 from command_line import in_process
 from river import datasets
@@ -172,6 +175,40 @@ def test_labels_may_come_late():
     for x, y in zip(rows[:-14], targets[:-14], strict=True):
         prompt.learn_one(x, y)
     assert late.predict_proba_many(rows) == prompt.predict_proba_many(rows)
+
+
+def frames():
+    """Ways to hand over a table, each from columns of plain values."""
+    return {
+        "pandas": pandas.DataFrame,
+        "polars": polars.DataFrame,
+        "pyarrow": pyarrow.table,
+        "mapping of arrays": lambda columns: {
+            name: np.array(values, object if name != "size" else float)
+            for name, values in columns.items()
+        },
+        "rows": lambda columns: [
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        ],
+    }
+
+
+@pytest.mark.parametrize("kind", frames())
+def test_every_kind_of_table_gives_the_numbers_of_single_rows(kind):
+    columns = {
+        "size": [None if k % 7 == 2 else k % 5 / 2 for k in range(90)],
+        "colour": [None if k % 11 == 3 else ["red", "blue", "green"][k % 3] for k in range(90)],
+        "ripe": [k % 4 == 1 for k in range(90)],
+        "picked": [datetime(2024, 1 + k % 12, 3, k % 24) for k in range(90)],
+    }
+    y = [k % 3 == 0 or k % 5 > 3 for k in range(90)]
+    table = frames()[kind](columns)
+    rows = frames()["rows"](columns)
+    many, one = Online(hidden=HIDDEN), Online(hidden=HIDDEN)
+    many.learn_many(table, y)
+    for row, label in zip(rows, y, strict=True):
+        one.learn_one(row, label)
+    assert many.predict_proba_many(table) == [one.predict_proba_one(row) for row in rows]
 
 
 def test_columns_vanish_and_come_back_and_their_order_is_nothing():
