@@ -9,16 +9,18 @@ the phase.
 from __future__ import annotations
 
 import io
-import json
 import os
 import stat
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
+from numpy.lib import format as npy
 
 from . import strict_json
 from .describe import describe, differences
@@ -29,9 +31,19 @@ from .written_aside import written_aside
 
 FORMAT = "localprop checkpoint"
 VERSION = 2
-HEADER = {"version": int, "position": int, "learner": dict, "extra": dict, "arrays": list}
 DAMAGED = "is damaged; delete it to start afresh, or take another file"
 FOREIGN = "is not a localprop checkpoint; delete it to start afresh, or take another file"
+
+
+class Header(msgspec.Struct):
+    """The member `header`: what the other members are."""
+
+    format: Literal["localprop checkpoint"]
+    version: int
+    position: Annotated[int, msgspec.Meta(ge=0)]
+    learner: dict[str, Any]
+    extra: dict[str, Any]
+    arrays: list[str]
 
 
 @dataclass(frozen=True)
@@ -162,12 +174,35 @@ def parse(path: Path, data: bytes) -> Checkpoint:
     **Raises:** `CheckpointError` if they are damaged, foreign or of a newer version.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            members = {name: archive[name] for name in archive.files}
+        members = _members(data)
     except Exception as error:  # NumPy and zipfile raise whatever the bytes lead them to
         problem = DAMAGED if data.startswith(b"PK") else FOREIGN
         raise CheckpointError(f"{path}: {problem}") from error
     return _parse(path, members)
+
+
+def _members(data: bytes) -> dict[str, np.ndarray]:
+    """Returns the arrays of an archive, none larger than the bytes that hold it.
+
+    **Raises:** anything, for bytes that are no such archive.
+    """
+    found = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("a checkpoint is not compressed")
+        if sum(entry.file_size for entry in entries) > len(data):
+            raise ValueError("the archive declares more than it holds")
+        for entry in entries:
+            member = io.BytesIO(archive.read(entry))  # which verifies its checksum
+            if npy.read_magic(member) != (1, 0):
+                raise ValueError("an array of another version")
+            shape, fortran, dtype = npy.read_array_header_1_0(member)
+            if fortran or dtype.kind not in "fiub":
+                raise ValueError("an array of another kind")
+            values = np.frombuffer(member.read(), dtype)  # before the shape is believed
+            found[entry.filename.removesuffix(".npy")] = values.reshape(shape)
+    return found
 
 
 def check_writable(path: str | Path) -> None:
@@ -186,26 +221,20 @@ def check_writable(path: str | Path) -> None:
 def _parse(path: Path, members: dict[str, np.ndarray]) -> Checkpoint:
     foreign = CheckpointError(f"{path}: {FOREIGN}")
     try:
-        header = json.loads(members.pop("header").tobytes())
-    except (KeyError, ValueError):
+        header = msgspec.json.decode(members.pop("header").tobytes(), type=Header)
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise foreign from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise foreign
-    if any(not isinstance(header.get(key), kind) for key, kind in HEADER.items()):
-        raise foreign
-    if header["position"] < 0 or not all(isinstance(name, str) for name in header["arrays"]):
-        raise foreign
-    if header["version"] < VERSION:
+    if header.version < VERSION:
         raise CheckpointError(
-            f"{path}: has version {header['version']}, of an older localprop; learn afresh, or "
+            f"{path}: has version {header.version}, of an older localprop; learn afresh, or "
             "install that one"
         )
-    if header["version"] > VERSION:
+    if header.version > VERSION:
         raise CheckpointError(
-            f"{path}: has version {header['version']}, this localprop reads up to {VERSION}; "
+            f"{path}: has version {header.version}, this localprop reads up to {VERSION}; "
             "install a newer localprop"
         )
-    if sorted(members) != sorted(header["arrays"]):  # a zip's directory has no checksum
+    if sorted(members) != sorted(header.arrays):  # a zip's directory has no checksum
         raise CheckpointError(f"{path}: {DAMAGED}")
     arrays = {name.removeprefix("phase"): array for name, array in members.items()}
-    return Checkpoint(path, header["position"], header["learner"], header["extra"], arrays)
+    return Checkpoint(path, header.position, header.learner, header.extra, arrays)

@@ -249,6 +249,8 @@ class ColumnModel:
         self._importance = Importance(found["importance"])
         self.task = restore_task(found["task"], self.settings.horizon)
         model = self._model_for(self.task)
+        if max(found["inputs"], found["outputs"]) > max(a.size for a in kept.arrays.values()):
+            raise CheckpointError(f"{kept.path}: {checkpoints.DAMAGED}")
         model.resize(found["inputs"], found["outputs"])
         model.restore(kept.phase(model.learner))
         self._begun = True

@@ -15,6 +15,7 @@ from ..table.columns import Column
 from . import rows as rowwise
 from .classification import Classification, Label
 from .column_model import ColumnModel
+from .schema import read_online
 from .settings import OnlineSettings
 from .target import fresh_task
 from .task import Answers
@@ -187,12 +188,10 @@ class Online(ColumnModel):
                 f"{kept.path}: was written neither by `localprop learn` nor by Online; take "
                 "another file"
             )
-        try:
-            model = cls(**found["settings"])
-            model.set_state(found, kept)
-            return model
-        except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-            raise CheckpointError(f"{kept.path}: {checkpoints.DAMAGED}") from error
+        found = read_online(found, kept.path)
+        model = cls(**found["settings"])
+        model.set_state(found, kept)
+        return model
 
     def __getstate__(self) -> dict[str, Any]:
         if self._model is None:

@@ -17,6 +17,7 @@ from ..table.predictions import Answered, with_nulls
 from ..table.table import DIGESTED, Piece, Table
 from .classification import Classification, as_categories, spelled
 from .online import Online
+from .schema import read_table
 from .settings import Settings
 from .target import choose_task, first_value, has_values
 from .task import AbstractTask, Answers
@@ -45,10 +46,7 @@ class Run:
         self.online = Online.restore(kept)
         self.online.check_settings(settings.online, kept.path)
         if kept.extra.get("table") is not None:
-            try:
-                self._restore(kept.extra["table"], kept.path)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise CheckpointError(f"{kept.path}: {checkpoints.DAMAGED}") from error
+            self._restore(read_table(kept.extra["table"], kept.path), kept.path)
 
     @property
     def task(self) -> AbstractTask | None:
@@ -185,13 +183,10 @@ class Run:
                 f"{path}: made with other settings (target was {table['target']}, is "
                 f"{self.settings.target}); use those settings again, or another checkpoint file"
             )
-        self._columns = tuple(str(name) for name in table["columns"])
+        self._columns = tuple(table["columns"])
         self.position, self.mark = table["position"], table["mark"]
-        whole = (isinstance(n, int) and n >= 0 for n in (self.position, self.mark))
-        if not all(whole) or not isinstance(table["digests"], list):
-            raise ValueError("a position is a number of rows")
         self.predictions = table["predictions"]
-        self._digests = [str(digest) for digest in table["digests"]]
+        self._digests = list(table["digests"])
         self._kinds = {name: ColumnKind(kind) for name, kind in table["kinds"].items()}
         self._commas = None if table["commas"] is None else list(table["commas"])
 
