@@ -27,6 +27,7 @@ TABLE = {
     "columns": ["t", "a", "b", "y"],
     "position": 12,
     "digests": ["0" * 16] * 10,
+    "digest": "0" * 16,
     "kinds": {"t": "number", "a": "number", "b": "text", "y": "text"},
     "commas": [],
     "predictions": None,

@@ -135,11 +135,12 @@ class _Job:
         clock = [settings.time] if settings.time else []
         needed = [settings.target, *clock, *settings.kinds]
         options = {"on_bad_row": settings.on_bad_row, "decide_after": settings.decide_after}
-        options |= run.table_options()
+        options |= {**run.table_options(), "label": settings.target}
+        options["may_grow"] = self.path is not None
         with Table(self.source, required=needed, stop=stop, **options) as table:
             table.wait = self._wait
             try:
-                if remark := run.begin(table, self.path):
+                for remark in run.begin(table, self.path):
                     self.say(remark)
                 began = run.position
                 self._open_predictions()
@@ -148,7 +149,7 @@ class _Job:
                 raise (
                     error if error.file else _placed(error, self.source, settings.target)
                 ) from None
-            self._end(began, limit, stop)
+            self._end(began, limit, stop, table.unfinished)
             return table
 
     def _pieces(
@@ -156,7 +157,8 @@ class _Job:
     ) -> None:
         run, saved = self.run, self.run.position
         remarks = table.remarks()
-        for piece in table.pieces(min(PIECE, self.every), start=run.position, stop=limit):
+        size, digest = min(PIECE, self.every), run.digest
+        for piece in table.pieces(size, start=run.position, stop=limit, digest=digest):
             answered = run.learn(piece, table)
             if self.out is not None:
                 self.out.add(answered)
@@ -171,7 +173,7 @@ class _Job:
             if left or (stop is not None and stop.asked):
                 return
 
-    def _end(self, began: int, limit: int | None, stop: Stop | None) -> None:
+    def _end(self, began: int, limit: int | None, stop: Stop | None, unfinished: bool) -> None:
         """Writes what is to stay, and says what did not come of it."""
         run, stopped = self.run, stop is not None and stop.asked
         if run.position > began or stopped:
@@ -180,6 +182,11 @@ class _Job:
             self.out.finish(run.class_names, kept=self.path is not None)
         if stopped:
             raise KeyboardInterrupt
+        if unfinished:
+            self.say(
+                "the last line has no line end and may be half a row: it is left until it has one, "
+                "and --resume goes on with it"
+            )
         if run.task is None or run.task.labelled == 0:
             raise StreamError(
                 f"no value in any of its {run.position} rows; there is nothing to learn, name "

@@ -76,7 +76,7 @@ def predict(
         out = open_predictions(predictions, run.class_names)
     total = 0.0
     known = {**run.online.kinds, **run.table_options()["types"]}
-    with Table(source, on_bad_row=on_bad_row) as probe:
+    with Table(source, on_bad_row=on_bad_row, label=run.settings.target) as probe:
         there = probe.columns
         missing = [name for name in run.online.kinds if name not in there]
         if missing:

@@ -15,7 +15,7 @@ from ..errors import CheckpointError
 from ..table.columns import Column, ColumnKind
 from ..table.predictions import Answered, with_nulls
 from ..table.table import DIGESTED, Piece, Table
-from .classification import Classification, as_categories, spelled
+from .classification import MOST_CLASSES, Classification, as_categories, spelled
 from .online import Online
 from .schema import read_table
 from .settings import Settings
@@ -37,7 +37,8 @@ class Run:
         self.mark = 0  # where the file of predictions stands
         self.predictions: str | None = None  # its name
         self._columns: tuple[str, ...] | None = None
-        self._digests: list[str] = []
+        self._digests: list[str] = []  # of the first row, the first two, and so on
+        self.digest: str | None = None  # of all rows that were learned
         self._kinds: dict[str, ColumnKind] = {}
         self._commas: list[str] | None = None
         if kept is None:
@@ -58,34 +59,41 @@ class Run:
         given = {name: ColumnKind(kind) for name, kind in self.settings.kinds.items()}
         return {"types": {**self._kinds, **given}, "commas": self._commas}
 
-    def begin(self, table: Table, path: Path | None) -> str | None:
+    def begin(self, table: Table, path: Path | None) -> list[str]:
         """Looks at the table's first rows: is it the one begun with, which task does it call for?
 
         What is decided here depends on those rows alone, not on how the stream is cut.
 
-        **Returns:** what a person should know of it.
+        **Returns:** lines that a person should read.
 
         **Raises:** `CheckpointError` for a table whose columns do not fit; `StreamError` for a
         target that does not fit the task.
         """
-        remark = None
+        remarks = []
         if self._columns is not None or self.online.started:
             self._check_columns(table.columns, path)
             known = self._digests[:DIGESTED]
             found = table.digests(len(known), known)
             # A table that is shorter now is told by its end.
             if not known or found != known[: len(found)]:
-                remark = (
+                remarks.append(
                     f"another table than the one before: learned from its start, with what "
                     f"{self.online.rows:,} rows have taught"
                 )
-                self.position, self.mark, self._digests = 0, 0, []
+                self.position, self.mark, self._digests, self.digest = 0, 0, [], None
         self._columns = table.columns
         if self.task is None:
-            task = self._choose(table.first(self.settings.target))
+            target = table.first(self.settings.target)
+            task = self._choose(target)
             if task is not None:
                 self.online.begin(task)
-        return remark
+            classes = len(target.categories)
+            if isinstance(task, Classification) and classes > MOST_CLASSES // 2:
+                remarks.append(
+                    f"column '{self.settings.target}' has {classes:,} classes in its first rows, "
+                    f"and at most {MOST_CLASSES:,} can be learned; is it the column to predict?"
+                )
+        return remarks
 
     def learn(self, piece: Piece, table: Table) -> Answered:
         """Predicts, scores and learns a piece of the table.
@@ -111,6 +119,7 @@ class Run:
         parts.append(self.online.learn(rest, target.cut(start), piece.lines[start:]))
         self.position += rows
         self._kinds, self._commas = dict(table.kinds), table.commas
+        self.digest = table.digest()
         if len(self._digests) < DIGESTED:
             self._digests = table.first_digests(self.position)
         return self.answered(piece.lines, parts, target)
@@ -170,6 +179,7 @@ class Run:
             "columns": self._columns,
             "position": self.position,
             "digests": self._digests,
+            "digest": self.digest,
             "kinds": {name: kind.value for name, kind in self._kinds.items()},
             "commas": self._commas,
             "predictions": predictions,
@@ -186,7 +196,7 @@ class Run:
         self._columns = tuple(table["columns"])
         self.position, self.mark = table["position"], table["mark"]
         self.predictions = table["predictions"]
-        self._digests = list(table["digests"])
+        self._digests, self.digest = list(table["digests"]), table["digest"]
         self._kinds = {name: ColumnKind(kind) for name, kind in table["kinds"].items()}
         self._commas = None if table["commas"] is None else list(table["commas"])
 

@@ -164,6 +164,7 @@ class KeptTable(Kept):
     columns: Annotated[list[str], Meta(min_length=1)]
     position: Count
     digests: list[str]
+    digest: str
     kinds: dict[str, ColumnKind]
     commas: list[str] | None
     predictions: str | None

@@ -17,8 +17,8 @@ from .source import Source
 
 pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
 
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "null", "NULL", "None")
-MISSING += ("none", "?", "-", ".")
+ABSENT = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NAN", "null", "NULL")
+MARKS = ("None", "none", "?", "-", ".")  # of what is missing too, but in a target of text
 TRUE, FALSE = ("true", "yes", "t"), ("false", "no", "f")
 NUMBER_GRAMMAR = r"(?i)^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan(?:\(\w*\))?)$"
 COMMA_GRAMMAR = r"(?i)^(\s*[+-]?\d*),(\d+(?:e[+-]?\d+)?\s*)$"
@@ -123,17 +123,21 @@ def plain(array: pa.Array) -> pa.Array:
     return array
 
 
-def kind_of(array: pa.Array) -> ColumnKind:
-    """Returns the kind that most of the values have; text is read as what it spells."""
+def kind_of(array: pa.Array, label: bool = False) -> ColumnKind:
+    """Returns the kind that most of the values have; text is read as what it spells.
+
+    **Arguments:** `array`; `label`: whether these are labels: then `-` is one, and so is `yes`.
+    """
     if (kind := kind_of_type(array)) is not ColumnKind.TEXT:
         return kind
-    array = without_missing(array).drop_null()
+    array = without_missing(array, marks=not label).drop_null()
     if not len(array):
         return ColumnKind.UNDECIDED
     array = pc.utf8_trim_whitespace(array)
     if _share(pc.match_substring_regex(array, NUMBER_GRAMMAR)) > 0.5:
         return ColumnKind.NUMBER
-    if _share(pc.is_in(pc.ascii_lower(array), pa.array(TRUE + FALSE))) == 1.0:
+    words = pc.is_in(pc.ascii_lower(array), pa.array(TRUE + FALSE))
+    if not label and _share(words) == 1.0:
         return ColumnKind.BOOLEAN
     if _share(pc.match_substring_regex(array, TIME_GRAMMAR)) > 0.5:
         return ColumnKind.TIME
@@ -167,39 +171,57 @@ def with_points(array: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(array, COMMA_GRAMMAR, r"\1.\2")
 
 
-def convert(array: pa.Array, kind: ColumnKind) -> tuple[np.ndarray | pa.Array, np.ndarray]:
+def convert(
+    array: pa.Array, kind: ColumnKind, label: bool = False
+) -> tuple[np.ndarray | pa.Array, np.ndarray]:
     """Returns the values as `kind`, and the rows whose value is not of that kind.
 
     **Arguments:**
 
     - `array`: `(rows,)`, of a type that `plain` returns.
     - `kind`: `TEXT` gives an Arrow string array, the others float64.
+    - `label`: whether text is a label, of which `-` is one.
     """
     fine = np.zeros(0, np.int64)
     if kind is ColumnKind.UNDECIDED:
-        return np.full(len(array), np.nan), np.flatnonzero(~_missing(array))
+        return np.full(len(array), np.nan), np.flatnonzero(~_missing(array, label))
     if kind is ColumnKind.TEXT:
         text = array.cast(pa.string())
-        return without_missing(text) if text.null_count < len(text) else text, fine
+        if label:
+            text = pc.utf8_trim_whitespace(text)
+        return without_missing(text, marks=not label), fine
     if pa.types.is_timestamp(array.type):
         return seconds(array), fine
     if not pa.types.is_string(array.type):
         return _floats(array), fine
     if kind is ColumnKind.NUMBER:
-        # Nearly always all fit, as they are or between blanks; a look at each takes far longer.
-        for trim in (lambda a: a, pc.ascii_trim_whitespace):
+        # Nearly always all fit, as they are, or without blanks and marks of what is missing; a
+        # look at each takes far longer.
+        for tidy in (lambda a: a, lambda a: pc.ascii_trim_whitespace(without_missing(a))):
             with suppress(pa.ArrowInvalid):
-                return _floats(trim(array)), fine
+                return _floats(tidy(array)), fine
     array = pc.utf8_trim_whitespace(without_missing(array))
     given = ~_missing(array)
     values, fits = _PARSERS[kind](array)
     return values, np.flatnonzero(given & ~fits)
 
 
-def without_missing(array: pa.Array) -> pa.Array:
-    """Returns the strings with null for every spelling of a missing value."""
-    missing = pc.is_in(pc.utf8_trim_whitespace(array), pa.array(MISSING))
+def without_missing(array: pa.Array, marks: bool = True) -> pa.Array:
+    """Returns the strings with null for every spelling of a missing value.
+
+    **Arguments:** `array`; `marks`: whether `-`, `.`, `?` and `none` say that too.
+    """
+    spelled = pa.array(ABSENT + MARKS if marks else ABSENT)
+    missing = pc.is_in(pc.utf8_trim_whitespace(array), spelled)
     return pc.if_else(missing, pa.scalar(None, pa.string()), array)
+
+
+def marks_in(array: pa.Array) -> dict[str, int]:
+    """Returns how often each mark of what is missing stands among strings."""
+    if not pa.types.is_string(array.type):
+        return {}
+    found = pc.value_counts(pc.utf8_trim_whitespace(array.drop_null())).to_pylist()
+    return {f["values"]: f["counts"] for f in found if f["values"] in MARKS}
 
 
 def encode_text(array: pa.Array | pa.ChunkedArray) -> Column:
@@ -276,8 +298,9 @@ def _keep(array: pa.Array, mask: np.ndarray) -> pa.Array:
     return pc.if_else(pa.array(mask), array, pa.scalar(None, array.type))
 
 
-def _missing(array: pa.Array) -> np.ndarray:
-    text = without_missing(array) if pa.types.is_string(array.type) else array
+def _missing(array: pa.Array, label: bool = False) -> np.ndarray:
+    string = pa.types.is_string(array.type)
+    text = without_missing(array, marks=not label) if string else array
     return _mask(text.is_null())
 
 

@@ -49,6 +49,7 @@ class Conversion:
     - `names`, `kinds`: of the columns. One that is `UNDECIDED` gets the kind of its first value.
     - `skip`: leave bad rows out, instead of stopping at the first.
     - `commas`: per column, whether 1,23 is a number there; `None` where it is nowhere.
+    - `label`: the column whose text is labels, if any.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Conversion:
         kinds: Iterable[ColumnKind],
         skip: bool,
         commas: Sequence[bool] | None = None,
+        label: str | None = None,
     ):
         self.names, self.skip = tuple(names), skip
         self.rows = self.skipped = 0
@@ -65,6 +67,7 @@ class Conversion:
         self._may_have_commas = commas is not None
         self._commas = [False] * len(self._kinds) if commas is None else list(commas)
         self._since = [-1] * len(self._kinds)  # the row that decided each kind
+        self._labels = [name == label for name in self.names]
 
     @property
     def commas(self) -> tuple[bool, ...]:
@@ -77,7 +80,7 @@ class Conversion:
 
     def column(self, i: int, array: pa.Array) -> Column:
         """Returns some values of a column as its kind, missing where they do not fit."""
-        return joined([convert(self._spelled(i, array), self._kinds[i])[0]], self._kinds[i])
+        return joined([self._converted(i, array)[0]], self._kinds[i])
 
     def pass_by(self, block: Block) -> bool:
         """Counts rows that were converted in an earlier run; `False` if they need another look."""
@@ -92,7 +95,7 @@ class Conversion:
         misfits: dict[int, int] = {}  # row of the block -> column
         undecided: dict[int, np.ndarray] = {}  # column -> rows that have a value
         for i, (array, kind) in enumerate(zip(block.arrays, self._kinds, strict=True)):
-            converted, wrong = convert(self._spelled(i, array), kind)
+            converted, wrong = self._converted(i, array)
             values.append(converted)
             if kind is not ColumnKind.UNDECIDED:
                 misfits = dict.fromkeys(wrong.tolist(), i) | misfits
@@ -135,11 +138,14 @@ class Conversion:
             del undecided[i]
             value = block.arrays[i].slice(row, 1)
             self._commas[i] = self._may_have_commas and has_decimal_commas(value)
-            self._kinds[i] = kind_of(self._spelled(i, value))
+            self._kinds[i] = kind_of(self._spelled(i, value), self._labels[i])
             self._since[i] = self.rows + row - sum(r < row for r in misfits)
-            values[i], wrong = convert(self._spelled(i, block.arrays[i]), self._kinds[i])
+            values[i], wrong = self._converted(i, block.arrays[i])
             for r in wrong.tolist():
                 misfits.setdefault(r, i)
+
+    def _converted(self, i: int, array: pa.Array) -> tuple[np.ndarray | pa.Array, np.ndarray]:
+        return convert(self._spelled(i, array), self._kinds[i], self._labels[i])
 
     def _spelled(self, i: int, array: pa.Array) -> pa.Array:
         return with_points(array) if self._commas[i] else array

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from .block import SKIP, BadRow, Block
-from .columns import MISSING, check_names
+from .columns import ABSENT, check_names
 from .source import MAGIC, PARQUET, Source
 
 LONGEST_ROW = 1 << 24  # bytes
@@ -43,13 +43,15 @@ class Delimited:
     header has most of. Blocks are cut here and parsed by PyArrow, so that a live pipe is never
     kept waiting, lines are those of a text editor, and no thread outlives the reader.
 
-    **Arguments:** `source`.
+    **Arguments:** `source`; `leave_unfinished`: leave a last line without an end, and say so in
+    `unfinished`.
 
     **Raises:** `StreamError` for what is not UTF-8 text, or for a header without sense.
     """
 
-    def __init__(self, source: Source):
+    def __init__(self, source: Source, leave_unfinished: bool = False):
         self._source = source
+        self._leave_unfinished, self.unfinished = leave_unfinished, False
         header, self._rest, self._ended = self._split_header()
         self.delimiter = _delimiter(header)
         self._record, self._records = _grammar(self.delimiter)
@@ -135,7 +137,9 @@ class Delimited:
             data = self._source.read()
             pending += data
             ended = not data
-        if pending and not self._source.stopped:  # or the last row may be half of one
+        if self._leave_unfinished and not pending.endswith((b"\n", b"\r")):
+            self.unfinished = bool(pending.strip())
+        elif pending and not self._source.stopped:  # or the last row may be half of one
             chunk = bytes(pending) + b"\n"
             end = self._whole(chunk)
             yield chunk[:end], chunk[end:]
@@ -193,7 +197,7 @@ class Delimited:
                 check_utf8=False,  # done for the whole chunk
                 column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=True,
-                null_values=list(MISSING),
+                null_values=list(ABSENT),
             ),
         )
         try:

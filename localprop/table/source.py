@@ -90,6 +90,11 @@ class Source:
         """Whether this is a pipe, of which more may come at any time."""
         return self._raw.size is None
 
+    @property
+    def may_grow(self) -> bool:
+        """Whether this is a file to which something may be added: not a pipe, not compressed."""
+        return not self.live and not self.compression
+
     def progress(self) -> float | None:
         """Returns the share of the file that was read, in [0, 1]; nothing for a pipe."""
         size = self._raw.size

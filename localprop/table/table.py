@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,13 @@ from .columns import (
     ColumnKind,
     has_decimal_commas,
     kind_of,
+    marks_in,
     with_points,
     without_missing,
 )
 from .conversion import Conversion, Rows, joined
 from .delimited import Delimited
+from .digest import Digest
 from .parquet import Parquet
 from .source import Source
 from .stop import Stop
@@ -69,6 +70,10 @@ class Table:
         `None` to decide it.
     - `decide_after`: rows by which the other kinds are decided.
     - `required`: columns that must be there.
+    - `label`: a column of classes: where it is text, `-`, `.`, `?` and `none` are classes, and only
+        an empty field, NA, NaN and null are missing.
+    - `may_grow`: whether the source is read again later: then a last line of a file that has no
+        end is left, as it may be half a row.
     - `stop`: asked to, a pipe ends where nothing more has come.
 
     **Raises:** `StreamError`, here and from every method, for what cannot be read: with the line,
@@ -101,6 +106,8 @@ class Table:
         commas: Sequence[str] | None = None,
         decide_after: int | None = None,
         required: Sequence[str] = (),
+        label: str | None = None,
+        may_grow: bool = False,
         stop: Stop | None = None,
     ):
         if on_bad_row not in ("stop", "skip"):
@@ -108,13 +115,17 @@ class Table:
         self.source, self.on_bad_row = source, on_bad_row
         self.types, self.required = dict(types or {}), tuple(required)
         self._known_commas, self._decide_after = commas, decide_after
+        self._label, self._may_grow = label, may_grow
         self.skipped_rows, self._stop = 0, stop
         self._source: Source | None = None
         self._reader: Delimited | Parquet | None = None
         self._conversion: Conversion | None = None
         self._looked: list[Block] = []  # read before the first row was asked for
         self._reading: Iterator[Block] | None = None
-        self._digests: list[str] = []  # of the first rows
+        self._digests: list[str] = []  # of the first row, the first two, and so on
+        self._head: Digest | None = None  # by which those are made
+        self._digest: Digest | None = None  # of the rows that were delivered or left out
+        self._unhashed: list[tuple[np.ndarray, list[pa.Array]]] = []
         self._failure: StreamError | None = None
         self._ended = False
         self.wait: Callable[[int], None] | None = None  # told how many rows are waited for
@@ -157,9 +168,11 @@ class Table:
         return self._look().column(i, self._first[i])
 
     def remarks(self) -> list[str]:
-        """Returns a line for each column that is text, and perhaps was not meant to be."""
+        """Returns a line for each column that perhaps was not meant to be read as it is."""
         lines = []
         for i, (name, kind) in enumerate(self.kinds.items()):
+            if name == self._label:
+                lines += _remarks_on_label(name, kind, self._first[i])
             if kind is ColumnKind.TEXT and name not in self.types:
                 values = without_missing(self._first[i].cast(pa.string())).drop_null().to_pylist()
                 digits = sum(any(c.isdigit() for c in value) for value in values)
@@ -173,7 +186,7 @@ class Table:
         return lines
 
     def digests(self, rows: int = DIGESTED, like: Sequence[str] = ()) -> list[str]:
-        """Returns a digest of each of the first rows, as their fields stand.
+        """Returns the digests of the first row, of the first two, and so on.
 
         A table that has grown since has the same ones.
 
@@ -191,18 +204,30 @@ class Table:
         """Returns the digests of as many first rows as were read and delivered, 10 at most."""
         return self._digests[: min(rows, DIGESTED)]
 
+    def digest(self) -> str:
+        """Returns the digest of all rows up to the last one delivered."""
+        return self._digest.value() if self._digest else ""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a last line without an end was left."""
+        return getattr(self._reader, "unfinished", False)
+
     def progress(self) -> float | None:
         """Returns the share of the source that was read, in [0, 1]; nothing for a pipe."""
         return self._open().progress()
 
-    def pieces(self, rows: int, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
+    def pieces(
+        self, rows: int, start: int = 0, stop: int | None = None, digest: str | None = None
+    ) -> Iterator[Piece]:
         """Yields pieces of `rows` rows, the last one shorter, once.
 
         Whatever is wrong with a row or with the file is raised when the stream gets there, after
         every whole piece before it.
 
         **Arguments:** `rows`: at least 1; `start`: good rows to leave out; `stop`: number
-        of the good row before which the stream ends, so that nothing after it is waited for.
+        of the good row before which the stream ends, so that nothing after it is waited for;
+        `digest` of the rows that are left out, if they are to be the same as before.
         """
         if rows < 1 or start < 0:
             raise ConfigError(f"pieces of {rows} rows from row {start}; give at least 1, from 0")
@@ -213,7 +238,7 @@ class Table:
         self._delivered = start
         waiting: list[Rows] = []
         ready = 0
-        for part in self._rows(conversion, start):
+        for part in self._rows(conversion, start, digest):
             if stop is not None:
                 part = part.cut(0, max(0, stop - self._delivered - ready))
             waiting.append(part)
@@ -235,12 +260,16 @@ class Table:
         if self._reader is None:
             if self._source is None:
                 self._source = Source(self.source, self._stop)
-            reader = (Parquet if self._source.is_parquet else Delimited)(self._source)
+            parquet = self._source.is_parquet
+            reader = Parquet(self._source) if parquet else self._delimited(self._source)
             for name in self.required:
                 if name not in reader.names:
                     raise self._source.error(_absent(name, reader.names))
             self._reader = reader
         return self._reader
+
+    def _delimited(self, source: Source) -> Delimited:
+        return Delimited(source, leave_unfinished=self._may_grow and source.may_grow)
 
     def _look_on(self, reader: Delimited | Parquet) -> bool:
         """Reads one more block to look at; `False` where there is none."""
@@ -279,10 +308,12 @@ class Table:
             self._first.append(first)
             if allowed and kind is not ColumnKind.TEXT and self._known_commas is None:
                 commas[i] = has_decimal_commas(first)
-            kinds[i] = kind or kind_of(with_points(first) if commas[i] else first)
+            spelled = with_points(first) if commas[i] else first
+            kinds[i] = kind or kind_of(spelled, reader.names[i] == self._label)
         skip = self.on_bad_row == "skip"
         known = [kind for kind in kinds if kind]
-        self._conversion = Conversion(reader.names, known, skip, commas if allowed else None)
+        flags = commas if allowed else None
+        self._conversion = Conversion(reader.names, known, skip, flags, self._label)
         return self._conversion
 
     @property
@@ -303,14 +334,23 @@ class Table:
         flags = zip(self.columns, self._look().commas, strict=True)
         return [name for name, flag in flags if flag]
 
-    def _rows(self, conversion: Conversion, start: int) -> Iterator[Rows]:
+    def _rows(self, conversion: Conversion, start: int, digest: str | None) -> Iterator[Rows]:
         """Yields the good rows from row `start` on."""
         for block in self._blocks():
             first = conversion.rows
             if first + len(block.lines) <= start and conversion.pass_by(block):
-                continue
-            part, stop = conversion.convert(block)
-            if conversion.rows > start:
+                self._hash_through(block.lines[-1:])
+                part, stop = None, None
+            else:
+                part, stop = conversion.convert(block)
+                self._hash_through(part.lines[: max(0, start - first)][-1:])
+            if first < start <= conversion.rows and digest not in (None, self.digest()):
+                raise self._error(
+                    f"its first {start:,} rows are not those that were learned: some were changed, "
+                    "added or taken away; give the table as it was, with new rows at its end, or "
+                    "learn it afresh, with another checkpoint file"
+                )
+            if part is not None and conversion.rows > start:
                 yield part.cut(max(0, start - first))
             if stop is not None:
                 raise self._error(stop.problem, stop)
@@ -327,13 +367,28 @@ class Table:
             raise self._error(problem + "give the file that was read before")
 
     def _digesting(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """Yields the blocks, and keeps the digests of their first rows."""
+        """Yields the blocks; digests their first rows, and keeps all until they are delivered."""
         for block in blocks:
             for row in range(min(len(block.lines), DIGESTED - len(self._digests))):
-                fields = [array[row].as_py() for array in block.arrays]
-                digest = hashlib.sha256(repr(fields).encode()).hexdigest()
-                self._digests.append(digest[:16])
+                self._head = self._head or Digest(len(block.arrays))
+                self._head.update([array.slice(row, 1) for array in block.arrays])
+                self._digests.append(self._head.value())
+            self._unhashed.append((block.lines, block.arrays))
             yield block
+
+    def _hash_through(self, lines: np.ndarray) -> None:
+        """Takes all rows up to these lines, the last of which counts, into the digest."""
+        if not len(lines):
+            return
+        while self._unhashed:
+            there, arrays = self._unhashed.pop(0)
+            stop = int(np.searchsorted(there, lines[-1], side="right"))
+            self._digest = self._digest or Digest(len(arrays))
+            self._digest.update([array.slice(0, stop) for array in arrays])
+            if stop < len(there):
+                rest = [array.slice(stop) for array in arrays]
+                self._unhashed.insert(0, (there[stop:], rest))
+                return
 
     def _blocks(self) -> Iterator[Block]:
         """Yields the blocks that were looked at, then the others."""
@@ -348,6 +403,7 @@ class Table:
 
     def _piece(self, conversion: Conversion, parts: list[Rows]) -> Piece:
         lines = np.concatenate([part.lines for part in parts])
+        self._hash_through(lines)
         row, self._delivered = self._delivered, self._delivered + len(lines)
         self.skipped_rows = int(parts[-1].skipped[-1])
         columns = {}
@@ -375,6 +431,23 @@ def _take(waiting: list[Rows], rows: int) -> list[Rows]:
             taken.append(part)
         rows -= len(part.lines)
     return taken
+
+
+def _remarks_on_label(name: str, kind: ColumnKind, first: pa.Array) -> list[str]:
+    """Returns a line where marks of what is missing look like a class, or a class like them."""
+    marks = marks_in(first)
+    if not marks:
+        return []
+    found = ", ".join(f"'{mark}' ({count:,} times)" for mark, count in marks.items())
+    if kind is ColumnKind.TEXT:
+        return [
+            f"column '{name}' has {found} in its first {len(first):,} rows, taken as a class; "
+            "leave the field empty where the class is not known"
+        ]
+    return [
+        f"column '{name}' has {found} in its first {len(first):,} rows, taken as missing among "
+        f"{kind.value}s; if it is a class, say --text {name}"
+    ]
 
 
 def _absent(name: str, names: Sequence[str]) -> str:

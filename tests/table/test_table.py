@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localprop.errors import ConfigError
-from localprop.table.columns import MISSING
+from localprop.table.columns import ABSENT, MARKS
 from localprop.table.table import LOOK, LOOK_AT_PIPE, ColumnKind, Table
 
 NUMBER, TEXT, TIME = ColumnKind.NUMBER, ColumnKind.TEXT, ColumnKind.TIME
@@ -60,7 +60,7 @@ def written(tmp_path, text, name="a.csv"):
 
 # One column of numbers keeps numbers that are not in the way of text; a blank is no value.
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(
-    lambda s: s.strip() not in MISSING
+    lambda s: s.strip() not in ABSENT + MARKS
 )
 numbers = st.floats(allow_nan=False)
 rows_of_table = st.lists(
