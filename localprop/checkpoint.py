@@ -27,7 +27,7 @@ from .describe import describe, differences
 from .errors import CheckpointError
 from .law import Phase
 from .learner import Learner
-from .written_aside import written_aside
+from .written_aside import LONGEST_NAME, written_aside
 
 FORMAT = "localprop checkpoint"
 VERSION = 2
@@ -208,6 +208,10 @@ def _members(data: bytes) -> dict[str, np.ndarray]:
 def check_writable(path: str | Path) -> None:
     """Raises `CheckpointError` now for a path at which `save` would fail later."""
     path = Path(path)
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise CheckpointError(f"{path}: the name is too long; give a shorter one")
+    if path.is_symlink():
+        path = path.resolve()
     if path.is_dir():
         raise CheckpointError(f"{path}: is a folder; give the name of a file")
     if path.exists() and not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
@@ -12,6 +13,7 @@ from rich.text import Text
 from . import __version__
 from .commands.audit import audit_command
 from .commands.learn import learn_command
+from .commands.output import open_streams
 from .commands.predict import predict_command
 from .commands.reproduce import reproduce_command
 from .commands.track import track_command
@@ -44,10 +46,28 @@ def localprop(
 ) -> None:
     """Learning while the stream happens: local in space and time."""
     del version
+    check_platform()
+
+
+def check_platform() -> None:
+    """Raises `ConfigError` where JAX finds no device of the kind that it is told to use."""
+    import jax
+
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise ConfigError(
+            f"JAX_PLATFORMS is '{asked}', and JAX finds no such device here; unset it, or set it "
+            "to cpu"
+            if asked
+            else f"JAX finds no device to compute on ({error})"
+        ) from None
 
 
 def main() -> None:
     """Runs the command line; the exit status is 0 done, 1 failed, 2 wrong usage."""
+    open_streams()
     try:
         app(prog_name="localprop")
     except ConfigError as error:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+LONGEST_NAME = 255  # bytes that file systems allow
 
 
 @contextlib.contextmanager
@@ -16,20 +19,26 @@ def written_aside(
 ) -> Iterator[Any]:
     """Opens a file beside `path` that takes its place if, and only if, it was written whole.
 
+    Where `path` is a symbolic link, the file that it leads to is replaced, and the link stays. The
+    new file has the permissions of the old one.
+
     **Arguments:** `path`; `failure`: the error to raise; `there`: what the old file is, in words.
 
     **Raises:** `failure`, with the old file untouched, if the disk is full or the folder cannot be
     written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    place = path.resolve() if path.is_symlink() else path
+    aside = beside(place, f".{os.getpid()}.partial")
     try:
-        with open(aside, "wb") as file:
+        with open_afresh(aside) as file:
             yield file
             file.flush()
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), stat.S_IMODE(place.stat().st_mode))
             os.fsync(file.fileno())
-        os.replace(aside, path)
-        _flush_folder(path.parent)
-        _remove_orphans(path)
+        os.replace(aside, place)
+        _flush_folder(place.parent)
+        _remove_orphans(place)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise failure(
@@ -41,9 +50,35 @@ def written_aside(
         raise
 
 
+def beside(path: Path, ending: str) -> Path:
+    """Returns the hidden file `.NAME` with this ending beside a file, its name cut where too long.
+
+    !!! example
+
+        ```python
+        >>> from pathlib import Path
+        >>> from localprop.written_aside import beside
+        >>> beside(Path("run.npz"), ".lock").name
+        '.run.npz.lock'
+
+        ```
+    """
+    room = LONGEST_NAME - len(os.fsencode(ending)) - 1
+    name = os.fsdecode(os.fsencode(path.name)[:room])
+    return path.with_name(f".{name}{ending}")
+
+
+def open_afresh(path: Path) -> Any:
+    """Opens a new file to write bytes to, in place of whatever was there; follows no link."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "wb")
+
+
 def _remove_orphans(path: Path) -> None:
     """Removes what processes that were killed while they wrote have left beside `path`."""
-    for aside in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    first, last = beside(path, "\0.partial").name.split("\0")
+    for aside in path.parent.glob(f"{glob.escape(first)}.*{last}"):
         process = aside.name.split(".")[-2]
         if process.isdecimal() and not _runs(int(process)):
             aside.unlink(missing_ok=True)

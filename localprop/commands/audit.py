@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .output import print_json
+from .output import print_json, results
 
 
 def audit_command(
@@ -15,12 +15,10 @@ def audit_command(
     ] = False,
 ) -> None:
     """Prove locality arc by arc, and count what is carried, beside backprop, BPTT and RTRL."""
-    from rich.console import Console
-
     from ..reproduce.locality import default_audits
 
     audits = default_audits()
-    console = Console(stderr=True) if as_json else Console()
+    console = results(as_json)
     for audit in audits:
         # As it stands: its columns are aligned, and names are not markup.
         console.print(f"{audit}\n", markup=False, highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from rich.text import Text as Plain
 
 from ..errors import ConfigError
 from .interrupt import stoppable
-from .output import print_json
+from .output import print_json, results
 
 Text = Annotated[
     list[str] | None,
@@ -67,6 +67,9 @@ def learn_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a checkpoint of another run.")
+    ] = False,
     predictions: Annotated[
         str | None,
         typer.Option(
@@ -116,6 +119,7 @@ def learn_command(
                     checkpoint=checkpoint,
                     every=every,
                     resume=resume,
+                    overwrite=overwrite,
                     predictions=predictions,
                     watch=watch,
                     stop=stop,
@@ -126,12 +130,17 @@ def learn_command(
             note = f"; {checkpoint} holds all of it, go on with --resume" if kept else ""
             messages.print(Plain(f"localprop: stopped{note}"), soft_wrap=True)
             raise typer.Exit(130) from None
-        files = write_report(out, source, settings, result, score) if out is not None else []
-        (messages if as_json or predictions == "-" else Console()).print(
-            summary(source, settings, result, files)
-        )
+        files, failure = [], None
+        try:
+            files = write_report(out, source, settings, result, score) if out is not None else []
+        except ConfigError as error:  # which must not cost the score
+            failure = error
+        machine = as_json or predictions == "-"
+        results(machine).print(summary(source, settings, result, files))
         if as_json:
             print_json(result.numbers())
+        if failure is not None:
+            raise failure
 
 
 @contextmanager

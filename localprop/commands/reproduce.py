@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from .output import print_json
+from .output import print_json, results
 
 
 def reproduce_command(
@@ -31,7 +31,7 @@ def reproduce_command(
         progress.print(f"{done + 1}/{parts} {part}", style="dim", markup=False)
 
     found = reproduce(full=full, out=out, watch=watch)
-    (progress if as_json else Console()).print(claims_table(found))
+    results(as_json).print(claims_table(found))
     if found.files:
         progress.print(f"{len(found.files)} files in {out}", markup=False)
     if as_json:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..errors import ConfigError
 from ..report.folder import check_folder
-from .output import print_json
+from .output import print_json, results
 
 if TYPE_CHECKING:
     from ..law.policy import AbstractPolicy
@@ -107,7 +106,7 @@ def track_command(
             files = draw_tracking(out / "track", run)
         except OSError as error:
             raise ConfigError(f"--out {out}: {error.strerror}; name another folder") from error
-    (Console(stderr=True) if as_json else Console()).print(_table(run, files))
+    results(as_json).print(_table(run, files))
     if as_json:
         print_json(run.summary())
 

@@ -7,18 +7,19 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from .. import checkpoint as checkpoints
 from ..errors import ConfigError, StreamError
 from ..table.columns import ColumnKind
 from ..table.predictions import PipedPredictions, Predictions, check_predictions, open_predictions
 from ..table.stop import Stop
 from ..table.table import Table
+from .checkpoint_file import CheckpointFile
 from .classification import Classification
 from .column_model import PIECE
 from .run import Run
@@ -65,6 +66,7 @@ def learn(
     checkpoint: str | Path | None = None,
     every: int = 10_000,
     resume: bool = False,
+    overwrite: bool = False,
     predictions: str | Path | None = None,
     watch: Watcher | None = None,
     stop: Stop | None = None,
@@ -80,6 +82,7 @@ def learn(
     - `checkpoint`: file to write to every `every` rows and at the end.
     - `resume`: whether to go on from the checkpoint, if there is one: after the last row that was
         learned if it is the same source, grown or not; from the start of another one.
+    - `overwrite`: whether a checkpoint of another run may be replaced.
     - `predictions`: a CSV (also .gz) or Parquet file with a row per row, what was predicted of it
         before it was learned; or `"-"` for CSV on standard output, each row as soon as it is there.
     - `watch`: called after every piece.
@@ -97,18 +100,18 @@ def learn(
         raise ConfigError("nothing to resume from; name the file with --checkpoint")
     if predictions is not None and str(predictions) != "-":
         check_predictions(Path(predictions))
-    path, kept = None if checkpoint is None else Path(checkpoint), None
-    if path is not None:
-        checkpoints.check_writable(path)
-        if path.exists():
-            # Without --resume the file is only looked at: nothing but a checkpoint is overwritten.
-            kept = checkpoints.load(path)
-    run = Run(settings, kept if resume else None)
-    began, start = time.perf_counter(), run.online.rows
-    job = _Job(source, run, path, every, predictions, say)
-    table = job.read(limit, watch, stop)
+    if resume and overwrite:
+        raise ConfigError("resume goes on with a checkpoint, overwrite replaces it; take one")
+    with ExitStack() as open_files:
+        file = None
+        if checkpoint is not None:
+            file = CheckpointFile(Path(checkpoint), resume=resume, overwrite=overwrite)
+            open_files.enter_context(file)
+        run = Run(settings, file.kept if file else None)
+        began, start = time.perf_counter(), run.online.rows
+        table = _Job(source, run, file, every, predictions, say).read(limit, watch, stop)
     seconds = time.perf_counter() - began
-    result = _result(run, table, path, predictions, seconds, run.online.rows - start)
+    result = _result(run, table, checkpoint, predictions, seconds, run.online.rows - start)
     assert run.task is not None
     return result, run.task.score
 
@@ -120,12 +123,12 @@ class _Job:
         self,
         source: str | Path,
         run: Run,
-        path: Path | None,
+        file: CheckpointFile | None,
         every: int,
         predictions: str | Path | None,
         say: Callable[[str], None],
     ):
-        self.source, self.run, self.path, self.every = source, run, path, every
+        self.source, self.run, self.file, self.every = source, run, file, every
         self.predictions, self.say = predictions, say
         self.out: Predictions | None = None
 
@@ -136,11 +139,11 @@ class _Job:
         needed = [settings.target, *clock, *settings.kinds]
         options = {"on_bad_row": settings.on_bad_row, "decide_after": settings.decide_after}
         options |= {**run.table_options(), "label": settings.target}
-        options["may_grow"] = self.path is not None
+        options["may_grow"] = self.file is not None
         with Table(self.source, required=needed, stop=stop, **options) as table:
             table.wait = self._wait
             try:
-                for remark in run.begin(table, self.path):
+                for remark in run.begin(table, self.file.path if self.file else None):
                     self.say(remark)
                 began = run.position
                 self._open_predictions()
@@ -164,7 +167,7 @@ class _Job:
                 self.out.add(answered)
             while remarks:  # what cannot be learned at all is told by its error alone
                 self.say(remarks.pop(0))
-            if self.path is not None and run.position - saved >= self.every:
+            if self.file is not None and run.position - saved >= self.every:
                 self._save()
                 saved = run.position
             if watch is not None:
@@ -179,7 +182,7 @@ class _Job:
         if run.position > began or stopped:
             self._save()
         if self.out is not None:
-            self.out.finish(run.class_names, kept=self.path is not None)
+            self.out.finish(run.class_names, kept=self.file is not None)
         if stopped:
             raise KeyboardInterrupt
         if unfinished:
@@ -214,8 +217,8 @@ class _Job:
         mark, name = 0, None
         if self.out is not None and str(self.predictions) != "-":
             mark, name = self.out.keep(), Path(str(self.predictions)).name
-        if self.path is not None:
-            self.run.save(self.path, mark, name)
+        if self.file is not None:
+            self.file.write(lambda path: self.run.save(path, mark, name))
 
     def _wait(self, rows: int) -> None:
         self.say(
@@ -234,7 +237,7 @@ def _placed(error: StreamError, source: str | Path, target: str) -> StreamError:
 def _result(
     run: Run,
     table: Table,
-    path: Path | None,
+    checkpoint: str | Path | None,
     predictions: str | Path | None,
     seconds: float,
     learned: int,
@@ -261,7 +264,7 @@ def _result(
         state_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(model.phase)),
         peak_memory_bytes=_peak_memory(),
         importance=online.importance(),
-        checkpoint=None if path is None else str(path),
+        checkpoint=None if checkpoint is None else str(checkpoint),
         predictions=None if predictions is None else str(predictions),
         skipped_rows=table.skipped_rows,
         kinds=_in_words([k for n, k in table.kinds.items() if n != run.settings.target]),

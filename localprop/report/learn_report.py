@@ -14,6 +14,7 @@ from ..online.learn import Result
 from ..online.score import Score
 from ..online.settings import Settings
 from ..strict_json import page
+from .folder import write_text
 from .importance_chart import draw_importance
 from .learning_curve import draw_learning_curve
 
@@ -73,9 +74,9 @@ def write_report(
         pictures = draw_learning_curve(folder / picture, score, _title(settings, result))
         if result.importance:
             pictures += draw_importance(folder / "importance", result.importance)
-        report.write_text(_markdown(source, settings, result, f"{picture}.png"), encoding="utf-8")
+        write_text(report, _markdown(source, settings, result, f"{picture}.png"))
         content: dict[str, Any] = {"settings": asdict(settings), "result": result.numbers()}
-        numbers.write_text(page(content), encoding="utf-8")
+        write_text(numbers, page(content))
     except OSError as error:
         raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
     return [report, *pictures, numbers]

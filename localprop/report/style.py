@@ -16,6 +16,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .folder import write_figure
+
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION = "#F0E442", "#0072B2", "#D55E00"
 GREY, SILVER = "#999999", "#BBBBBB"
@@ -51,19 +53,13 @@ def tidy(axes: Axes) -> None:
 
 def save(figure: Figure, path: Path) -> list[Path]:
     """Writes the figure beside `path` as PNG and SVG; returns the two files."""
-    files = [path.with_suffix(".png"), path.with_suffix(".svg")]
     with applied():
-        figure.savefig(files[0], dpi=DPI)
-        figure.savefig(files[1], metadata={"Date": None})
-    return files
+        return write_figure(figure, path, png={"dpi": DPI}, svg={"metadata": {"Date": None}})
 
 
 def save_any_name(figure: Figure, path: Path) -> list[Path]:
     """Writes a figure that shows a user's own names beside `path` as PNG and SVG."""
-    files = [path.with_suffix(".png"), path.with_suffix(".svg")]
     with warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes; that is worth no complaint.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        for file in files:
-            figure.savefig(file)
-    return files
+        return write_figure(figure, path)

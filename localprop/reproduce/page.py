@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import ConfigError
+from ..report.folder import write_text
 from ..strict_json import page
 from .claim import Claim
 from .figures import CAPTIONS, draw
@@ -60,7 +61,7 @@ def write_report(folder: Path, found: Reproduction) -> list[Path]:
             "claims.json": page({**found.as_dict(), "seeds": found.seeds}),
         }
         for name, content in contents.items():
-            (folder / name).write_text(content, encoding="utf-8")
+            write_text(folder / name, content)
     except OSError as error:
         raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
     drawn = [file for files in pictures.values() for file in files]

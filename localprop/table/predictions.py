@@ -18,7 +18,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from ..errors import CheckpointError, ConfigError
-from ..written_aside import written_aside
+from ..written_aside import LONGEST_NAME, beside, open_afresh, written_aside
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 GROUP = 65_536  # rows that are converted together
@@ -60,6 +60,8 @@ class PipedPredictions:
 
     def __init__(self, classes: Sequence[str] | None = None):
         self._file, self.broken = sys.stdout, False
+        if isinstance(self._file, io.TextIOWrapper):  # data, in one encoding wherever it is read
+            self._file.reconfigure(encoding="utf-8", errors="surrogateescape")
         self._classes = None if classes is None else list(classes)
         self._begun = False
 
@@ -113,14 +115,14 @@ class FiledPredictions:
     def __init__(self, path: str | Path, mark: int = 0):
         self.path = Path(path)
         check_predictions(self.path)
-        self.spool = self.path.with_name(f".{self.path.name}.rows")
+        self.spool = beside(self.path, ".rows")
         if mark and (not self.spool.is_file() or self.spool.stat().st_size < mark):
             raise CheckpointError(
                 f"{self.path}: the rows that were predicted before are gone ('{self.spool.name}' "
                 "beside it was removed or cut); name another file, to hold the rows from here on"
             )
         try:
-            self._file = open(self.spool, "r+b" if mark else "wb")  # noqa: SIM115
+            self._file = _opened(self.spool) if mark else open_afresh(self.spool)
             self._file.truncate(mark)
             self._file.seek(mark)
         except OSError as error:
@@ -216,10 +218,17 @@ class FiledPredictions:
                 yield pa.table(columns, schema=schema)
 
 
+def _opened(path: Path) -> Any:
+    """Opens a file to go on with; follows no link."""
+    return os.fdopen(os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), "r+b")
+
+
 def check_predictions(path: Path) -> None:
     """Raises `ConfigError` for a file of predictions that could not be written in the end."""
     if not path.name.endswith(ENDINGS):
         raise ConfigError(f"--predictions {path}: give a name that ends in {', '.join(ENDINGS)}")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise ConfigError(f"--predictions {path}: the name is too long; give a shorter one")
     if path.is_dir() or (path.exists() and not path.is_file()):
         raise ConfigError(f"--predictions {path}: is no regular file; give the name of one")
     if not path.parent.is_dir():
