@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def counted(number: int, thing: str) -> str:
+    """Returns, say, `1 row` or `2,000 rows`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 class LocalpropError(Exception):
     """Base of every error that this package raises on purpose."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text as Plain
 
-from ..errors import ConfigError
+from ..errors import ConfigError, counted
 from .interrupt import stoppable
 from .output import print_json, results
+
+WIDE = 110  # characters, for a rate and the time that remains
+SHORT = {"mean absolute error": "error"}
 
 Text = Annotated[
     list[str] | None,
@@ -132,7 +137,9 @@ def learn_command(
             raise typer.Exit(130) from None
         files, failure = [], None
         try:
-            files = write_report(out, source, settings, result, score) if out is not None else []
+            if out is not None:
+                command = shlex.join(["localprop", *sys.argv[1:]])
+                files = write_report(out, source, settings, result, score, command)
         except ConfigError as error:  # which must not cost the score
             failure = error
         machine = as_json or predictions == "-"
@@ -145,33 +152,41 @@ def learn_command(
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Any]:
-    """Shows rate and running score."""
-    columns = (
+    """Shows what is being done, rows, running score and, where there is room, the rate."""
+    wide = console.width >= WIDE
+    columns = [
         TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[rows]:,} rows"),
-        TextColumn("{task.fields[rate]}"),
+        BarColumn(bar_width=40 if wide else 12),
+        TextColumn("{task.fields[rows]}"),
+        *([TextColumn("{task.fields[rate]}")] if wide else []),
         TextColumn("{task.fields[score]}"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+        *([TimeRemainingColumn()] if wide else []),
+    ]
     bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
-    job = bar.add_task("learning", total=None, rows=0, rate="", score="")
+    job = bar.add_task("reading", total=None, rows="", rate="", score="")
     began = time.perf_counter()
     first = None
 
     def watch(run: Any, table: Any) -> None:
         nonlocal first
-        first = run.position if first is None else first
+        if first is None:  # before the first piece
+            first = run.position
+            run.online.on_compile = lambda on: bar.update(
+                job, description="compiling" if on else "learning"
+            )
+            return
         share = table.progress()
         seconds = time.perf_counter() - began - run.online.compile_seconds
         rate = f"{(run.position - first) / seconds:,.0f} rows/s" if run.position > first else ""
         shown = ""
         if run.task is not None and run.task.score.samples:
             score = run.task.score
-            shown = f"{score.metric} {score.value:.4g} (baseline {score.baseline_value:.4g})"
+            name = SHORT.get(score.metric, score.metric)
+            shown = f"{name} {score.value:.4g} (baseline {score.baseline_value:.4g})"
         total, done = (1.0, share) if share is not None else (None, 0.0)
-        bar.update(job, total=total, completed=done, rows=run.position, rate=rate, score=shown)
+        rows = counted(run.position, "row")
+        bar.update(job, total=total, completed=done, rows=rows, rate=rate, score=shown)
 
     with bar:
         yield watch

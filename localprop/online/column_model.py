@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +47,7 @@ class ColumnModel:
         self._importance = Importance()
         self._model: Model | None = None
         self._begun, self._room = False, 0  # inputs known from the first row
+        self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
 
     def learn(
         self, columns: Mapping[str, Column], target: Column, lines: np.ndarray | None = None
@@ -211,6 +212,7 @@ class ColumnModel:
                 capacity=PIECE,
                 start=(task.inputs(self._room), task.outputs),
             )
+            self._model.on_compile = lambda on: self.on_compile(on)
         return self._model
 
     def write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -52,6 +52,7 @@ class Model:
         self.seed, self.capacity, self.start = seed, capacity, start
         self.inputs = self.outputs = 0
         self.compile_seconds = 0.0  # spent on building and compiling, so far
+        self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
         self._compiled = False
         self._learner: Learner | None = None
         self._phase: Phase | None = None
@@ -140,7 +141,9 @@ class Model:
         part = self._fit(samples)
         if not self._compiled:
             began = time.perf_counter()
+            self.on_compile(True)
             self.learner.compile(self.phase, part, record, capacity=self.capacity)
+            self.on_compile(False)
             self.compile_seconds += time.perf_counter() - began
             self._compiled = True
         self._phase, trace = self.learner.advance(

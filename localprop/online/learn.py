@@ -14,8 +14,8 @@ from typing import Any
 
 import jax
 
-from ..errors import ConfigError, StreamError
-from ..table.columns import ColumnKind
+from ..errors import ConfigError, StreamError, counted
+from ..table.columns import LARGEST, ColumnKind
 from ..table.predictions import PipedPredictions, Predictions, check_predictions, open_predictions
 from ..table.stop import Stop
 from ..table.table import Table
@@ -85,7 +85,7 @@ def learn(
     - `overwrite`: whether a checkpoint of another run may be replaced.
     - `predictions`: a CSV (also .gz) or Parquet file with a row per row, what was predicted of it
         before it was learned; or `"-"` for CSV on standard output, each row as soon as it is there.
-    - `watch`: called after every piece.
+    - `watch`: called before the first piece and after every one.
     - `stop`: asked to, learning ends after the piece that is being learned, the checkpoint is
         written, and `KeyboardInterrupt` raised.
     - `say`: called with each line that a person should read: what looks like a mistake.
@@ -139,7 +139,7 @@ class _Job:
         needed = [settings.target, *clock, *settings.kinds]
         options = {"on_bad_row": settings.on_bad_row, "decide_after": settings.decide_after}
         options |= {**run.table_options(), "label": settings.target}
-        options["may_grow"] = self.file is not None
+        options |= {"may_grow": self.file is not None, "limit": limit}
         with Table(self.source, required=needed, stop=stop, **options) as table:
             table.wait = self._wait
             try:
@@ -160,6 +160,8 @@ class _Job:
     ) -> None:
         run, saved = self.run, self.run.position
         remarks = table.remarks()
+        if watch is not None:
+            watch(run, table)
         size, digest = min(PIECE, self.every), run.digest
         for piece in table.pieces(size, start=run.position, stop=limit, digest=digest):
             answered = run.learn(piece, table)
@@ -183,6 +185,11 @@ class _Job:
             self._save()
         if self.out is not None:
             self.out.finish(run.class_names, kept=self.file is not None)
+        for name, count in run.too_large.items():
+            self.say(
+                f"column '{name}' has {counted(count, 'number')} beyond {LARGEST:g}, taken as "
+                "missing; is its unit the right one?"
+            )
         if stopped:
             raise KeyboardInterrupt
         if unfinished:

@@ -41,6 +41,7 @@ class Run:
         self.digest: str | None = None  # of all rows that were learned
         self._kinds: dict[str, ColumnKind] = {}
         self._commas: list[str] | None = None
+        self.too_large: dict[str, int] = {}  # numbers of this run, by column, taken as missing
         if kept is None:
             self.online = Online(**asdict(settings.online))
             return
@@ -117,6 +118,7 @@ class Run:
             self.task.check(target, piece.lines, self.settings.target)
         rest = {name: column.cut(start) for name, column in columns.items()}
         parts.append(self.online.learn(rest, target.cut(start), piece.lines[start:]))
+        self._count_too_large(piece)
         self.position += rows
         self._kinds, self._commas = dict(table.kinds), table.commas
         self.digest = table.digest()
@@ -199,6 +201,13 @@ class Run:
         self._digests, self.digest = list(table["digests"]), table["digest"]
         self._kinds = {name: ColumnKind(kind) for name, kind in table["kinds"].items()}
         self._commas = None if table["commas"] is None else list(table["commas"])
+
+    def _count_too_large(self, piece: Piece) -> None:
+        for name, column in piece.columns.items():
+            if column.kind is ColumnKind.NUMBER:
+                found = int(np.sum(np.isfinite(column.values) & ~column.known))
+                if found:
+                    self.too_large[name] = self.too_large.get(name, 0) + found
 
     def _choose(self, target: Column) -> AbstractTask | None:
         settings = self.settings

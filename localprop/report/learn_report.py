@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import ConfigError
+from ..errors import ConfigError, counted
 from ..online.learn import Result
 from ..online.score import Score
 from ..online.settings import Settings
@@ -38,7 +38,7 @@ def facts(settings: Settings, result: Result) -> list[tuple[str, str]]:
     """Returns what there is to say about a run, in words."""
     rows = f"{result.samples:,}"
     if result.skipped_rows:
-        rows += f" ({result.skipped_rows:,} bad rows skipped)"
+        rows += f" ({counted(result.skipped_rows, 'bad row')} skipped)"
     baseline, speed = result.baseline, result.samples_per_second
     lines = [
         ("task", result.task + _classes(result.classes)),
@@ -60,11 +60,12 @@ def facts(settings: Settings, result: Result) -> list[tuple[str, str]]:
 
 
 def write_report(
-    folder: Path, source: str, settings: Settings, result: Result, score: Score
+    folder: Path, source: str, settings: Settings, result: Result, score: Score, command: str
 ) -> list[Path]:
     """Writes `report.md`, `result.json` and pictures as PNG and SVG; returns their paths.
 
-    The pictures are `learning_curve`, and `importance` where columns are looked at.
+    `command` is what was typed. The pictures are `learning_curve`, and `importance` where columns
+    are looked at.
 
     **Raises:** `ConfigError` if the folder cannot be written.
     """
@@ -74,7 +75,7 @@ def write_report(
         pictures = draw_learning_curve(folder / picture, score, _title(settings, result))
         if result.importance:
             pictures += draw_importance(folder / "importance", result.importance)
-        write_text(report, _markdown(source, settings, result, f"{picture}.png"))
+        write_text(report, _markdown(source, settings, result, command))
         content: dict[str, Any] = {"settings": asdict(settings), "result": result.numbers()}
         write_text(numbers, page(content))
     except OSError as error:
@@ -82,7 +83,7 @@ def write_report(
     return [report, *pictures, numbers]
 
 
-def _markdown(source: str, settings: Settings, result: Result, picture: str) -> str:
+def _markdown(source: str, settings: Settings, result: Result, command: str) -> str:
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts(settings, result))
     return f"""# {settings.target} of {Path(source).name}
 
@@ -93,10 +94,12 @@ training and test rows.
 | --- | --- |
 {rows}
 
-![Score along the stream]({picture})
+![Score along the stream](learning_curve.png)
 {_importance(result)}
-Learned by `localprop` from column `{settings.target}` with seed {settings.seed}; the same command
-gives the same numbers.
+The same command gives the same numbers on the same rows (with `--resume`, those of all runs
+together):
+
+    {" ".join(command.splitlines())}
 """
 
 

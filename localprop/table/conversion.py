@@ -35,6 +35,11 @@ class Rows:
     lines: np.ndarray
     skipped: np.ndarray
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return sum(v.nbytes for v in self.values)
+
     def cut(self, start: int, stop: int | None = None) -> Rows:
         """Returns the rows from `start` to before `stop`."""
         values = [v[start:stop] for v in self.values]

@@ -12,7 +12,8 @@ from .block import Block
 from .columns import check_names, is_supported, plain
 from .source import Source
 
-ROWS = 8192  # in a block
+ROWS = 8192  # in a block, at most
+BYTES = 1 << 25  # in a block, as far as the file says how long its rows are
 PAGE_BUFFER = 1 << 16  # bytes per column: a row group is never in memory whole
 
 
@@ -34,6 +35,7 @@ class Parquet:
             )
             schema = self._file.schema_arrow
             self._rows = self._file.metadata.num_rows
+            self._block = _rows_in_a_block(self._file.metadata)
         except (OSError, pa.ArrowException) as error:
             raise source.error(_damaged(error)) from None
         if not schema.names:
@@ -46,7 +48,7 @@ class Parquet:
 
     def blocks(self) -> Iterator[Block]:
         """Yields the rows; lines are row numbers, from 1."""
-        batches = self._file.iter_batches(ROWS, use_threads=False)
+        batches = self._file.iter_batches(self._block, use_threads=False)
         while True:
             try:
                 batch = next(batches, None)
@@ -74,6 +76,12 @@ class Parquet:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def _rows_in_a_block(metadata: pa_parquet.FileMetaData) -> int:
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    longest = max((g.total_byte_size / max(g.num_rows, 1) for g in groups), default=1.0)
+    return int(max(1, min(ROWS, BYTES / max(longest, 1.0))))
 
 
 def _damaged(error: Exception) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from ..errors import ConfigError, StreamError
 from .block import BadRow, Block
@@ -31,8 +32,11 @@ from .stop import Stop
 
 __all__ = ["Column", "ColumnKind", "Piece", "Table"]
 
+pc: Any = pyarrow.compute
 LOOK, LOOK_AT_PIPE = 1000, 50  # rows by which the kinds of the columns are decided
 DIGESTED = 10  # rows by which a table is known again
+LOOK_BYTES = 1 << 26  # of text, by which kinds are decided at the latest
+PIECE_BYTES = 1 << 26  # of values, at which a piece is given out before it has all its rows
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Table:
         an empty field, NA, NaN and null are missing.
     - `may_grow`: whether the source is read again later: then a last line of a file that has no
         end is left, as it may be half a row.
+    - `limit`: most rows that will be asked for: of a pipe no more are waited for.
     - `stop`: asked to, a pipe ends where nothing more has come.
 
     **Raises:** `StreamError`, here and from every method, for what cannot be read: with the line,
@@ -108,13 +113,14 @@ class Table:
         required: Sequence[str] = (),
         label: str | None = None,
         may_grow: bool = False,
+        limit: int | None = None,
         stop: Stop | None = None,
     ):
         if on_bad_row not in ("stop", "skip"):
             raise ConfigError(f"on_bad_row is '{on_bad_row}'; give 'stop' or 'skip'")
         self.source, self.on_bad_row = source, on_bad_row
         self.types, self.required = dict(types or {}), tuple(required)
-        self._known_commas, self._decide_after = commas, decide_after
+        self._known_commas, self._decide_after, self._limit = commas, decide_after, limit
         self._label, self._may_grow = label, may_grow
         self.skipped_rows, self._stop = 0, stop
         self._source: Source | None = None
@@ -220,7 +226,7 @@ class Table:
     def pieces(
         self, rows: int, start: int = 0, stop: int | None = None, digest: str | None = None
     ) -> Iterator[Piece]:
-        """Yields pieces of `rows` rows, the last one shorter, once.
+        """Yields pieces of `rows` rows, the last one shorter, and those of very long rows, once.
 
         Whatever is wrong with a row or with the file is raised when the stream gets there, after
         every whole piece before it.
@@ -246,7 +252,8 @@ class Table:
             while ready >= rows:
                 yield self._piece(conversion, _take(waiting, rows))
                 ready -= rows
-            if ready and self.live:  # each row is answered when it is there
+            large = sum(p.nbytes for p in waiting) > PIECE_BYTES
+            if ready and (large or self.live):  # each row is answered when it is there
                 yield self._piece(conversion, _take(waiting, ready))
                 ready = 0
             if stop is not None and self._delivered + ready >= stop:
@@ -298,6 +305,7 @@ class Table:
         while sum(len(block.lines) for block in self._looked) < needed:
             if not self._look_on(reader):
                 break
+            needed = min(needed, _rows_within(self._looked, LOOK_BYTES))
         kinds = [self.types.get(name) for name in reader.names]
         self._first, commas = [], [name in (self._known_commas or ()) for name in reader.names]
         # Where fields are not separated by it, a comma may separate decimals.
@@ -319,7 +327,9 @@ class Table:
     @property
     def decide_after(self) -> int:
         """How many rows are looked at before anything is decided."""
-        return self._decide_after or (LOOK_AT_PIPE if self.live else LOOK)
+        if not self.live:
+            return self._decide_after or LOOK
+        return min(self._decide_after or LOOK_AT_PIPE, self._limit or LOOK)
 
     @property
     def live(self) -> bool:
@@ -417,6 +427,21 @@ class Table:
         if bad is None:
             return self._source.error(problem)
         return self._source.error(problem, line=bad.line, column=bad.column)
+
+
+def _rows_within(blocks: list[Block], size: int) -> int:
+    """Returns how many first rows hold so many bytes of text; no bound while all hold less."""
+    unbounded = 1 << 62
+    if sum(array.nbytes for block in blocks for array in block.arrays) < size:
+        return unbounded
+    lengths = [
+        sum(pc.fill_null(pc.binary_length(a), 0).to_numpy(zero_copy_only=False) for a in texts)
+        for block in blocks
+        if (texts := [a for a in block.arrays if pa.types.is_string(a.type)])
+    ]
+    if not lengths:
+        return unbounded
+    return int(np.searchsorted(np.cumsum(np.concatenate(lengths)), size)) + 1
 
 
 def _take(waiting: list[Rows], rows: int) -> list[Rows]:

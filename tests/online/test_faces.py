@@ -27,7 +27,7 @@ def phishing():
     """Numbers only, two classes."""
     with (EXAMPLES / "phishing.csv").open() as file:
         rows = list(itertools.islice(csv.DictReader(file), 250))
-    classes = [row.pop("is_phishing") == "yes" for row in rows]
+    classes = [row.pop("is_phishing") for row in rows]
     return [{k: float(v) for k, v in row.items()} for row in rows], classes
 
 
