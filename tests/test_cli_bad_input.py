@@ -239,7 +239,7 @@ def test_a_disk_that_is_full_when_flushing(run, kept, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    outcome = run("good.csv", *QUICK, "--checkpoint", "c.npz")
+    outcome = run("good.csv", *QUICK, "--checkpoint", "c.npz", "--overwrite")
     monkeypatch.undo()
     assert_one_line(
         outcome, "c.npz: No space left on device", "last checkpoint is kept", "free some"
@@ -255,7 +255,8 @@ def test_a_disk_that_is_full_when_writing(kept, tmp_path, size):
     limit = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({size}, {size})); "
     limited = limit + "import runpy; runpy.run_module('localprop', run_name='__main__')"
     arguments = [sys.executable, "-c", limited, "learn", "good.csv", *QUICK, "--checkpoint"]
-    done = subprocess.run([*arguments, "c.npz"], cwd=tmp_path, capture_output=True)
+    arguments += ["c.npz", "--overwrite"]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True)
     outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
     assert_one_line(outcome, "c.npz: File too large; the last checkpoint is kept as it was")
     assert everything(tmp_path) == before

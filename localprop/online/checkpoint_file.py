@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from .. import checkpoint as checkpoints
 from ..errors import CheckpointError
@@ -28,14 +28,13 @@ class CheckpointFile:
         self.path, self.kept = path, None
         self._resume, self._overwrite = resume, overwrite
         self._there: tuple[int, int, int] | None = None  # the file as this run found or left it
-        self._lock: FileLock | None = None
 
     def __enter__(self) -> CheckpointFile:
         checkpoints.check_writable(self.path)
-        self._lock = FileLock(beside(self.path.resolve(), ".lock"), timeout=0)
+        self._lock = beside(self.path.resolve(), ".lock")
         try:
-            self._lock.acquire()
-        except Timeout:
+            self._handle = _locked(self._lock)
+        except BlockingIOError:
             raise CheckpointError(
                 f"{self.path}: another run is writing to it now; wait for its end, or name "
                 "another file"
@@ -47,13 +46,13 @@ class CheckpointFile:
         try:
             self._look()
         except BaseException:
-            self._lock.release()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.unlink(missing_ok=True)
+        os.close(self._handle)
 
     def write(self, save: Callable[[Path], None]) -> None:
         """Has a checkpoint written by `save`.
@@ -80,6 +79,24 @@ class CheckpointFile:
             )
         self.kept = found if self._resume else None
         self._there = _identity(self.path)
+
+
+def _locked(path: Path) -> int:
+    """Returns a handle of a lock that is held until it is closed, or this process ends.
+
+    **Raises:** `BlockingIOError` if another process holds it.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who held it before may have removed the file between these two lines.
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

@@ -151,7 +151,7 @@ class ColumnModel:
                 held = "there is no such column" if clock is None else "this column holds text"
                 raise StreamError(
                     "the time needs numbers, or times such as 2024-05-31 12:30:00, and "
-                    f"{held}; name another column, or leave the time away",
+                    f"{held}; name another column, or leave --time away",
                     column=name,
                 )
             duration = self._durations.encode(clock.values, lines, name)

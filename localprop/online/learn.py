@@ -146,7 +146,7 @@ class _Job:
                 for remark in run.begin(table, self.file.path if self.file else None):
                     self.say(remark)
                 began = run.position
-                self._open_predictions()
+                self._open_predictions(table)
                 self._pieces(table, limit, watch, stop)
             except StreamError as error:
                 raise (
@@ -211,14 +211,14 @@ class _Job:
         if not run.task.score.samples:
             self.say(f"no row could be scored: {run.task.unscored}")
 
-    def _open_predictions(self) -> None:
+    def _open_predictions(self, table: Table) -> None:
         if self.predictions is None:
             return
         same = self.run.predictions == Path(self.predictions).name
         if self.run.mark and not same and str(self.predictions) != "-":
             self.say(f"{self.predictions} begins with row {self.run.position + 1}, here it goes on")
         mark = self.run.mark if same else 0
-        self.out = open_predictions(self.predictions, self.run.class_names, mark)
+        self.out = open_predictions(self.predictions, self.run.expected_classes(table), mark)
 
     def _save(self) -> None:
         mark, name = 0, None

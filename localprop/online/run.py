@@ -89,7 +89,7 @@ class Run:
             if task is not None:
                 self.online.begin(task)
             classes = len(target.categories)
-            if isinstance(task, Classification) and classes > MOST_CLASSES // 2:
+            if isinstance(task, Classification) and MOST_CLASSES // 2 < classes < MOST_CLASSES:
                 remarks.append(
                     f"column '{self.settings.target}' has {classes:,} classes in its first rows, "
                     f"and at most {MOST_CLASSES:,} can be learned; is it the column to predict?"
@@ -165,6 +165,14 @@ class Run:
         if isinstance(self.task, Classification):
             return [spelled(label) for label in self.task.classes]
         return [] if self.task is None and self.settings.task == "classification" else None
+
+    def expected_classes(self, table: Table) -> list[str] | None:
+        """Returns the classes met so far and those in the first rows of a table, as spelled."""
+        known = self.class_names
+        if known is None:
+            return None
+        labels = as_categories(table.first(self.settings.target))[1]
+        return list(dict.fromkeys([*known, *map(spelled, labels)]))
 
     def save(self, path: Path, mark: int = 0, predictions: str | None = None) -> None:
         """Writes a checkpoint.

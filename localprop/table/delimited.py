@@ -137,7 +137,8 @@ class Delimited:
             data = self._source.read()
             pending += data
             ended = not data
-        if self._leave_unfinished and not pending.endswith((b"\n", b"\r")):
+        whole = pending.endswith((b"\n", b"\r")) or not _is_utf8(bytes(pending))
+        if self._leave_unfinished and not whole:
             self.unfinished = bool(pending.strip())
         elif pending and not self._source.stopped:  # or the last row may be half of one
             chunk = bytes(pending) + b"\n"

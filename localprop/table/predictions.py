@@ -53,9 +53,10 @@ def open_predictions(path: str | Path, classes: Sequence[str] | None, mark: int 
 class PipedPredictions:
     """CSV on standard output, every row at once.
 
-    The header names the classes that `classes` named when the first row came; the probability of a
-    class that comes later is in no column, though it may be the prediction. `broken` says whether
-    the reader has left.
+    The header names `classes`; the probability of one that comes later is in no column, though it
+    may be the prediction. `broken` says whether the reader has left.
+
+    **Arguments:** `classes` to have a column for; `None` where numbers are predicted.
     """
 
     def __init__(self, classes: Sequence[str] | None = None):
@@ -67,16 +68,21 @@ class PipedPredictions:
 
     def add(self, answered: Answered) -> None:
         if not self._begun:
-            self._begun = True
-            if self._classes is None and answered.classes is not None:
-                self._classes = list(answered.classes)
-            self._write([header(self._classes)])
-        width = 2 if self._classes is None else len(self._classes)
-        numbers = answered.numbers[:, :width]
-        numbers = np.pad(numbers, ((0, 0), (0, width - numbers.shape[1])))
+            self._begin(answered.classes)
+        numbers = answered.numbers
+        if self._classes is not None:
+            places = {name: k for k, name in enumerate(answered.classes or ())}
+            found = np.pad(numbers, ((0, 0), (0, 1)))  # the last: of a class not met yet
+            numbers = found[:, [places.get(name, -1) for name in self._classes]]
         columns = (a.to_pylist() for a in (answered.predictions, answered.truths))
         rows = zip(answered.lines.tolist(), *columns, numbers.tolist(), strict=True)
         self._write([line, *map(_spelled, (p, t, *more))] for line, p, t, more in rows)
+
+    def _begin(self, classes: Sequence[str] | None) -> None:
+        self._begun = True
+        if self._classes is None and classes is not None:
+            self._classes = list(classes)
+        self._write([header(self._classes)])
 
     def keep(self) -> int:
         """Nothing of a pipe survives."""
@@ -85,7 +91,7 @@ class PipedPredictions:
     def finish(self, classes: list[str] | None, *, kept: bool) -> None:
         del kept
         if not self._begun:
-            self._write([header(classes)])
+            self._begin(classes)
 
     def _write(self, rows: Any) -> None:
         text = io.StringIO()
