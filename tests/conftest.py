@@ -25,6 +25,13 @@ def pytest_configure(config):
         jax.config.update(f"jax_persistent_cache_{name.lower()}", value)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Compiled programs go when the tests of a file are over, or a worker would hold gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def x64():
     """The test runs in float64; all others keep float32, the default."""

@@ -12,7 +12,6 @@ from jax.flatten_util import ravel_pytree
 from ..cost import Cost
 from ..errors import ConfigError
 from ..network import AbstractNetwork
-from ..oracle import backprop, bptt, rtrl
 from .rules import Rules
 from .wiring import Wiring, example
 
@@ -39,6 +38,8 @@ class Method(NamedTuple):
 
 def reference_methods(network: AbstractNetwork, cost: Cost, wires: Wiring) -> tuple[Method, ...]:
     """Returns the rows of backprop, BPTT, truncated BPTT and RTRL, from what they really carry."""
+    from ..oracle import bptt, rtrl  # which takes time to import
+
     x, w = network.init(jax.random.key(0))
     keys = jax.random.split(jax.random.key(3), 4)
     x, w = example(x, keys[0]), jax.tree.map(lambda a: 0.5 * a, example(w, keys[1]))
@@ -82,6 +83,8 @@ def reference_methods(network: AbstractNetwork, cost: Cost, wires: Wiring) -> tu
 
 
 def _propagation(network: AbstractNetwork, cost: Cost, w: Any, u: Any, z: Any) -> Any:
+    from ..oracle import backprop
+
     try:
         backprop.feed_forward(network, cost, w, u, z)
         return lambda w, z: backprop.feed_forward(network, cost, w, u, z).gradient

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.signal import lfilter
+
+from .smoothing import smooth
 
 MEMORY = 500.0  # rows over which importance is averaged
 
@@ -29,8 +30,7 @@ class Importance:
         moved = np.abs(u[:, :used] * slope[:, :used], dtype=float)
         moved = np.pad(moved, ((0, 0), (0, width - used)))
         keep = 1 - 1 / MEMORY
-        start = keep * self.means[None]
-        self.means = lfilter([1 - keep], [1.0, -keep], moved, axis=0, zi=start)[0][-1]
+        self.means = smooth(moved, keep, 1 - keep, self.means)[-1]
 
     def shares(self, columns: list[str], names: list[str]) -> dict[str, float]:
         """Returns each column's share of the whole, the largest first.

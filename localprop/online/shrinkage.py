@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.signal import lfilter
+
+from .smoothing import smooth
 
 MEMORY = 200.0  # rows over which past forecasts count
 
@@ -41,4 +42,4 @@ class Shrinkage:
     @staticmethod
     def _remember(start: float, values: np.ndarray) -> np.ndarray:
         keep = 1 - 1 / MEMORY
-        return lfilter([1.0], [1.0, -keep], values, zi=np.array([keep * start]))[0]
+        return smooth(values, keep, 1.0, start)

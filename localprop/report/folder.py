@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
 
 from ..errors import ConfigError
 from ..written_aside import written_aside
@@ -28,16 +25,3 @@ def write_text(path: Path, text: str) -> None:
     """Writes a page, in UTF-8, whole or not at all."""
     with written_aside(path, ConfigError) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
-
-
-def write_figure(figure: Figure, path: Path, **options: Any) -> list[Path]:
-    """Writes a figure beside `path` as PNG and SVG, each whole or not at all; returns the files.
-
-    **Arguments:** `figure`; `path`; `options`: for `savefig`, by the name of the format.
-    """
-    files = []
-    for kind in ("png", "svg"):
-        files.append(path.with_suffix(f".{kind}"))
-        with written_aside(files[-1], ConfigError) as file:
-            figure.savefig(file, format=kind, **options.get(kind, {}))
-    return files

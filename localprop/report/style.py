@@ -16,7 +16,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .folder import write_figure
+from ..errors import ConfigError
+from ..written_aside import written_aside
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION = "#F0E442", "#0072B2", "#D55E00"
@@ -63,3 +64,16 @@ def save_any_name(figure: Figure, path: Path) -> list[Path]:
         # A name in a script that the font lacks is drawn as boxes; that is worth no complaint.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         return write_figure(figure, path)
+
+
+def write_figure(figure: Figure, path: Path, **options: Any) -> list[Path]:
+    """Writes a figure beside `path` as PNG and SVG, each whole or not at all; returns the files.
+
+    **Arguments:** `figure`; `path`; `options`: for `savefig`, by the name of the format.
+    """
+    files = []
+    for kind in ("png", "svg"):
+        files.append(path.with_suffix(f".{kind}"))
+        with written_aside(files[-1], ConfigError) as file:
+            figure.savefig(file, format=kind, **options.get(kind, {}))
+    return files
