@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, SymmetricalLogLocator
+from matplotlib.ticker import NullFormatter
 
 from ..report import style
 from .track import Tracking
@@ -30,11 +30,12 @@ def tracking_figure(run: Tracking) -> Figure:
         )
         time = run.trace["time"]
         _draw_signals(signals, run)
-        lagrangian.plot(time, run.trace["lagrangian"], color=style.BLUE, linewidth=0.7)
-        lagrangian.set(yscale="log", ylabel="Lagrangian\n(cost / time)")
-        lagrangian.yaxis.set_minor_formatter(NullFormatter())  # they would overlap
-        _draw_hamiltonian(hamiltonian, time, run.trace["hamiltonian"])
-        hamiltonian.set(xlabel="time (units of the stream)", xlim=(0, time[-1]))
+        _draw_energy(lagrangian, time, run.trace["lagrangian"], style.BLUE)
+        lagrangian.set_ylabel("Lagrangian\n(cost / time)")
+        _draw_energy(hamiltonian, time, run.trace["hamiltonian"], style.GREEN)
+        hamiltonian.set_ylabel("Hamiltonian\n(cost / time)")
+        end = run.settings["steps"] * run.settings["dt"]
+        hamiltonian.set(xlabel="time (units of the stream)", xlim=(0, end))
         for axes in (signals, lagrangian, hamiltonian):
             style.tidy(axes)
         figure.align_ylabels()
@@ -66,17 +67,28 @@ def _draw_signals(axes: Axes, run: Tracking) -> None:
     axes.set_title(f"{run.policy}\n$q$ = {q:g}\n$c$ = {speed}, $\\Delta t$ = {dt:g}", loc="right")
 
 
-def _draw_hamiltonian(axes: Axes, time: np.ndarray, values: np.ndarray) -> None:
-    """Draws values of both signs and of many scales: linear near 0, logarithmic beyond."""
-    axes.plot(time, values, color=style.GREEN, linewidth=0.7)
-    largest = float(np.abs(values).max()) or 1.0
+def _draw_energy(axes: Axes, time: np.ndarray, values: np.ndarray, color: str) -> None:
+    """Draws values of many scales: logarithmic, and linear near 0 where they have both signs."""
+    axes.plot(time, values, color=color, linewidth=0.7)
     if values.min() > 0:
         axes.set_yscale("log")
-    else:
-        linear = 10.0 ** np.ceil(np.log10(max(float(np.median(np.abs(values))), largest / 300)))
-        axes.set_yscale("symlog", linthresh=linear)
-        locator = SymmetricalLogLocator(linthresh=linear, base=10)
-        locator.set_params(numticks=5)
-        axes.yaxis.set_major_locator(locator)
+        axes.yaxis.set_minor_formatter(NullFormatter())  # they would overlap
+    elif values.any():
+        linear = _linear_below(np.abs(values))
+        axes.set_yscale("symlog", linthresh=linear, subs=None)
+        axes.set_yticks(_ticks(values, linear))
         axes.axhline(0, color=style.BLACK, linewidth=0.4)
-    axes.set_ylabel("Hamiltonian\n(cost / time)")
+
+
+def _linear_below(sizes: np.ndarray) -> float:
+    """Returns the power of ten below which the axis is linear: most values show above it."""
+    smallest = float(np.percentile(sizes[sizes > 0], 10))
+    return 10.0 ** np.round(np.log10(max(smallest, float(sizes.max()) / 1e6)))
+
+
+def _ticks(values: np.ndarray, linear: float) -> list[float]:
+    """Returns 0 and powers of ten that the values reach, few enough to be read."""
+    first, last = (int(np.floor(np.log10(a))) for a in (linear, np.abs(values).max()))
+    sizes = [10.0**k for k in range(last, first - 1, -max(2, (last - first + 1) // 2))]
+    ticks = [sign * size for size in sizes for sign in (-1, 1)]
+    return [0.0, *(tick for tick in ticks if values.min() <= tick <= values.max())]
