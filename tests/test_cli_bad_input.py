@@ -120,6 +120,8 @@ USAGE = {
     "law": (["--law", "newton"], ["hamiltonian, least-action"]),
     "no hops": (["--hops", "0"], ["hops is '0'; give from 1 to 1000, or auto"]),
     "many hops": (["--hops", "1000000"], ["give from 1 to 1000"]),
+    "hops as Python spells them": (["--hops", "1_0"], ["--hops is '1_0'; give a number, or auto"]),
+    "sizes as Python spells them": (["--hidden", "1_0"], ["--hidden is '1_0'; give sizes"]),
     "hops in words": (["--hops", "few"], ["--hops is 'few'; give a number, or auto"]),
     "a layer of none": (["--hidden", "4,0"], ["every layer has at least 1 neuron"]),
     "a layer too large": (["--hidden", "99999999999,9"], ["take smaller layers"]),

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.text import Text as Plain
 
 from ..errors import ConfigError, counted
+from ..plain_numbers import whole_number
 from .interrupt import stoppable
 from .output import print_json, results
 
@@ -196,7 +197,7 @@ def _hops(text: str) -> int | str:
     if text == "auto":
         return text
     try:
-        return int(text)
+        return whole_number(text)
     except ValueError:
         raise ConfigError(f"--hops is '{text}'; give a number, or auto") from None
 
@@ -213,6 +214,6 @@ def _types(text: str | None) -> tuple[tuple[str, str], ...]:
 
 def _sizes(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(size) for size in text.split(",") if size.strip())
+        return tuple(whole_number(size) for size in text.split(",") if size.strip())
     except ValueError:
         raise ConfigError(f"--hidden is '{text}'; give sizes such as 64,64") from None

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ..errors import ConfigError
 from ..report.folder import check_folder
+from .numbers import real, whole
 from .output import print_json, results
 
 if TYPE_CHECKING:
@@ -27,46 +28,62 @@ def track_command(
     column: Annotated[
         str | None, typer.Option(metavar="COL", help="Column of the file; by default the last.")
     ] = None,
-    omega: Annotated[float, typer.Option(help="Radians per unit of time.")] = 0.02,
+    omega: Annotated[float, typer.Option(parser=real, help="Radians per unit of time.")] = 0.02,
     amplitude: Annotated[
-        float | None, typer.Option(help="Of the signal; by default 0.5, patched 0.6.")
+        float | None,
+        typer.Option(parser=real, help="Of the signal; by default 0.5, patched 0.6."),
     ] = None,
     duration: Annotated[
-        float | None, typer.Option(metavar="T", help="By default six periods, or the whole file.")
+        float | None,
+        typer.Option(parser=real, metavar="T", help="By default six periods, or the whole file."),
     ] = None,
-    neurons: Annotated[int, typer.Option(help="Of the complete digraph.")] = 5,
+    neurons: Annotated[int, typer.Option(parser=whole, help="Of the complete digraph.")] = 5,
     policy: Annotated[str, typer.Option(help=", ".join(POLICIES) + ".")] = "costate-reversal",
     law: Annotated[
         str, typer.Option(help="hamiltonian, or least-action, which needs no policy.")
     ] = "hamiltonian",
     period: Annotated[
-        int | None, typer.Option(metavar="P", help="Sign flip: steps between flips [default: 1].")
+        int | None,
+        typer.Option(
+            parser=whole, metavar="P", help="Sign flip: steps between flips [default: 1]."
+        ),
     ] = None,
     flip_omega: Annotated[
-        float | None, typer.Option(help="Sign flip: flip with the cosine of this frequency.")
+        float | None,
+        typer.Option(parser=real, help="Sign flip: flip with the cosine of this frequency."),
     ] = None,
     radius: Annotated[
         float | None,
-        typer.Option(metavar="R", help="Hamiltonian track: the ball, by default 2 q."),
+        typer.Option(parser=real, metavar="R", help="Hamiltonian track: the ball, by default 2 q."),
     ] = None,
     q: Annotated[
         float | None,
-        typer.Option(help="Cost of the squared error; by default 1000, Hamiltonian track 100."),
+        typer.Option(
+            parser=real,
+            help="Cost of the squared error; by default 1000, Hamiltonian track 100.",
+        ),
     ] = None,
-    r: Annotated[float, typer.Option(help="Cost of the rate of the weights.")] = 0.1,
-    rw: Annotated[float, typer.Option(help="Cost of the weights.")] = 1.0,
+    r: Annotated[float, typer.Option(parser=real, help="Cost of the rate of the weights.")] = 0.1,
+    rw: Annotated[float, typer.Option(parser=real, help="Cost of the weights.")] = 1.0,
     speed: Annotated[
         float | None,
-        typer.Option(metavar="c", help="Of the neurons; by default 1, costate reversal infinite."),
+        typer.Option(
+            parser=real,
+            metavar="c",
+            help="Of the neurons; by default 1, costate reversal infinite.",
+        ),
     ] = None,
     dt: Annotated[
         float | None,
-        typer.Option(help="Of a step; by default 0.1, costate reversal 1, Hamiltonian track 0.05."),
+        typer.Option(
+            parser=real,
+            help="Of a step; by default 0.1, costate reversal 1, Hamiltonian track 0.05.",
+        ),
     ] = None,
     review: Annotated[
         str, typer.Option(help="What a reversed phase reads: live, or buffer (backward).")
     ] = "live",
-    seed: Annotated[int, typer.Option(help="One seed, one result.")] = 0,
+    seed: Annotated[int, typer.Option(parser=whole, help="One seed, one result.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the picture (PNG, SVG) here.")
     ] = None,
@@ -154,13 +171,15 @@ def _policy(
 
 def _table(run: Tracking, files: list[Path]) -> Table:
     table = Table(title=f"{run.policy}: {run.settings['signal']}", show_header=False)
-    table.title_justify = "left"
+    table.title_justify = table.caption_justify = "left"
+    if run.cost > run.untracked_cost:
+        table.caption = "These weights, replayed forward, cost more than doing nothing."
     rows: dict[str, Any] = {
         "NRMSE, in flip time": f"{run.nrmse:.4g}",
         "NRMSE, weights replayed forward": f"{run.replayed_nrmse:.4g}",
-        "cost of the replay": f"{run.cost:,.1f}",
-        "cost in flip time": f"{run.flip_cost:,.1f}",
-        "cost of doing nothing": f"{run.untracked_cost:,.1f}",
+        "cost of the replay": _cost(run.cost),
+        "cost in flip time": _cost(run.flip_cost),
+        "cost of doing nothing": _cost(run.untracked_cost),
         "steps": f"{run.settings['steps']:,}",
     }
     for name, value in rows.items():
@@ -168,3 +187,7 @@ def _table(run: Tracking, files: list[Path]) -> Table:
     for file in files:
         table.add_row(file.suffix.lstrip("."), str(file))
     return table
+
+
+def _cost(value: float) -> str:
+    return f"{value:,.1f}" if value < 1e12 else f"{value:.4g}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -118,8 +119,11 @@ class SignFlip(AbstractPolicy):
             raise ConfigError("a sign flip has a period in hops or an omega, not both")
         if period is None and omega is None:
             period = 1
-        if period is not None and not (period == int(period) and period >= 1):
-            raise ConfigError(f"period {period} of the sign flip; give a whole number of hops >= 1")
+        whole = isinstance(period, Integral) and 1 <= period < 2**31  # as hops are counted
+        if period is not None and not whole:
+            raise ConfigError(
+                f"period {period} of the sign flip; give a whole number of hops from 1 to 2^31 - 1"
+            )
         if isinstance(omega, int | float) and not 0 < omega < float("inf"):
             raise ConfigError(f"omega {omega} of the sign flip; it must be above 0 and finite")
         self.period, self.omega = period, omega

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import abc
 import csv
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from jaxtyping import Float
 
 from ..errors import ConfigError, StreamError
+from ..plain_numbers import real_number
+from .bounds import MOST_STEPS, check
 
 Times = Float[np.ndarray, " times"]
+MOST_CHARACTERS = 1_000_000  # of a row
+PATCHES = 4096  # drawn at a time
 
 
 class AbstractSignal(abc.ABC):
-    """A target $z(t)$ for one output neuron."""
+    """A target $z(t)$ for one output neuron.
+
+    **Fields:** `name`: said in reports; `omega`: radians per unit of time, 0 if it does not
+    oscillate by itself.
+    """
 
     name: str
+    omega: float = 0.0
 
     @property
     @abc.abstractmethod
@@ -42,7 +53,7 @@ class Sine(AbstractSignal):
     **Arguments:** `omega`: radians per unit of time, above 0; `amplitude`: $A > 0$; below 1, it
     can be reached by a tanh neuron.
 
-    **Raises:** `ConfigError` for a value that is not above 0.
+    **Raises:** `ConfigError` for a value out of range.
 
     !!! example
 
@@ -60,7 +71,7 @@ class Sine(AbstractSignal):
     name: str = "sine"
 
     def __post_init__(self):
-        _above_zero(omega=self.omega, amplitude=self.amplitude)
+        check(omega=self.omega, amplitude=self.amplitude)
 
     @property
     def span(self) -> float:
@@ -83,7 +94,7 @@ class Patched(AbstractSignal):
 
     **Arguments:** `omega`: radians per unit of time, above 0; `amplitude`: $A > 0$; `seed`.
 
-    **Raises:** `ConfigError` for a value that is not above 0.
+    **Raises:** `ConfigError` for a value out of range.
 
     !!! example
 
@@ -103,7 +114,7 @@ class Patched(AbstractSignal):
     name: str = "patched"
 
     def __post_init__(self):
-        _above_zero(omega=self.omega, amplitude=self.amplitude)
+        check(omega=self.omega, amplitude=self.amplitude, seed=self.seed)
 
     @property
     def span(self) -> float:
@@ -115,16 +126,26 @@ class Patched(AbstractSignal):
 
     def __call__(self, t: Times) -> Times:
         t = np.asarray(t, np.float64)
-        rng = np.random.default_rng(self.seed)
-        z, start = np.zeros_like(t), 0.0
-        while start <= t.max(initial=-1.0):
-            end = start + rng.uniform(0.3, 1.2) * 2 * np.pi / self.omega
-            level, phase = rng.uniform(-1, 1), rng.uniform(0, 2 * np.pi)
-            is_cosine = rng.random() < 0.5
-            here = (t >= start) & (t < end)
-            z[here] = np.cos(self.omega * t[here] + phase) if is_cosine else level
-            start = end
-        return self.amplitude * z
+        last, z = t.max(initial=-1.0), np.zeros_like(t)
+        for starts, ends, levels, phases in self._patches():
+            here = (t >= starts[0]) & (t < ends[-1])
+            patch = np.searchsorted(ends, t[here], "right")
+            cosine = np.cos(self.omega * t[here] + phases[patch])
+            z[here] = np.where(np.isnan(levels[patch]), cosine, levels[patch])
+            if ends[-1] > last:
+                return self.amplitude * z
+        raise AssertionError("patches have no end")
+
+    def _patches(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields starts, ends, levels (NaN of cosines) and phases, many patches at a time."""
+        rng, start = np.random.default_rng(self.seed), 0.0
+        while True:
+            length, level, phase, chance = rng.random((PATCHES, 4)).T
+            lasting = (0.3 + (1.2 - 0.3) * length) * 2 * np.pi / self.omega
+            bounds = np.cumsum([start, *lasting])
+            levels = np.where(chance < 0.5, np.nan, -1 + 2 * level)
+            yield bounds[:-1], bounds[1:], levels, 2 * np.pi * phase
+            start = bounds[-1]
 
 
 @dataclass(frozen=True)
@@ -134,22 +155,34 @@ class Column(AbstractSignal):
     The values are shifted and scaled to fill $[-A, A]$, because a tanh neuron cannot leave
     $(-1, 1)$. Read one from a CSV file with `read_column`.
 
-    **Arguments:** `values`: at least two, finite and not all the same; `amplitude`: $A > 0$;
-    `name`: said in reports.
+    **Arguments:** `values`: two or more numbers, finite, not all the same, and no farther apart
+    than the largest number; `amplitude`: $A > 0$; `name`: said in reports.
 
     **Raises:** `ConfigError`.
     """
 
-    values: Float[np.ndarray, " rows"]
+    values: Any
     amplitude: float = 0.5
     name: str = "column"
 
     def __post_init__(self):
-        _above_zero(amplitude=self.amplitude)
-        if len(self.values) < 2 or not np.isfinite(self.values).all():
-            raise ConfigError(f"{self.name}: give two or more finite values to track")
-        if np.ptp(self.values) == 0:
+        check(amplitude=self.amplitude)
+        values = np.asarray(self.values)
+        if values.ndim != 1 or len(values) < 2 or values.dtype.kind not in "iuf":
+            raise ConfigError(f"{self.name}: give one column of two or more numbers to track")
+        values = values.astype(np.float64)
+        if not np.isfinite(values).all():
+            raise ConfigError(f"{self.name}: not all values are finite; leave those out")
+        with np.errstate(over="ignore"):
+            spread = np.ptp(values)
+        if spread == 0:
             raise ConfigError(f"{self.name}: all values are the same; there is nothing to track")
+        if spread == np.inf:
+            raise ConfigError(
+                f"{self.name}: values from {values.min():g} to {values.max():g} are too far apart "
+                "to scale; divide them by a constant"
+            )
+        object.__setattr__(self, "values", values)
 
     @property
     def span(self) -> float:
@@ -173,15 +206,36 @@ def read_column(file: str | Path, column: str | None = None, amplitude: float = 
     """
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
-            values = _numbers(csv.reader(lines), str(file), column)
+            values = _numbers(lines, str(file), column)
     except OSError as e:
         raise StreamError(f"cannot be read: {e.strerror}", file=str(file)) from e
     except (UnicodeDecodeError, csv.Error) as e:
         raise StreamError("is not a CSV file in UTF-8", file=str(file)) from e
-    return Column(np.asarray(values, np.float64), amplitude, name=str(file))
+    return Column(values, amplitude, name=str(file))
 
 
-def _numbers(rows, file: str, column: str | None) -> list[float]:
+class _Lines:
+    """The lines of a file, until those of one row grow too long to be a table's."""
+
+    def __init__(self, lines: TextIO, file: str):
+        self.lines, self.file, self.number, self.left = lines, file, 0, MOST_CHARACTERS
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self.lines.readline(self.left):
+            self.number += 1
+            self.left -= len(line)
+            if self.left == 0:
+                raise StreamError(
+                    f"a row has {MOST_CHARACTERS:,} characters or more; is it a CSV file?",
+                    file=self.file,
+                    line=self.number,
+                )
+            yield line
+
+
+def _numbers(source: TextIO, file: str, column: str | None) -> np.ndarray:
+    lines = _Lines(source, file)
+    rows = csv.reader(lines)
     header = next(rows, None)
     if not header:
         raise StreamError("is empty; its first line must name the columns", file=file)
@@ -189,24 +243,26 @@ def _numbers(rows, file: str, column: str | None) -> list[float]:
     if column not in header:
         known = ", ".join(header)
         raise StreamError(f"no such column; there are {known}", file=file, column=column)
-    place, values = header.index(column), []
-    for row in rows:
-        if not row:
-            continue
-        text = row[place] if place < len(row) else ""
-        try:
-            value = float(text)
-        except ValueError:
-            value = np.nan
-        if not np.isfinite(value):
+    place, values = header.index(column), array("d")
+    for count, row in enumerate(rows, start=1):
+        lines.left = MOST_CHARACTERS
+        if count > MOST_STEPS:
             raise StreamError(
-                f"'{text}' is not a finite number", file=file, line=rows.line_num, column=column
+                f"has no end within {MOST_STEPS:,} rows, more than can be tracked; give a shorter "
+                "file",
+                file=file,
             )
-        values.append(value)
-    return values
+        if row:
+            text = row[place] if place < len(row) else ""
+            values.append(_finite(text, file, lines.number, column))
+    return np.asarray(values)
 
 
-def _above_zero(**numbers: float) -> None:
-    for name, value in numbers.items():
-        if not 0 < value < np.inf:
-            raise ConfigError(f"{name} of the signal is {value}; give a finite one above 0")
+def _finite(text: str, file: str, line: int, column: str) -> float:
+    try:
+        value = real_number(text)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise StreamError(f"'{text}' is not a finite number", file=file, line=line, column=column)
+    return value

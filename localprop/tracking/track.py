@@ -12,13 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..errors import ConfigError, DivergenceError
+from ..errors import DivergenceError, StreamError
 from ..law import Hamiltonian, Phase
+from .bounds import check, check_trajectory, check_turn, count_steps
 from .signals import AbstractSignal
 from .tracker import Tracker
 
 CHUNK = 1 << 16  # steps in one call of the compiled loop
-REMEDY = "take a shorter dt, a smaller q or another policy; Cauchy's is unstable by nature"
+REMEDY = (
+    "take a shorter dt, a smaller q, rw or speed, a larger r, or another policy; Cauchy's is "
+    "unstable by nature"
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ def track(
     - `frames`: most points in time that the trace keeps.
     - `trajectory`: whether the trace keeps all weights `w` and states `x`.
 
-    **Raises:** `DivergenceError`, with the step; `ConfigError`.
+    **Raises:** `DivergenceError`, with the step; `ConfigError` for numbers out of range and for
+    runs of more steps than can be waited for; `StreamError` for a target that ends up at 0.
 
     !!! example
 
@@ -92,10 +97,12 @@ def track(
 
         ```
     """
-    span = signal.span if duration is None else duration
-    if not 3 * tracker.dt <= span < np.inf or frames < 1:
-        raise ConfigError(f"duration {span}: give three steps of {tracker.dt} or more")
-    steps = round(span / tracker.dt)
+    span, neurons = signal.span if duration is None else duration, len(tracker.network.vertices)
+    check(seed=seed, frames=frames)
+    check_turn("omega", signal.omega, tracker.dt)
+    steps = count_steps(span, tracker.dt, neurons)
+    if trajectory:
+        check_trajectory(min(frames, steps), neurons)
     stride = -(-steps // frames)
     phase = tracker.init(seed)
     carry = _Carry(phase, phase.x, _remember(tracker, signal), jnp.zeros((), jnp.int32))
@@ -105,6 +112,7 @@ def track(
         part = {name: np.asarray(a, np.float64) for name, a in part.items()}
         if int(carry.sound) < start + z.size:
             raise DivergenceError(int(carry.sound), _culprit(carry), REMEDY)
+        _check_finite(part, start, stride)
         parts.append(part)
     trace = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     trace["time"] = np.arange(len(trace["target"])) * stride * tracker.dt
@@ -193,10 +201,25 @@ def _culprit(carry: _Carry) -> str:
     return bad[0] if bad else "x"
 
 
+def _check_finite(part: dict[str, np.ndarray], start: int, stride: int) -> None:
+    """Looks whether sums and energies are finite, as squares overflow before what is squared."""
+    for name, values in part.items():
+        finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if not finite.all():
+            frame = int(np.argmin(finite))
+            quantity = name if name in ("lagrangian", "hamiltonian") else "cost"
+            raise DivergenceError(start + frame * stride, f"the {quantity}", REMEDY)
+
+
 def _evaluate(tracker: Tracker, trace: dict[str, np.ndarray], settings: dict) -> Tracking:
     names = ("error", "replay_error", "square", "rate", "weight")
     error, replay_error, square, rate, weight = (trace.pop(name) for name in names)
     late = slice(len(error) // 3, None)
+    if not square[late].sum() > 0:
+        raise StreamError(
+            f"{settings['signal']}: the target is 0 after the first third of the run, so that no "
+            "error is relative to it; give another duration or signal"
+        )
     nrmse = lambda e: float(np.sqrt(e[late].sum() / square[late].sum()))  # noqa: E731
     p, dt = tracker.problem, tracker.dt
     control = p.r / 2 * rate + p.rw * weight

@@ -29,6 +29,7 @@ from ..law import (
 from ..law.motion import Inertial
 from ..law.policy import AbstractPolicy, Cauchy, SignFlip
 from ..network import Digraph
+from .bounds import check, check_turn
 
 NAMES = {
     CostateReversal: "costate-reversal",
@@ -54,11 +55,7 @@ class LinearQuadratic:
     rw: float = 1.0
 
     def __post_init__(self):
-        for name, value in {"q": self.q, "r": self.r}.items():
-            if not 0 < value < np.inf:
-                raise ConfigError(f"{name} is {value}; give a finite number above 0")
-        if not 0 <= self.rw < np.inf:
-            raise ConfigError(f"rw is {self.rw}; give a finite number, 0 or more")
+        check(q=self.q, r=self.r, rw=self.rw)
 
     def cost(self, speed: float) -> Cost:
         """Returns the rate of cost divided by the speed $c$."""
@@ -161,18 +158,22 @@ def tracker(
     """
     if review not in ("live", "buffer"):
         raise ConfigError(f"review '{review}'; take live or buffer")
-    if neurons < 1:
-        raise ConfigError(f"neurons is {neurons}; give at least 1")
-    for name, value in {"dt": dt, "speed": speed}.items():
-        if value is not None and not value > 0:
-            raise ConfigError(f"{name} is {value}; it must be above 0")
-    if dt == np.inf:
-        raise ConfigError("dt is infinite; give the length of a step")
+    check(neurons=neurons, dt=dt, speed=speed, buffer=buffer)
     forward = policy is None or isinstance(policy, CostateReversal)
     build = _acting if policy is None else _descending if forward else _flipping
     default = 1.0 if forward else 0.05 if isinstance(policy, HamiltonianTrack) else 0.1
+    dt = default if dt is None else float(dt)
+    _check_policy(policy, dt)
     memory = Review(buffer) if review == "buffer" and not forward else None
-    return build(policy, problem, neurons, speed, default if dt is None else dt, memory)
+    return build(policy, problem, int(neurons), speed, dt, memory)
+
+
+def _check_policy(policy: AbstractPolicy | None, dt: float) -> None:
+    if isinstance(policy, SignFlip):
+        check(period=policy.period, flip_omega=policy.omega)
+        check_turn("flip_omega", policy.omega or 0.0, dt)
+    if isinstance(policy, HamiltonianTrack):
+        check(radius=policy.radius)
 
 
 def _flipping(policy, problem, neurons, speed, dt, review) -> Tracker:

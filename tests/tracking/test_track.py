@@ -21,6 +21,7 @@ from localprop import (
     StreamError,
 )
 from localprop.commands.track import track_command
+from localprop.tracking.bounds import check
 from localprop.tracking.figure import draw_tracking
 from localprop.tracking.signals import Column, Patched, Sine, read_column
 from localprop.tracking.track import track
@@ -173,6 +174,21 @@ def test_the_patched_target_is_made_of_cosines_and_constants_of_allowed_lengths(
 
 def test_settings_without_sense_are_refused():
     for make in (
+        lambda: Column(np.zeros((3, 2))),
+        lambda: Column(np.array(["a", "b"])),
+        lambda: Column(np.array([1.0, np.nan])),
+        lambda: Column(np.array([-1e308, 1e308])),
+        lambda: Patched(seed=-1),
+        lambda: SignFlip(period=2**31),
+        lambda: check(neurons=2.5),
+        lambda: check(neurons=True),
+        lambda: check(dt="0.1"),
+        lambda: tracker(SignFlip(), neurons=0),
+        lambda: tracker(HamiltonianTrack(1e300)),
+        lambda: tracker(SignFlip(omega=100.0), dt=0.1),
+        lambda: track(Sine(), tracker(SignFlip()), frames=0),
+        lambda: track(Sine(), tracker(SignFlip()), seed=-1),
+        lambda: track(Sine(), tracker(SignFlip(), neurons=1000), frames=1000, trajectory=True),
         lambda: LinearQuadratic(q=0.0),
         lambda: LinearQuadratic(r=-1.0),
         lambda: LinearQuadratic(rw=float("nan")),
@@ -195,6 +211,8 @@ def test_settings_without_sense_are_refused():
         ("a,b\n1,2\n2,oops\n", "b", "line 3, column 'b'"),
         ("a,b\n1,2\n2\n", None, "line 3, column 'b'"),
         ("a,b\n1,inf\n", "b", "line 2"),
+        ("a,b\n1,2\n1,1_0\n", "b", "line 3, column 'b': '1_0' is not a finite number"),
+        ("a,b\n1,2\n1,1e999\n", "b", "line 3"),
         ("a,b\n1,2\n", "c", "column 'c'"),
         (b"\xff\xfe\x00", None, "UTF-8"),
     ],
