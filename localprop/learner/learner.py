@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, Literal
 
 import equinox as eqx
@@ -19,7 +18,7 @@ from ..law import AbstractLaw, Hamiltonian, Phase
 from ..law.base import answer_loss, squares
 from ..network import AbstractNetwork, SharedWeights
 from .divergence import REMEDY, culprit, first_unsound
-from .loop import learn_chunk, learn_one, preview_chunk
+from .loop import UNROLLED, learn_chunk, learn_one, preview_chunk, repeat
 from .samples import Samples, Trace, as_array, check, count, pad, pieces
 
 NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
@@ -309,11 +308,14 @@ class Learner(eqx.Module):
 
     def _hops(self, phase: Phase, sample: Samples) -> Iterator[Phase]:
         """Yields the phase after every hop of a sample."""
-        tau = (self.duration if sample.duration is None else sample.duration) / self.hops
+        tau = self._tau(sample)
         for k in range(self.hops):
             move = self.law.settle if k < self.settle else self.law.hop
             phase = move(self.network, self.cost, phase, sample.u, sample.z, tau)
             yield phase
+
+    def _tau(self, sample: Samples) -> Any:
+        return (self.duration if sample.duration is None else sample.duration) / self.hops
 
     def present(self, phase: Phase, sample: Samples) -> tuple[Phase, Array]:
         """Presents one sample, hop by hop; returns the phase after it and its prediction.
@@ -321,18 +323,24 @@ class Learner(eqx.Module):
         **Arguments:** `phase`; `sample`: one row, traced or not.
         """
         blind = min(self.hops, self.law.blind_hops(self.settle))
+        phase = self._hop_on(phase, sample, 0, blind)
         output = self.law.output(self.network, phase, sample.u)
-        for k, phase in enumerate(self._hops(phase, sample), start=1):  # noqa: B020
-            if k == blind:
-                output = self.law.output(self.network, phase, sample.u)
-        return phase, output
+        return self._hop_on(phase, sample, blind, self.hops), output
 
     def preview(self, phase: Phase, sample: Samples) -> Array:
         """Returns the prediction that `present` would make of the sample, learning nothing."""
         blind = min(self.hops, self.law.blind_hops(self.settle))
-        for phase in islice(self._hops(phase, sample), blind):  # noqa: B007, B020
-            pass
+        phase = self._hop_on(phase, sample, 0, blind)
         return self.law.output(self.network, phase, sample.u)
+
+    def _hop_on(self, phase: Phase, sample: Samples, start: int, stop: int) -> Phase:
+        """Returns the phase after the hops `start` to `stop - 1` of a sample."""
+        tau = self._tau(sample)
+        turn = max(start, min(self.settle, stop))
+        for move, first, last in (self.law.settle, start, turn), (self.law.hop, turn, stop):
+            step = lambda p, move=move: move(self.network, self.cost, p, sample.u, sample.z, tau)  # noqa: E731
+            phase = repeat(step, phase, last - first, unroll=self.hops <= UNROLLED)
+        return phase
 
     def _input_slope(self, phase: Phase, u: Array) -> Array:
         error = self.law.error(self.network, phase, u)
@@ -340,10 +348,9 @@ class Learner(eqx.Module):
         return pull(error)[0]
 
     def _answer(self, phase: Phase, u: Any) -> Array:
-        tau = self.duration / self.hops
-        for _ in range(self.network.depth):
-            phase = self.law.relax(self.network, phase, u, tau)
-        return self.network.output(phase.x)
+        tau, depth = self.duration / self.hops, self.network.depth
+        relax = lambda phase: self.law.relax(self.network, phase, u, tau)  # noqa: E731
+        return self.network.output(repeat(relax, phase, depth, unroll=depth <= UNROLLED).x)
 
     def observe(
         self, record: Sequence[str], phase: Phase, output: Array, sample: Samples

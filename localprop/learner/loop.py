@@ -1,7 +1,8 @@
-"""The compiled loop over the samples of a chunk."""
+"""The compiled loops: over the samples of a chunk, and over the many hops of a sample."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -12,6 +13,21 @@ from jaxtyping import Array
 from ..law import Phase
 from .divergence import finite
 from .samples import Samples, count
+
+# Hops up to here are written out one after the other, which saves the turns of a loop. Beyond, the
+# compiler's time and memory grow faster than the hops, and its code is slower than a loop.
+UNROLLED = 16
+
+
+def repeat(
+    step: Callable[[Phase], Phase], phase: Phase, times: int, *, unroll: bool = False
+) -> Phase:
+    """Returns the phase after a number of equal steps, in a loop or written out."""
+    if unroll or times < 2:
+        for _ in range(times):
+            phase = step(phase)
+        return phase
+    return jax.lax.fori_loop(0, times, lambda _, p: step(p), phase)
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from ..errors import ConfigError
 
-MOST_HOPS = 1000  # they are unrolled
+MOST_HOPS = 1000  # the time that a row takes grows with them
 MOST_WEIGHTS = 10**9
 MOST_HORIZON = 1_000_000
 LAWS = ("hamiltonian", "least-action")
