@@ -98,6 +98,10 @@ class Learner(eqx.Module):
         if not 0 < self.duration < np.inf:
             raise ConfigError(f"duration {self.duration}: a sample lasts longer than 0")
 
+    def __repr__(self) -> str:
+        times = f"hops={self.hops}, settle={self.settle}, duration={self.duration:g}"
+        return f"Learner({self.network}, {self.cost}, {self.law}, {times})"
+
     def init(self, key: PRNGKeyArray) -> Phase:
         """Returns the phase at rest, with random weights drawn from `key`."""
         return self.law.init(self.network, self.cost, key)

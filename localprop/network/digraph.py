@@ -40,6 +40,8 @@ class Digraph(AbstractNetwork):
         >>> x, w = network.init(jax.random.key(0))
         >>> x.shape, network.depth
         ((17,), 2)
+        >>> network  # with the arcs of the constant input
+        Digraph(vertices=19, arcs=65, inputs=2, outputs=1, depth=2)
 
         ```
     """
@@ -346,6 +348,16 @@ class Digraph(AbstractNetwork):
 
     def output(self, x: Float[Array, " neurons"]) -> Float[Array, " outputs"]:
         return x[self.outputs]
+
+    def __repr__(self) -> str:
+        leaves = jax.tree.leaves((self.arcs, self.outputs))
+        if not (leaves and all(isinstance(leaf, np.ndarray) for leaf in leaves)):
+            return super().__repr__()  # a tree of something else than a digraph's arrays
+        arcs = len(self.arcs.tails_and_heads()[0])
+        return (
+            f"Digraph(vertices={len(self.vertices)}, arcs={arcs}, inputs={self.inputs}, "
+            f"outputs={len(self.outputs)}, depth={self.depth})"
+        )
 
 
 def _names(inputs: int, neurons: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -207,6 +208,15 @@ class Layered(AbstractNetwork):
 
     def output(self, x: dict[str, Array]) -> Array:
         return x[self.output_block]
+
+    def __repr__(self) -> str:
+        arcs = sum(len(block.parents) for block in self.wiring.values())
+        neurons = sum(math.prod(shape) for shape in self.shapes.values())
+        outputs = {self.output_block: self.shapes[self.output_block]}
+        return (
+            f"Layered(blocks={len(self.wiring)}, neurons={neurons}, arcs={arcs}, "
+            f"inputs={self.inputs}, outputs={outputs}, depth={self.depth})"
+        )
 
     def _drive_block(self, name: str, sources: Mapping[str, Array], w: PyTree) -> Array:
         block = self.wiring[name]

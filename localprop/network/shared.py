@@ -61,3 +61,6 @@ class SharedWeights(AbstractNetwork):
 
     def output(self, x: PyTree) -> Array:
         return jax.vmap(self.network.output)(x)
+
+    def __repr__(self) -> str:
+        return f"SharedWeights({self.network}, streams={self.streams})"
