@@ -89,7 +89,8 @@ def claims(monkeypatch):
     held = Claim.at_most("A", "one is small", "here", measured=1.0, bound=2.0)
     failed = Claim.at_most("B", "∞ is [small]", "here", measured=float("inf"), bound=2.0)
     part = Part([held, failed])
-    monkeypatch.setattr(run, "PARTS", (("only this", lambda seeds: part, False),))
+    planned = run.Planned("only this", lambda seeds: part, False, 2)
+    monkeypatch.setattr(run, "PARTS", (planned,))
 
 
 def test_reproduce_prints_every_claim_the_failing_one_as_failing(localprop, claims):
@@ -98,7 +99,26 @@ def test_reproduce_prints_every_claim_the_failing_one_as_failing(localprop, clai
     line = next(line for line in outcome.out.splitlines() if "∞ is [small]" in line)
     assert "NO" in line
     assert "1 of 2 claims hold" in outcome.out
-    assert "1/1 only this" in outcome.err
+    announced, first = outcome.err.splitlines()
+    assert announced.startswith("localprop: measuring 2 claims")
+    assert "on 4 seeds" in announced
+    assert first == "0 of 2 claims measured; next: only this"
+    assert "on 40 seeds" in localprop("reproduce", "--full").err
+
+
+def test_the_table_of_claims_can_be_read_at_80_columns(localprop, monkeypatch):
+    words = [f"word{k}" for k in range(20)]
+    claim = Claim.within(
+        "I8-gap-hamiltonian-track", " ".join(words), "here", measured=0.0712, low=0.0592, high=0.12
+    )
+    monkeypatch.setattr(run, "PARTS", (run.Planned("all", lambda s: Part([claim]), False, 1),))
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [line.split("│") for line in localprop("reproduce").out.splitlines() if "│" in line]
+    assert {sum(map(len, row)) + len(row) - 1 for row in rows} == {80}
+    assert len(rows[0][1]) >= 45  # what a statement has of a line
+    text = " ".join(row[1] for row in rows).split()
+    assert text == ["I8-gap-hamiltonian-track:", *words]  # nothing is cut
+    assert [row[2].strip() for row in rows[:2]] == ["0.0712", "0.0592 … 0.12"]
 
 
 def test_reproduce_json_is_one_object_of_claims_on_the_last_line(localprop, claims, tmp_path):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .output import print_json, results
 
@@ -21,18 +24,38 @@ def reproduce_command(
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="Ten times as many seeds.")] = False,
 ) -> None:
-    """Measure every claim of the papers, and say of each whether it holds."""
-    from ..reproduce import reproduce
+    """Measure every claim of the papers, and say of each whether it holds. Takes minutes."""
+    from ..reproduce import plan, reproduce
     from ..reproduce.page import claims_table
 
-    progress = Console(stderr=True)
-
-    def watch(part: str, done: int, parts: int) -> None:
-        progress.print(f"{done + 1}/{parts} {part}", style="dim", markup=False)
-
-    found = reproduce(full=full, out=out, watch=watch)
+    messages = Console(stderr=True)
+    messages.print(f"localprop: {plan(full)}", markup=False, soft_wrap=True)
+    with _progress(messages) as watch:
+        found = reproduce(full=full, out=out, watch=watch)
     results(as_json).print(claims_table(found))
     if found.files:
-        progress.print(f"{len(found.files)} files in {out}", markup=False)
+        messages.print(f"{len(found.files)} files in {out}", markup=False)
     if as_json:
         print_json(found.as_dict())
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows what is measured and how many claims are done: a bar on a terminal, else lines."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.completed} of {task.total} claims"),
+        TimeElapsedColumn(),
+    )
+    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    job = bar.add_task("", total=None)
+
+    def watch(part: str, done: int, claims: int) -> None:
+        bar.update(job, description=part, completed=done, total=claims)
+        if not console.is_terminal:
+            line = f"{done} of {claims} claims measured; next: {part}"
+            console.print(line, style="dim", markup=False, soft_wrap=True)
+
+    with bar:
+        yield watch

@@ -81,17 +81,16 @@ def summary(found: Reproduction) -> str:
 def claims_table(found: Reproduction) -> Table:
     """Returns the final table for a terminal."""
     table = Table(title=TITLE, title_justify="left", caption=summary(found), caption_justify="left")
-    table.add_column("id", no_wrap=True)
-    table.add_column("claim")
-    for name in ("measured", "bound", "holds"):
-        table.add_column(name, no_wrap=True)
+    # Few columns and a line between rows, so that eighty characters leave room for the claim.
+    table.leading = 1
+    table.add_column("claim", ratio=1)
+    table.add_column("measured\nbound", no_wrap=True)
+    table.add_column("holds", no_wrap=True)
     for claim in found.claims:
         holds = Text("yes", "green") if claim.holds else Text("NO", "bold red")
         # As plain text: brackets in a statement would be markup.
-        table.add_row(
-            Text(claim.id), Text(claim.statement), Text(number(claim.measured)),
-            Text(claim.bound), holds,
-        )  # fmt: skip
+        statement = Text.assemble((f"{claim.id}: ", "bold"), claim.statement)
+        table.add_row(statement, Text(f"{number(claim.measured)}\n{claim.bound}"), holds)
     return table
 
 

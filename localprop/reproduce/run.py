@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
@@ -28,20 +29,36 @@ from .reproduction import Reproduction
 
 SEEDS, FULL_SEEDS = 4, 40
 
-# What is measured, in order: in words, by whom, and whether in float64. Identities are exact only
-# there; what a user would see is measured as a user would.
-PARTS: tuple[tuple[str, Callable[[Sequence[int]], Part], bool], ...] = (
-    ("Hamilton's equations", theorems.measure, True),
-    ("propagation and backpropagation", propagation.measure, True),
-    ("examples and Riccati's equation", riccati.measure, True),
-    ("sign flip", sign_flip.measure, True),
-    ("tracking", tracking.measure, False),
-    ("boundary-value problem", optimum.measure, True),
-    ("uneven samples", sampling.measure, True),
-    ("conjecture", conjecture.measure, False),
-    ("locality", locality.measure, False),
-    ("least action", least_action.measure, True),
+
+class Planned(NamedTuple):
+    """What is measured: in words, by whom, whether in float64, and how many claims that gives."""
+
+    name: str
+    measure: Callable[[Sequence[int]], Part]
+    double: bool
+    claims: int
+
+
+# Identities are exact only in float64; what a user would see is measured as a user would.
+PARTS: tuple[Planned, ...] = (
+    Planned("Hamilton's equations", theorems.measure, True, 7),
+    Planned("propagation and backpropagation", propagation.measure, True, 5),
+    Planned("examples and Riccati's equation", riccati.measure, True, 4),
+    Planned("sign flip", sign_flip.measure, True, 5),
+    Planned("tracking", tracking.measure, False, 19),
+    Planned("boundary-value problem", optimum.measure, True, 9),
+    Planned("uneven samples", sampling.measure, True, 2),
+    Planned("conjecture", conjecture.measure, False, 3),
+    Planned("locality", locality.measure, False, 7),
+    Planned("least action", least_action.measure, True, 6),
 )
+
+
+def plan(full: bool = False) -> str:
+    """Returns one sentence on what `reproduce` will do."""
+    claims, seeds = sum(part.claims for part in PARTS), FULL_SEEDS if full else SEEDS
+    long = "up to minutes each, an hour or more" if full else "some seconds each, minutes"
+    return f"measuring {claims} claims in {len(PARTS)} parts, on {seeds} seeds: {long} in all"
 
 
 def reproduce(
@@ -58,7 +75,8 @@ def reproduce(
     - `seeds`: of weights and streams, at least two; by default 4, or 40 if `full`.
     - `full`: many seeds instead of few.
     - `out`: a folder for the report and its figures; nothing is written without one.
-    - `watch`: called as `watch(part, done, parts)` before each part.
+    - `watch`: called as `watch(part, done, claims)` before each part: its name, how many claims
+      are measured already, and of how many.
 
     **Raises:** `ConfigError` for a single seed, or a folder that cannot be written.
 
@@ -81,12 +99,13 @@ def reproduce(
 
         check_folder(Path(out))
     start, claims, curves = time.perf_counter(), [], {}
-    for done, (name, measure, double) in enumerate(PARTS):
+    total = sum(planned.claims for planned in PARTS)
+    for planned in PARTS:
         if watch is not None:
-            watch(name, done, len(PARTS))
+            watch(planned.name, len(claims), total)
         # As a context, so that the caller's own precision stays what it is.
-        with jax.enable_x64(double):
-            part = measure(seeds)
+        with jax.enable_x64(planned.double):
+            part = planned.measure(seeds)
         claims += part.claims
         curves |= part.curves
     found = Reproduction(tuple(claims), curves, seeds, time.perf_counter() - start)

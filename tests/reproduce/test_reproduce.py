@@ -49,7 +49,7 @@ def test_quick_claims_hold(name):
     module, double = QUICK[name]
     with jax.enable_x64(double):
         part = module.measure(SEEDS)
-    assert part.claims
+    assert [p.claims for p in run.PARTS if p.measure is module.measure] == [len(part.claims)]
     assert [c.id for c in part.claims if not c.holds] == []
 
 
@@ -148,7 +148,8 @@ def test_a_run_tells_its_progress_and_leaves_the_callers_precision_alone(monkeyp
         precisions.append(jax.numpy.zeros(()).dtype.name)
         return Part([replace(HELD, id=f"X{len(precisions)}", note=str(seeds))])
 
-    monkeypatch.setattr(run, "PARTS", (("one", measure, True), ("two", measure, False)))
+    two_parts = run.Planned("one", measure, True, 1), run.Planned("two", measure, False, 1)
+    monkeypatch.setattr(run, "PARTS", two_parts)
     found = reproduce((3, 4), watch=lambda *step: seen.append(step), out=tmp_path / "report")
     assert seen == [("one", 0, 2), ("two", 1, 2)]
     assert precisions == ["float64", "float32"]
@@ -160,7 +161,7 @@ def test_a_run_tells_its_progress_and_leaves_the_callers_precision_alone(monkeyp
 
 
 def test_one_seed_and_a_folder_that_is_a_file_are_refused_before_any_work(monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "PARTS", (("never", None, False),))
+    monkeypatch.setattr(run, "PARTS", (run.Planned("never", None, False, 0),))
     with pytest.raises(ConfigError, match="two seeds"):
         reproduce((0,))
     (tmp_path / "file").write_text("")
@@ -173,6 +174,7 @@ def test_the_whole_run_holds_draws_every_figure_and_gives_the_same_numbers_twice
     found = reproduce(out=tmp_path)
     assert [c.id for c in found.failing] == []
     assert set(found.curves) == set(CAPTIONS)
+    assert len(found.claims) == sum(planned.claims for planned in run.PARTS)
     ids = [c.id for c in found.claims]
     assert len(set(ids)) == len(ids)
     named = " ".join(f"{c.id} {c.source}" for c in found.claims)
