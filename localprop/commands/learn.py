@@ -18,6 +18,7 @@ from rich.text import Text as Plain
 from ..errors import ConfigError, counted
 from ..plain_numbers import whole_number
 from .interrupt import stoppable
+from .numbers import whole
 from .output import print_json, results
 
 WIDE = 110  # characters, for a rate and the time that remains
@@ -38,7 +39,8 @@ def learn_command(
         str, typer.Option(help="auto, classification, regression or forecast.")
     ] = "auto",
     horizon: Annotated[
-        int | None, typer.Option(metavar="H", help="Forecast the target H rows ahead.")
+        int | None,
+        typer.Option(metavar="H", parser=whole, help="Forecast the target H rows ahead."),
     ] = None,
     law: Annotated[str, typer.Option(help="hamiltonian or least-action.")] = "hamiltonian",
     time_column: Annotated[
@@ -56,6 +58,7 @@ def learn_command(
         int | None,
         typer.Option(
             metavar="N",
+            parser=whole,
             help="Rows that decide kinds and task; by default 1000 of a file, 50 of a pipe.",
         ),
     ] = None,
@@ -63,13 +66,17 @@ def learn_command(
     hidden: Annotated[
         str, typer.Option(metavar="SIZES", help="Sizes of the hidden layers.")
     ] = "64,64",
-    seed: Annotated[int, typer.Option(help="One seed, one result.")] = 0,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Learn at most N rows.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", parser=whole, help="One seed, one result.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole, help="Learn at most N rows.")
+    ] = None,
     on_bad_row: Annotated[str, typer.Option(help="stop or skip.")] = "stop",
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keep the state of the run here.")
     ] = None,
-    every: Annotated[int, typer.Option(metavar="N", help="Rows between checkpoints.")] = 10_000,
+    every: Annotated[
+        int, typer.Option(metavar="N", parser=whole, help="Rows between checkpoints.")
+    ] = 10_000,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")
     ] = False,
