@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command_line import in_process
+from command_line import command, in_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,3 +139,45 @@ def test_dates_are_seconds(tmp_path):
     with Table(path) as table:
         (piece,) = table.pieces(10)
     assert piece.columns["t"].values.tolist() == [86_400.0]
+
+
+def test_a_limit_on_a_live_pipe_waits_for_no_more(tmp_path):
+    words = command("learn", "-", "--target", "y", "--hidden", "3", "--limit", "20", "--json")
+    with subprocess.Popen(
+        words, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        run.stdin.write((HEAD + lines(0, 25)).encode())
+        run.stdin.flush()
+        found = json.loads(run.stdout.read())  # ends, though the pipe stays open
+    assert found["samples"] == 20
+
+
+def test_numbers_that_no_float_can_square_are_said_to_be_missing(go_on):
+    rows = "".join(f"{'1e160' if k % 10 == 3 else k % 5},r,{k % 7}.5\n" for k in range(40))
+    found = go_on(HEAD + rows)
+    assert "column 'a' has 4 numbers beyond 1e+150, taken as missing" in found.err
+    assert found.result["task"] == "regression"
+
+
+def test_long_rows_are_read_in_bounded_memory(tmp_path):
+    """Two hundred megabytes of long fields take no more at a time than the bounds say."""
+    with (tmp_path / "long.csv").open("w") as file:
+        file.write("a,y\n")
+        for k in range(400):
+            file.write(f"{'x' * 500_000}{k},{k % 2}\n")
+    code = (
+        "import resource, sys\n"
+        "from localprop.table.table import Table\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before, rows = peak(), 0\n"
+        "with Table(sys.argv[1], label='y') as table:\n"
+        "    for piece in table.pieces(1000):\n"
+        "        rows += len(piece.lines)\n"
+        "print(rows, (peak() - before) // 1024)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "long.csv")], capture_output=True, text=True
+    )
+    rows, mebibytes = map(int, done.stdout.split())
+    assert rows == 400
+    assert mebibytes < 1024
