@@ -1,5 +1,6 @@
 """localprop: learning while the stream happens, local in space and time."""
 
+from . import by_name as by_name
 from . import checkpoint as checkpoint
 from .audit import Audit as Audit
 from .audit import audit as audit
