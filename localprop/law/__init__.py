@@ -24,3 +24,4 @@ from .policy import CostateReversal as CostateReversal
 from .policy import HamiltonianTrack as HamiltonianTrack
 from .policy import SignFlip as SignFlip
 from .review import Review as Review
+from .untuned import untuned_law as untuned_law

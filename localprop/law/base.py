@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Scalar
 
 from ..cost import Cost
+from ..errors import StreamError
 from ..network import AbstractNetwork
 from .mass import AbstractMass
 
@@ -58,18 +59,18 @@ class AbstractLaw(eqx.Module):
         """Returns the phase at rest, with random weights."""
 
     @abc.abstractmethod
-    def relax(self, network: AbstractNetwork, phase: Phase, u: Array, tau: Any) -> Phase:
+    def relax(self, network: AbstractNetwork, phase: Phase, u: PyTree, tau: Any) -> Phase:
         """Moves the state alone for one hop of length `tau`: prediction without learning."""
 
     @abc.abstractmethod
     def hop(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
     ) -> Phase:
         """Moves everything for one hop of length `tau` under input `u` and target `z`."""
 
     @abc.abstractmethod
     def energies(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array
     ) -> Energies:
         """Returns loss, Lagrangian and Hamiltonian of a phase."""
 
@@ -81,7 +82,7 @@ class AbstractLaw(eqx.Module):
         """
 
     @abc.abstractmethod
-    def error(self, network: AbstractNetwork, phase: Phase, u: Array) -> PyTree:
+    def error(self, network: AbstractNetwork, phase: Phase, u: PyTree) -> PyTree:
         """Returns the error at the vertices, a tree like `x`: $\\lambda$, or what stands for it.
 
         At rest it satisfies $\\lambda = D_x^\\top\\lambda + L_x$, so
@@ -89,7 +90,7 @@ class AbstractLaw(eqx.Module):
         """
 
     @abc.abstractmethod
-    def output(self, network: AbstractNetwork, phase: Phase, u: Array) -> Array:
+    def output(self, network: AbstractNetwork, phase: Phase, u: PyTree) -> Array:
         """Returns what the network answers under input `u` before it moves on."""
 
     @abc.abstractmethod
@@ -98,7 +99,7 @@ class AbstractLaw(eqx.Module):
 
     @abc.abstractmethod
     def settle(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
     ) -> Phase:
         """Moves the neurons for one hop, with weights and momentum held still."""
 
@@ -114,7 +115,7 @@ def pull_back(
     network: AbstractNetwork,
     cost: Cost,
     phase: Phase,
-    u: Array,
+    u: PyTree,
     z: Array,
     costate: Callable[[PyTree], PyTree],
 ) -> tuple[PyTree, PyTree, PyTree]:
@@ -146,6 +147,11 @@ def answer_loss(network: AbstractNetwork, cost: Cost, output: Array, z: Array) -
     """Returns the loss $L$ of an output that was read before, summed over streams."""
     if network.streams is None:
         return cost.target_loss(output, z)
+    if z.shape[:1] != (network.streams,):
+        raise StreamError(
+            f"the target of a sample of {network.streams} streams has shape {z.shape}; its first "
+            "axis, the second of a piece, is the stream"
+        )
     return jnp.sum(jax.vmap(cost.target_loss)(output, z))
 
 

@@ -39,6 +39,9 @@ class Hamiltonian(AbstractLaw):
     costates reversed the fixed point is $c_i/(c_i + \\theta)$ of the error that arrives, and for
     $c \\to \\infty$ that error itself: θ leaves the costate, and λ is backpropagation's.
 
+    Unit mass and no friction, the defaults, are the bare equations, and diverge on nearly every
+    stream. To learn one give an adaptive mass and friction, or give `Learner` no law at all.
+
     **Arguments:**
 
     - `policy`: gives $s_x$ and $s_p$; `CostateReversal()`, `SignFlip()`, `HamiltonianTrack(R)`,
@@ -91,14 +94,14 @@ class Hamiltonian(AbstractLaw):
             )
         return rest(network, self.mass, key)
 
-    def relax(self, network: AbstractNetwork, phase: Phase, u: Array, tau: Any) -> Phase:
+    def relax(self, network: AbstractNetwork, phase: Phase, u: PyTree, tau: Any) -> Phase:
         # Forward whatever the policy: backward is no prediction.
         drive = network.drive(phase.x, phase.w, u)
         x = self.integrator.step(network.speed, phase.x, drive, tau)
         return eqx.tree_at(lambda p: p.x, phase, x)
 
     def hop(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
     ) -> Phase:
         s_x, s_p = self.policy.signs(phase)
         drive, error, force = pull_back(network, cost, phase, u, z, lambda _: phase.costate)
@@ -118,7 +121,7 @@ class Hamiltonian(AbstractLaw):
         return Phase(x, costate, w, momentum, mass, time, phase.hop + 1)
 
     def settle(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
     ) -> Phase:
         after = self.hop(network, cost, phase, u, z, tau)
         # What only the weights need is dead code here, and the compiler drops it.
@@ -129,7 +132,7 @@ class Hamiltonian(AbstractLaw):
             is_leaf=lambda leaf: leaf is None,
         )
 
-    def output(self, network: AbstractNetwork, phase: Phase, u: Array) -> Array:
+    def output(self, network: AbstractNetwork, phase: Phase, u: PyTree) -> Array:
         del u
         return network.output(phase.x)
 
@@ -137,7 +140,7 @@ class Hamiltonian(AbstractLaw):
         # Until the error has arrived, or at least until the output has felt the input.
         return next((settle for settle in (2 * depth, depth - 1) if hops > settle), 0)
 
-    def error(self, network: AbstractNetwork, phase: Phase, u: Array) -> PyTree:
+    def error(self, network: AbstractNetwork, phase: Phase, u: PyTree) -> PyTree:
         del network, u
         return phase.costate
 
@@ -147,7 +150,7 @@ class Hamiltonian(AbstractLaw):
         return max(settle + 1, 2)
 
     def energies(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array
     ) -> Energies:
         """Returns $\\mathcal L = |\\pi|^2/2m + \\ell$ and
         $\\mathcal H = \\ell + \\lambda\\cdot(D - x) - |\\pi|^2/2m$, averaged over streams."""

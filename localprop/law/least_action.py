@@ -109,7 +109,7 @@ class LeastAction(AbstractLaw):
         return rest(network, self.mass, key)
 
     def hop(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
     ) -> Phase:
         neurons, motion = self.neurons, self.motion
         x = neurons.before(motion, phase.x, phase.costate, tau)
@@ -124,20 +124,20 @@ class LeastAction(AbstractLaw):
         w = motion.after(w, momentum, self.mass.value(mass, phase.w), tau)
         return Phase(x, costate, w, momentum, mass, phase.time + tau, phase.hop + 1)
 
-    def relax(self, network: AbstractNetwork, phase: Phase, u: Array, tau: Any) -> Phase:
+    def relax(self, network: AbstractNetwork, phase: Phase, u: PyTree, tau: Any) -> Phase:
         drive = network.drive(phase.x, phase.w, u)
         x = ExponentialEuler().step(network.speed, phase.x, drive, tau)
         at_rest = jax.tree.map(jnp.zeros_like, phase.costate)
         return eqx.tree_at(lambda p: (p.x, p.costate), phase, (x, at_rest))
 
     def settle(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array, tau: Any
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
     ) -> Phase:
         del cost, z
         phase = self.relax(network, phase, u, tau)
         return eqx.tree_at(lambda p: (p.time, p.hop), phase, (phase.time + tau, phase.hop + 1))
 
-    def output(self, network: AbstractNetwork, phase: Phase, u: Array) -> Array:
+    def output(self, network: AbstractNetwork, phase: Phase, u: PyTree) -> Array:
         # The state of an output is pulled towards past targets; its drive is the prediction.
         return network.output(network.drive(phase.x, phase.w, u))
 
@@ -147,7 +147,7 @@ class LeastAction(AbstractLaw):
         # sample, and settling would wipe it out.
         return depth if hops >= 2 * depth else 0
 
-    def error(self, network: AbstractNetwork, phase: Phase, u: Array) -> PyTree:
+    def error(self, network: AbstractNetwork, phase: Phase, u: PyTree) -> PyTree:
         drive = network.drive(phase.x, phase.w, u)
         return jax.tree.map(lambda D, x: self.stiffness * (D - x), drive, phase.x)
 
@@ -160,7 +160,7 @@ class LeastAction(AbstractLaw):
         network: AbstractNetwork,
         cost: Cost,
         phase: Phase,
-        u: Array,
+        u: PyTree,
         z: Array,
         u_rate: Array | None = None,
         z_rate: Array | None = None,
@@ -182,7 +182,7 @@ class LeastAction(AbstractLaw):
         T_x = self.neurons.kinetic(phase.costate) / streams
         friction = self.neurons.dissipated(phase.costate, U_x) / streams
 
-        def potential(u: Array, z: Array) -> Scalar:
+        def potential(u: PyTree, z: Array) -> Scalar:
             drive = network.drive(phase.x, phase.w, u)
             mismatch = jax.tree.map(jnp.subtract, phase.x, drive)
             held = self.stiffness / 2 * squares(mismatch)
@@ -204,7 +204,7 @@ class LeastAction(AbstractLaw):
         )
 
     def _forces(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: Array, z: Array
+        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array
     ) -> tuple[PyTree, PyTree, PyTree]:
         """Returns the mismatch $x - D$, and $U_x$ and $U_w$."""
 

@@ -37,7 +37,7 @@ class AbstractNetwork(eqx.Module):
         """Returns the state at rest and random weights, `(x, w)`."""
 
     @abc.abstractmethod
-    def drive(self, x: PyTree, w: PyTree, u: Array) -> PyTree:
+    def drive(self, x: PyTree, w: PyTree, u: PyTree) -> PyTree:
         """Returns $D(x, w, u)$, a tree like `x`, every vertex reading only its parents."""
 
     @abc.abstractmethod

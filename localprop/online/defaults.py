@@ -6,11 +6,10 @@ Measured on a dozen streams; none is fitted to one data set.
 from __future__ import annotations
 
 from ..law import AbstractLaw, Adaptive, Hamiltonian, LeastAction
+from ..law.untuned import DECAY, DISSIPATION, FLOOR, RATE
 
 OUTPUT_SCALE = 0.0  # new classes start with zero weights; the first ones are no exception
 BIAS_SCALE = 0.8  # hidden neurons bend at different places from the start
-DECAY, FLOOR, DISSIPATION = 5e-4, 3e-4, 0.7  # per hop
-RATE = 4e-4
 # Successive windows of one series overlap, so successive errors repeat each other.
 FORECAST_RATE = 1e-4
 
