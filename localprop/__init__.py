@@ -10,6 +10,7 @@ from .cost import SquaredError as SquaredError
 from .errors import CheckpointError as CheckpointError
 from .errors import ConfigError as ConfigError
 from .errors import DivergenceError as DivergenceError
+from .errors import ForkError as ForkError
 from .errors import GraphError as GraphError
 from .errors import LocalpropError as LocalpropError
 from .errors import StreamError as StreamError

@@ -26,6 +26,10 @@ class CheckpointError(LocalpropError):
     """A checkpoint cannot be written, read, or applied to this run."""
 
 
+class ForkError(LocalpropError):
+    """This process was forked from one in which JAX was running, and cannot compute."""
+
+
 class StreamError(LocalpropError):
     """The stream cannot be read.
 

@@ -13,7 +13,7 @@ import localprop
 ROOT = Path(localprop.__file__).parent
 
 # Each part may look at those on its right, directly, and at `ANYONE`.
-ANYONE = {"errors", "plain_numbers", "strict_json", "written_aside"}
+ANYONE = {"errors", "forked", "options", "plain_numbers", "strict_json", "written_aside"}
 ARROWS = {
     "network": set(),
     "cost": set(),

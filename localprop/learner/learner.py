@@ -10,16 +10,30 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..cost import Cost
 from ..errors import ConfigError, DivergenceError
-from ..law import AbstractLaw, Hamiltonian, Phase
+from ..forked import refuse_lame_fork
+from ..law import AbstractLaw, Phase, untuned_law
 from ..law.base import answer_loss, squares
 from ..network import AbstractNetwork, SharedWeights
+from ..options import real, shown, texts, whole
 from .divergence import REMEDY, culprit, first_unsound
-from .loop import UNROLLED, learn_chunk, learn_one, preview_chunk, repeat
-from .samples import Samples, Trace, as_array, check, count, pad, pieces
+from .fit import Fit
+from .loop import UNROLLED, Fixed, learn_chunk, learn_one, preview_chunk, repeat
+from .samples import (
+    Samples,
+    Trace,
+    check_shapes,
+    check_values,
+    count,
+    pad,
+    pieces,
+    read,
+    read_inputs,
+    read_tree,
+)
 
 NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
 RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer", "input_slope")
@@ -70,7 +84,9 @@ class Learner(eqx.Module):
     ):
         """**Arguments:**
 
-        - `network`, `cost`, `law`: what is computed, what is minimised, how it moves.
+        - `network`, `cost`, `law`: what is computed, what is minimised, how it moves. Without a
+          law it is `Hamiltonian` with an adaptive mass and friction, per hop, as `localprop learn`
+          has them: its steps do not grow with the stream, and no first stream diverges.
         - `hops`: $K$ per sample; `"auto"` is 2 × depth + 3, enough for unrelated samples.
         - `settle`: hops in which the weights are held. `"auto"` leaves it to the law. For
           `Hamiltonian`: 2 × depth where $K$ is larger than that, so that the error has arrived
@@ -82,21 +98,25 @@ class Learner(eqx.Module):
 
         **Raises:** `ConfigError` for numbers that make no sense.
         """
-        self.network = network if streams is None else SharedWeights(network, streams)
-        self.cost, self.law = cost, Hamiltonian() if law is None else law
-        depth = network.depth
-        self.hops = 2 * depth + 3 if hops == "auto" else hops
-        if settle == "auto":
-            settle = self.law.settle_hops(depth, self.hops)
-        self.settle = settle
-        self.duration = float(self.hops if duration is None else duration)
-        if self.hops < 1 or not 0 <= self.settle < self.hops:
-            raise ConfigError(
-                f"hops {self.hops}, settle {self.settle}: give at least one hop, and fewer settle "
-                "hops than hops"
-            )
+        if streams is not None:
+            network = SharedWeights(network, whole("streams", streams))
+        self.network, self.cost, depth = network, cost, network.depth
+        self.hops = 2 * depth + 3 if hops == "auto" else whole("hops", hops, 1)
+        self.duration = float(self.hops) if duration is None else real("duration", duration)
         if not 0 < self.duration < np.inf:
             raise ConfigError(f"duration {self.duration}: a sample lasts longer than 0")
+        self.law = untuned_law(self.duration / self.hops) if law is None else law
+        if settle == "auto":
+            settle = self.law.settle_hops(depth, self.hops)
+        self.settle = whole("settle", settle, 0)
+        if self.settle >= self.hops:
+            raise ConfigError(
+                f"hops {self.hops}, settle {self.settle}: give fewer settle hops than hops"
+            )
+
+    def __hash__(self) -> int:
+        # `jax.jit(learner.predict)` looks the learner up; arrays, its own included, have no hash.
+        return hash((self.hops, self.settle, self.duration))
 
     def __repr__(self) -> str:
         times = f"hops={self.hops}, settle={self.settle}, duration={self.duration:g}"
@@ -104,6 +124,7 @@ class Learner(eqx.Module):
 
     def init(self, key: PRNGKeyArray) -> Phase:
         """Returns the phase at rest, with random weights drawn from `key`."""
+        refuse_lame_fork()
         return self.law.init(self.network, self.cost, key)
 
     def step(self, phase: Phase, u: Any, z: Any, duration: Any = None) -> tuple[Phase, Array]:
@@ -113,7 +134,8 @@ class Learner(eqx.Module):
         **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`; `z` of shape `(m,)`, NaN where
         there is no target; `duration` or `None`.
 
-        **Raises:** `DivergenceError`; `StreamError` for an input or a duration that is not finite.
+        **Raises:** `DivergenceError`; `StreamError` for what cannot be learned; `ConfigError` for
+        a phase of another learner; `ForkError`.
 
         !!! example
 
@@ -128,9 +150,9 @@ class Learner(eqx.Module):
 
             ```
         """
-        sample = jax.tree.map(lambda a: as_array(a)[None], Samples(u, z, duration))
-        check(sample, 0)
-        arguments = self._chunk_arguments(sample, 1, ("output",))
+        sample = jax.tree.map(lambda a: a[None], read((u, z, duration)))
+        check_values(check_shapes(sample), 0)
+        arguments = self._chunk_arguments(phase, sample, 1, ("output",))
         # The loop of `run`, so that both give the same numbers, but without donation.
         after, trace, sound = learn_one(arguments, phase)
         if not sound:
@@ -141,7 +163,11 @@ class Learner(eqx.Module):
     def predict(self, phase: Phase, u: Any) -> Array:
         """Returns the output for input `u` after `depth` hops of the state alone, forward.
 
+        It may be called under `jax.jit` and `jax.vmap`; for many rows take `predict_many`.
+
         **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`.
+
+        **Raises:** `StreamError` for an input that is not finite, or of another shape.
 
         !!! example
 
@@ -156,7 +182,37 @@ class Learner(eqx.Module):
 
             ```
         """
-        return _predict(self, phase, jax.tree.map(as_array, u))
+        refuse_lame_fork()
+        _check_kind(phase)
+        u = read_tree(u, "u")
+        read_inputs(jax.tree.map(lambda a: a[None], u))  # raises what `predict_many` would
+        return _predict(self, Fit(self.init), phase, u)
+
+    def predict_many(self, phase: Phase, u: Any) -> Array:
+        """Returns what `predict` says of each row, `(T, m)`: every row of the same phase.
+
+        **Arguments:** `phase` (it stays valid); `u` of shape `(T, d)`.
+
+        **Raises:** as `predict`.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()))
+            >>> phase = learner.init(jax.random.key(0))
+            >>> learner.predict_many(phase, [[0.5, 1.0], [0.0, 2.0], [1.0, 1.0]]).shape
+            (3, 1)
+
+            ```
+        """
+        refuse_lame_fork()
+        u, rows = read_inputs(u)
+        # Powers of two, so that few numbers of rows cost a compilation.
+        capacity = max(2, 1 << max(rows - 1, 0).bit_length())
+        u = jax.tree.map(partial(pad, capacity=capacity), u)
+        return _predict_many(self, Fit(self.init), phase, u)[:rows]
 
     def run(
         self,
@@ -203,8 +259,8 @@ class Learner(eqx.Module):
         **Arguments:**
 
         - `phase`: where to start; it stays valid, as does every phase that is yielded.
-        - `stream`: `(u, z)`, `(u, z, duration)` or `Samples`, of arrays with one row per sample;
-          or an iterable of such pieces.
+        - `stream`: `(u, z)`, `(u, z, duration)` or `Samples`, of arrays or nested lists with one
+          row per sample; or an iterable of such pieces.
         - `record`: any of `"output"`, `"loss"` (of the output), `"lagrangian"`, `"hamiltonian"`,
           `"x_norm"`, `"costate_norm"`, `"w_norm"`, `"momentum_norm"` (at the end of the sample),
           `"answer"` (to the stream's queries), `"input_slope"` (of the loss: $D_u^\\top\\lambda$
@@ -212,7 +268,8 @@ class Learner(eqx.Module):
         - `chunk`: most samples in one call of the compiled loop.
 
         **Raises:** `DivergenceError` with the number of the sample and the phase before it;
-        `StreamError` for pieces that do not fit; `ConfigError` for an unknown record.
+        `StreamError` for pieces that do not fit; `ConfigError` for an unknown record, a chunk
+        below 1, or a phase of another learner; `ForkError`.
 
         !!! example
 
@@ -226,16 +283,14 @@ class Learner(eqx.Module):
 
             ```
         """
-        unknown = [name for name in record if name not in RECORDS]
-        if unknown:
-            raise ConfigError(f"no record '{unknown[0]}'; take any of {', '.join(RECORDS)}")
+        record = _known_records(record)
         capacity, done = None, 0
-        for piece in pieces(stream, chunk):
-            length = check(piece, done)
+        for piece in pieces(stream, whole("chunk", chunk, 1)):
+            length = count(piece)
             capacity = length if capacity is None else capacity
             for start in range(0, length, capacity):
                 part = jax.tree.map(lambda a, s=start, n=capacity: a[s : s + n], piece)
-                phase, trace = self.advance(phase, part, record, capacity=capacity, done=done)
+                phase, trace = self._advance(phase, part, record, capacity, done)
                 done += count(part)
                 yield phase, trace
 
@@ -250,14 +305,21 @@ class Learner(eqx.Module):
     ) -> tuple[Phase, Trace]:
         """Learns one chunk in one call of the compiled loop.
 
-        **Arguments:** `phase` (it stays valid); `part`: samples as NumPy arrays; `record`: as for
-        `chunks`; `capacity`: length for which the loop is compiled, at least that of the chunk;
-        `done`: number of the chunk's first sample, for messages.
+        **Arguments:** `phase` (it stays valid); `part`: samples; `record`: as for `chunks`;
+        `capacity`: length for which the loop is compiled, at least that of the chunk; `done`:
+        number of the chunk's first sample, for messages.
 
-        **Raises:** `DivergenceError`.
+        **Raises:** as `chunks`.
         """
+        part = check_values(check_shapes(read(part)), done)
+        return self._advance(phase, part, _known_records(record), capacity, done)
+
+    def _advance(
+        self, phase: Phase, part: Samples, record: tuple[str, ...], capacity: int | None, done: int
+    ) -> tuple[Phase, Trace]:
+        """Learns one chunk that was read and checked."""
         length, good = count(part), phase
-        arguments = self._chunk_arguments(part, capacity or length, record)
+        arguments = self._chunk_arguments(phase, part, capacity, record)
         phase, trace, sound = learn_chunk(arguments, good)
         if not sound:
             raise self._diverged(good, part, capacity or length, done)
@@ -268,10 +330,14 @@ class Learner(eqx.Module):
     ) -> np.ndarray:
         """Returns the outputs with which `advance` would predict each sample, were it the next.
 
-        **Arguments:** as for `advance`; the samples need no targets. Nothing is learned, and no
-        sample changes what is answered to another.
+        Unlike `predict_many` it makes the hops of learning, for each sample's own duration, up to
+        where its target would be felt.
+
+        **Arguments:** as for `advance`; the targets may be NaN. Nothing is learned, and no sample
+        changes what is answered to another.
         """
-        fixed = self._chunk_arguments(part, capacity or count(part), ("output",))
+        part = check_values(check_shapes(read(part)), 0)
+        fixed = self._chunk_arguments(phase, part, capacity, ("output",))
         return np.asarray(preview_chunk(fixed, phase))[: count(part)]
 
     def compile(
@@ -283,24 +349,39 @@ class Learner(eqx.Module):
         capacity: int | None = None,
     ) -> None:
         """Compiles the loop for chunks like `part`, learning nothing."""
-        arguments = self._chunk_arguments(part, capacity or count(part), record, 0)
+        arguments = self._chunk_arguments(phase, read(part), capacity, _known_records(record), 0)
         jax.block_until_ready(learn_chunk(arguments, phase))
 
     def _chunk_arguments(
-        self, part: Samples, capacity: int, record: Sequence[str], n: int | None = None
-    ) -> tuple[Learner, Samples, Any, tuple[str, ...]]:
+        self,
+        phase: Phase,
+        part: Samples,
+        capacity: int | None,
+        record: tuple[str, ...],
+        n: int | None = None,
+    ) -> Fixed:
         """Returns what the compiled loop needs to learn the first `n` samples of a chunk."""
-        n = count(part) if n is None else n
+        refuse_lame_fork()
+        _check_kind(phase)
+        length = count(part)
+        capacity = length if capacity is None else whole("capacity", capacity)
+        if capacity < length:
+            raise ConfigError(f"capacity is {capacity}; give at least the {length} samples' number")
+        if "answer" in record and part.query is None:
+            raise ConfigError(
+                "record 'answer' needs queries; give them as the stream's fourth part"
+            )
+        n = length if n is None else n
         # For a capacity of 1 the compiler drops the loop and rounds otherwise.
         part = jax.tree.map(partial(pad, capacity=max(capacity, 2)), part)
         # An array, so that the compiler traces it.
-        return self, part, np.asarray(n, np.int32), tuple(record)
+        return self, Fit(self.init), part, np.asarray(n, np.int32), record
 
     def _diverged(self, good: Phase, part: Samples, capacity: int, done: int) -> DivergenceError:
         """Returns the error of a chunk that ended badly, after learning parts of it again."""
 
         def learn(k: int) -> tuple[Phase, bool]:
-            phase, _, sound = learn_chunk(self._chunk_arguments(part, capacity, (), k), good)
+            phase, _, sound = learn_chunk(self._chunk_arguments(good, part, capacity, (), k), good)
             return phase, bool(sound)
 
         i, before, after = first_unsound(learn, count(part))
@@ -346,7 +427,7 @@ class Learner(eqx.Module):
             phase = repeat(step, phase, last - first, unroll=self.hops <= UNROLLED)
         return phase
 
-    def _input_slope(self, phase: Phase, u: Array) -> Array:
+    def _input_slope(self, phase: Phase, u: PyTree) -> Array:
         error = self.law.error(self.network, phase, u)
         _, pull = jax.vjp(lambda u: self.network.drive(phase.x, phase.w, u), u)
         return pull(error)[0]
@@ -380,6 +461,26 @@ class Learner(eqx.Module):
         return {name: values[name] for name in record}
 
 
+def _known_records(record: Sequence[str]) -> tuple[str, ...]:
+    names = texts("record", record)
+    unknown = [name for name in names if name not in RECORDS]
+    if unknown:
+        raise ConfigError(f"no record {shown(unknown[0])}; take any of {', '.join(RECORDS)}")
+    return names
+
+
+def _check_kind(phase: Any) -> None:
+    if not isinstance(phase, Phase):
+        raise ConfigError(f"the phase is {shown(phase)}; take the one that init or run returned")
+
+
 @eqx.filter_jit
-def _predict(learner: Learner, phase: Phase, u: Any) -> Array:
+def _predict(learner: Learner, fits: Fit, phase: Phase, u: Any) -> Array:
+    fits(phase)
     return learner._answer(phase, u)
+
+
+@eqx.filter_jit
+def _predict_many(learner: Learner, fits: Fit, phase: Phase, u: Any) -> Array:
+    fits(phase)
+    return jax.lax.map(lambda row: learner._answer(phase, row), u)

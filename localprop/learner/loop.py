@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from ..law import Phase
 from .divergence import finite
+from .fit import Fit
 from .samples import Samples, count
 
 # Hops up to here are written out one after the other, which saves the turns of a loop. Beyond, the
@@ -49,15 +50,18 @@ class Presenter(Protocol):
         ...
 
 
-def _learn_chunk(
-    fixed: tuple[Presenter, Samples, Any, tuple[str, ...]], phase: Phase
-) -> tuple[Phase, dict[str, Array], Array]:
+# The learner, its check of phases, a padded chunk, how many of its samples count, what to record.
+Fixed = tuple[Presenter, Fit, Samples, Any, tuple[str, ...]]
+
+
+def _learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], Array]:
     """Learns the first `n` samples of a padded chunk in one compiled loop.
 
     The loop's bound is traced, so a last, shorter chunk needs no compilation of its own and no
     work for its padding.
     """
-    learner, part, n, record = fixed
+    learner, fits, part, n, record = fixed
+    fits(phase)
 
     def one(phase: Phase, i: Any) -> tuple[Phase, dict[str, Array]]:
         sample = jax.tree.map(lambda a: a[i], part)
@@ -84,21 +88,21 @@ _donating = eqx.filter_jit(_learn_chunk, donate="all-except-first")
 learn_one = eqx.filter_jit(_learn_chunk)
 
 
-def learn_chunk(
-    fixed: tuple[Presenter, Samples, Any, tuple[str, ...]], phase: Phase
-) -> tuple[Phase, dict[str, Array], Array]:
+def learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], Array]:
     """Returns the phase after a chunk, what was recorded, and whether all was finite.
 
-    **Arguments:** `fixed`: the learner, the padded chunk, how many of its samples to learn, and
-    what to record; `phase`: it stays valid, the loop works in the buffers of a copy.
+    **Arguments:** `fixed`: the learner, its check of phases, the padded chunk, how many of its
+    samples to learn, and what to record; `phase`: it stays valid, the loop works in the buffers of
+    a copy.
     """
     return _donating(fixed, _copy(phase))
 
 
 @eqx.filter_jit
-def preview_chunk(fixed: tuple[Presenter, Samples, Any, tuple[str, ...]], phase: Phase) -> Array:
+def preview_chunk(fixed: Fixed, phase: Phase) -> Array:
     """Returns the prediction of each sample of a padded chunk, each as if it were the next one."""
-    learner, part, n, _ = fixed
+    learner, fits, part, n, _ = fixed
+    fits(phase)
 
     def sample(i: Any) -> Samples:
         return jax.tree.map(lambda a: a[i], part)

@@ -12,7 +12,8 @@ import networkx as nx
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from ..errors import ConfigError, GraphError
+from ..errors import ConfigError, GraphError, StreamError
+from ..forked import refuse_lame_fork
 from .activation import Activation, activate, resolve
 from .arcs import AbstractArcs, store
 from .base import AbstractNetwork
@@ -117,6 +118,7 @@ class Digraph(AbstractNetwork):
         """Returns per arc the weight at which it is held (∞ where free), and the plastic arcs."""
         if not fixed:
             return None, None
+        refuse_lame_fork()
         place = {arc: k for k, arc in enumerate(self.edges())}
         held = np.full(len(place), np.inf)
         for arc, weight in fixed.items():
@@ -342,7 +344,9 @@ class Digraph(AbstractNetwork):
         self, x: Float[Array, " neurons"], w: Array, u: Float[Array, " inputs"]
     ) -> Float[Array, " neurons"]:
         if u.shape != (self.inputs,):
-            raise GraphError(f"the digraph has {self.inputs} inputs, the sample has {u.shape}")
+            raise StreamError(
+                f"the digraph has {self.inputs} inputs, the sample has shape {u.shape}"
+            )
         s = jnp.concatenate([u, jnp.ones((int(self.bias),), x.dtype), x])
         return activate(self.activations, self.arcs.weigh(w, s))
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from ..errors import GraphError
+from ..errors import GraphError, StreamError
+from ..forked import refuse_lame_fork
 from .activation import Activation, resolve
 from .base import AbstractNetwork
 from .topology import check_arcs, hops_to_outputs
@@ -203,7 +204,7 @@ class Layered(AbstractNetwork):
         for name, shape in self.inputs.items():
             if name not in u or u[name].shape != shape:
                 given = u[name].shape if name in u else "nothing"
-                raise GraphError(f"input '{name}' has shape {shape}, the sample has {given}")
+                raise StreamError(f"input '{name}' has shape {shape}, the sample has {given}")
         return {name: self._drive_block(name, {**u, **x}, w[name]) for name in self.wiring}
 
     def output(self, x: dict[str, Array]) -> Array:
@@ -233,6 +234,7 @@ class Layered(AbstractNetwork):
         return eqx.filter_eval_shape(_make, module, jax.random.key(0))
 
     def _infer_shapes(self) -> dict[str, tuple[int, ...]]:
+        refuse_lame_fork()
         known = {n: b.shape for n, b in self.wiring.items() if b.shape is not None}
         dtype = jnp.result_type(float)
         waiting = list(self.wiring)

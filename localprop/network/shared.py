@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from ..errors import ConfigError
+from ..errors import ConfigError, StreamError
 from .base import AbstractNetwork
 
 
@@ -56,7 +56,13 @@ class SharedWeights(AbstractNetwork):
         x, w = self.network.init(key)
         return jax.tree.map(lambda a: jnp.tile(a, (self.streams,) + (1,) * a.ndim), x), w
 
-    def drive(self, x: PyTree, w: PyTree, u: Array) -> PyTree:
+    def drive(self, x: PyTree, w: PyTree, u: PyTree) -> PyTree:
+        shapes = [jnp.shape(a) for a in jax.tree.leaves(u)]
+        if wrong := [shape for shape in shapes if shape[:1] != (self.streams,)]:
+            raise StreamError(
+                f"a sample of {self.streams} streams has inputs of shape {wrong[0]}; their first "
+                "axis, the second of a piece, is the stream"
+            )
         return jax.vmap(self.network.drive, in_axes=(0, None, 0))(x, w, u)
 
     def output(self, x: PyTree) -> Array:

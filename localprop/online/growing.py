@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ..cost import Cost
+from ..forked import refuse_lame_fork
 from ..law import AbstractLaw, Phase
 from ..learner import Learner, Trace
 from ..learner.samples import Samples
@@ -73,6 +74,7 @@ class Model:
         """Builds the network, or grows it, for at least so many inputs and outputs."""
         if inputs <= self.inputs and outputs <= self.outputs:
             return
+        refuse_lame_fork()
         began = time.perf_counter()
         key = jax.random.key(self.seed)
         if self._phase is None:

@@ -223,6 +223,40 @@ def test_samples_without_target_teach_nothing_and_the_network_runs_on():
     assert len(np.unique(trace["output"])) == 10
 
 
+def test_lists_and_arrays_of_any_kind_are_one_stream():
+    learner = Learner(Digraph.complete(3, 2), Cost(SquaredError()), GENTLE)
+    start, (u, z, durations) = learner.init(jax.random.key(0)), stream(8, durations=True)
+    expected = learner.run(start, (u, z, durations))
+    lists = u.tolist(), z.tolist(), durations.tolist()
+    rows = list(u), [jnp.asarray(row) for row in z], tuple(durations)
+    for given in (lists, rows, (u.astype(np.float64), jnp.asarray(z), durations.astype(object))):
+        assert_same(learner.run(start, given), expected)
+        assert_same(
+            learner.run(
+                start, iter([[part[:3] for part in given], Samples(*(part[3:] for part in given))])
+            ),
+            expected,
+        )
+        assert_same(learner.advance(start, Samples(*given)), expected)
+    by_step = start
+    for k in range(8):
+        by_step, _ = learner.step(by_step, u[k].tolist(), z[k].tolist(), float(durations[k]))
+    assert_same(by_step, expected[0])
+
+
+def test_a_masked_target_is_missing():
+    learner = Learner(Digraph.complete(3, 2), Cost(SquaredError()), GENTLE)
+    start, (u, z) = learner.init(jax.random.key(0)), stream(8)
+    hidden = np.arange(8)[:, None] % 3 == 0
+    expected = learner.run(start, (u, np.where(hidden, np.nan, z)))
+    masked = np.ma.array(np.where(hidden, 1e30, z), mask=hidden)
+    for target in (masked, list(masked), np.ma.array(masked, np.float64)):
+        assert_same(learner.run(start, (np.ma.array(u), target)), expected)
+    whole = np.ma.array(np.arange(8)[:, None], mask=hidden)  # whole numbers have no NaN
+    missing = np.where(hidden, np.nan, np.arange(8.0)[:, None])
+    assert_same(learner.run(start, (u, whole)), learner.run(start, (u, missing)))
+
+
 def test_several_streams_have_an_axis_of_their_own():
     network = Digraph.layered([2, 4, 1])
     many = Learner(network, Cost(SquaredError()), GENTLE, streams=3)

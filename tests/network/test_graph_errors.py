@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from localprop import Block, ConfigError, Digraph, GraphError, Layered, SharedWeights
+from localprop import Block, ConfigError, Digraph, GraphError, Layered, SharedWeights, StreamError
 
 linear = partial(partial, eqx.nn.Linear)
 square = linear(2, 2)
@@ -114,16 +114,16 @@ def test_graph_mistakes_name_the_vertex(mistake):
         build()
 
 
-def test_samples_that_do_not_fit_are_graph_errors():
+def test_samples_that_do_not_fit_are_stream_errors():
     network = Digraph.complete(3, 2)
     x, w = network.init(jax.random.key(0))
-    with pytest.raises(GraphError, match="2 inputs"):
+    with pytest.raises(StreamError, match="2 inputs"):
         network.drive(x, w, jnp.zeros(3))
     blocks = Layered({"y": Block(square, ["input"])}, inputs=(2,), output="y")
     x, w = blocks.init(jax.random.key(0))
-    with pytest.raises(GraphError, match="input 'input'"):
+    with pytest.raises(StreamError, match="input 'input'"):
         blocks.drive(x, w, jnp.zeros(3))
-    with pytest.raises(GraphError, match=r"'input'.*nothing"):
+    with pytest.raises(StreamError, match=r"'input'.*nothing"):
         blocks.drive(x, w, {"image": jnp.zeros(2)})
 
 

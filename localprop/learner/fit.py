@@ -1,0 +1,55 @@
+"""Whether a phase is one of this learner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import keystr, tree_flatten_with_path
+from jaxtyping import PRNGKeyArray
+
+from ..errors import ConfigError
+from ..law import Phase
+
+
+class Fit:
+    """Checks a phase where the loop is traced, and costs nothing once it is compiled.
+
+    A compiled loop sees a learner whose arrays are traced; this is the learner as it was outside.
+    All are equal to each other, so that none of them compiles anything anew: what is checked,
+    shapes and types, compiles anew by itself.
+
+    **Arguments:** `init`: of the learner.
+    """
+
+    def __init__(self, init: Callable[[PRNGKeyArray], Phase]):
+        self.init = init
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fit)
+
+    def __hash__(self) -> int:
+        return hash(Fit)
+
+    def __call__(self, phase: Phase) -> None:
+        """Raises `ConfigError` for a phase of another network, law or precision."""
+        try:
+            own = jax.eval_shape(self.init, jax.eval_shape(jax.random.key, 0))
+        except jax.errors.JAXTypeError:  # a network of the user's that begins outside of JAX
+            return
+        found, expected = _looks(phase), _looks(own)
+        for name in [*expected, *(name for name in found if name not in expected)]:
+            if found.get(name) != expected.get(name):
+                raise ConfigError(
+                    f"the phase does not fit this learner: {name.lstrip('.')} is "
+                    f"{found.get(name, 'not there')}, and should be "
+                    f"{expected.get(name, 'not there')}; take a phase that this learner's own init "
+                    "or run returned, in the same precision"
+                )
+
+
+def _looks(phase: Phase) -> dict[str, str]:
+    """Returns the type and shape of every array, by name."""
+    leaves = tree_flatten_with_path(phase)[0]
+    return {keystr(path): f"{jnp.result_type(a)}{list(jnp.shape(a))}" for path, a in leaves}

@@ -1,0 +1,85 @@
+"""One row, many rows, traced rows: the same answers."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from localprop import Block, Cost, Digraph, Hamiltonian, Layered, Learner, LeastAction, SquaredError
+
+LEARNERS = {
+    "digraph": (Digraph.complete(4, 2, (0, 3), speed=2.0), Hamiltonian(mass=50.0), None),
+    "sparse": (Digraph.random(9, 2, (0, 1), storage="sparse"), Hamiltonian(mass=50.0), None),
+    "blocks": (Layered.dense([2, 5, 5, 2]), LeastAction(), None),
+    "streams": (Digraph.layered([2, 3, 2]), Hamiltonian(mass=50.0), 3),
+}
+
+
+@pytest.fixture(params=LEARNERS)
+def begun(request):
+    network, law, streams = LEARNERS[request.param]
+    learner = Learner(network, Cost(SquaredError()), law, streams=streams)
+    rng = np.random.default_rng(0)
+    shape = (20,) if streams is None else (20, streams)
+    u, z = (rng.standard_normal((*shape, 2)).astype(np.float32) for _ in range(2))
+    phase, _ = learner.run(learner.init(jax.random.key(0)), (u, z))
+    return learner, phase, u[:7]
+
+
+def test_many_rows_are_answered_as_each_alone(begun):
+    learner, phase, u = begun
+    many = learner.predict_many(phase, u)
+    alone = np.stack([learner.predict(phase, row) for row in u])
+    # Compiled apart, sums of at most nine terms round otherwise: a few units in the last place.
+    np.testing.assert_allclose(many, alone, rtol=1e-5, atol=1e-6)
+    for rows in (0, 1, 2, 3):
+        np.testing.assert_array_equal(learner.predict_many(phase, u[:rows]), many[:rows])
+
+
+def test_predict_is_traced_by_jit_vmap_and_grad(begun):
+    learner, phase, u = begun
+    expected = learner.predict_many(phase, u)
+    ways = {
+        "vmap": jax.vmap(learner.predict, in_axes=(None, 0)),
+        "jit of vmap": jax.jit(jax.vmap(learner.predict, in_axes=(None, 0))),
+        "map": lambda phase, u: jax.lax.map(lambda row: learner.predict(phase, row), u),
+        "jit of many": jax.jit(learner.predict_many),
+    }
+    for name, way in ways.items():
+        answers = way(phase, jnp.asarray(u))
+        np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6, err_msg=name)
+    phases = jax.tree.map(lambda a: jnp.stack([a, a]), phase)
+    twice = jax.vmap(learner.predict, in_axes=(0, None))(phases, u[0])
+    np.testing.assert_allclose(twice, [expected[0]] * 2, rtol=1e-5, atol=1e-6)
+    slope = jax.grad(lambda row: learner.predict(phase, row).sum())(jnp.asarray(u[0]))
+    step = 1e-2
+    along = [learner.predict(phase, u[0] + s * step * slope).sum() for s in (1, -1)]
+    # Central differences: an error of order step² beside the rounding of float32 over the step.
+    rise = (along[0] - along[1]) / (2 * step)
+    np.testing.assert_allclose(rise, (slope**2).sum(), rtol=2e-2, atol=1e-3)
+
+
+def test_lists_are_read_as_arrays(begun):
+    learner, phase, u = begun
+    np.testing.assert_array_equal(
+        learner.predict(phase, u[0].tolist()), learner.predict(phase, u[0])
+    )
+    np.testing.assert_array_equal(
+        learner.predict_many(phase, u.tolist()), learner.predict_many(phase, u)
+    )
+
+
+def test_named_inputs_are_answered_by_rows():
+    shapes = {"a": (2,), "b": (3,)}
+    single = Layered.dense([5, 2]).modules["output"]
+    network = Layered({"y": Block(single, ["a", "b"])}, inputs=shapes, output="y")
+    learner = Learner(network, Cost(SquaredError()))
+    phase = learner.init(jax.random.key(0))
+    rng = np.random.default_rng(0)
+    u = {name: rng.standard_normal((4, *shape)) for name, shape in shapes.items()}
+    many = learner.predict_many(phase, {name: a.tolist() for name, a in u.items()})
+    for k in range(4):
+        one = learner.predict(phase, {name: a[k] for name, a in u.items()})
+        np.testing.assert_allclose(many[k], one, rtol=1e-5, atol=1e-6)

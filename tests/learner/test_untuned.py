@@ -1,0 +1,60 @@
+"""A learner whose law nobody gave learns a first stream, whatever its size and scale."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from localprop import Adaptive, Cost, Digraph, Hamiltonian, Layered, Learner, SquaredError
+from localprop.law import untuned_law
+from localprop.online.defaults import law_for
+
+SHAPES = [(1, 1), (2, 1), (2, 8), (2, 64), (3, 1), (3, 8), (3, 64)]
+
+
+@pytest.mark.parametrize(("depth", "width"), SHAPES)
+@pytest.mark.parametrize("kind", [Digraph.layered, Layered.dense], ids=["digraph", "layered"])
+def test_the_sum_of_two_inputs_is_learned_without_tuning(kind, depth, width):
+    learner = Learner(kind([2, *[width] * (depth - 1), 1]), Cost(SquaredError()))
+    for scale in (0.1, 1.0, 10.0):
+        for seed in range(2):
+            u = scale * np.random.default_rng(seed).standard_normal((2000, 2))
+            z = u.sum(axis=1, keepdims=True)
+            phase, trace = learner.run(learner.init(jax.random.key(seed)), (u, z))
+            # The share of what answering 0 would cost; one tanh neuron is bounded by 1 and has to
+            # grow its output weight to 14 for the largest inputs.
+            share = trace["loss"][-500:].mean() / (z**2 / 2).mean()
+            assert share < (1.0 if width == 1 else 0.5 if scale == 10 else 0.1), (scale, seed)
+            # The bound of `untuned_law` on every hop, of which each sample has `hops - settle`.
+            law = untuned_law()
+            stride = law.mass.rate / np.sqrt(-np.expm1(-law.mass.decay)) / law.dissipation
+            hops = 2000 * (learner.hops - learner.settle)
+            start = learner.init(jax.random.key(seed)).w
+            for before, after in zip(*map(jax.tree.leaves, (start, phase.w)), strict=True):
+                assert np.abs(after - before).max() <= hops * stride
+
+
+def test_without_a_law_hops_of_any_length_move_the_weights_by_the_same():
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((300, 2))
+    stream = u, u.sum(axis=1, keepdims=True)
+    network, cost = Digraph.layered([2, 4, 1]), Cost(SquaredError())
+    learners = [Learner(network, cost, duration=duration) for duration in (None, 0.02, 3000.0)]
+    start = learners[0].init(jax.random.key(0))
+    w, *others = [np.asarray(learner.run(start, stream)[0].w) for learner in learners]
+    for other in others:
+        # Units change no number but for rounding, which 2100 hops of float32 may carry on.
+        np.testing.assert_allclose(other, w, rtol=1e-3, atol=1e-3)
+
+
+def test_the_untuned_law_is_that_of_the_command_line():
+    assert Learner(Digraph.layered([2, 1]), Cost(SquaredError())).law == untuned_law()
+    assert untuned_law() == law_for("hamiltonian", "regression")
+    assert untuned_law() == Hamiltonian(mass=Adaptive(4e-4, 5e-4, 3e-4), dissipation=0.7)
+
+
+def test_a_law_that_is_given_is_taken_as_it_is():
+    law = Hamiltonian()
+    assert Learner(Digraph.layered([2, 1]), Cost(SquaredError()), law, duration=9.0).law is law
+    assert law == Hamiltonian(mass=1.0, dissipation=0.0)
