@@ -15,6 +15,8 @@ from typing import Any
 import jax
 
 from ..errors import ConfigError, StreamError, counted
+from ..options import path as as_path
+from ..options import shown, whole
 from ..table.columns import LARGEST, ColumnKind
 from ..table.predictions import PipedPredictions, Predictions, check_predictions, open_predictions
 from ..table.stop import Stop
@@ -92,6 +94,9 @@ def learn(
 
     **Raises:** `StreamError`, `ConfigError`, `CheckpointError`, `DivergenceError`.
     """
+    if not isinstance(settings, Settings):
+        raise ConfigError(f"settings is {shown(settings)}; give Settings(target=...)")
+    limit, every = None if limit is None else whole("limit", limit), whole("every", every)
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is {limit}; give at least 1 row")
     if every < 1:
@@ -99,13 +104,15 @@ def learn(
     if resume and checkpoint is None:
         raise ConfigError("nothing to resume from; name the file with --checkpoint")
     if predictions is not None and str(predictions) != "-":
-        check_predictions(Path(predictions))
+        check_predictions(as_path("predictions", predictions))
     if resume and overwrite:
         raise ConfigError("resume goes on with a checkpoint, overwrite replaces it; take one")
     with ExitStack() as open_files:
         file = None
         if checkpoint is not None:
-            file = CheckpointFile(Path(checkpoint), resume=resume, overwrite=overwrite)
+            file = CheckpointFile(
+                as_path("checkpoint", checkpoint), resume=resume, overwrite=overwrite
+            )
             open_files.enter_context(file)
         run = Run(settings, file.kept if file else None)
         began, start = time.perf_counter(), run.online.rows

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import checkpoint as checkpoints
 from ..errors import CheckpointError, ConfigError, StreamError
+from ..options import wholes
 from ..table.columns import Column
 from . import rows as rowwise
 from .classification import Classification, Label
@@ -70,7 +71,7 @@ class Online(ColumnModel):
 
         **Raises:** `ConfigError` for a value that makes no sense.
         """
-        settings = (task, horizon, law, time, hops, tuple(hidden), seed)
+        settings = (task, horizon, law, time, hops, wholes("hidden", hidden), seed)
         super().__init__(OnlineSettings(*settings))
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:

@@ -36,8 +36,9 @@ def read_row(x: Mapping[Any, Any], kinds: Kinds) -> dict[str, Column]:
 def read_rows(X: Any, kinds: Kinds) -> dict[str, Column]:
     """Returns rows as columns.
 
-    **Arguments:** `X`: any dataframe that narwhals knows, a two-dimensional array (its columns are
-    named x0, x1, …), a mapping of columns to arrays, or a sequence of rows; `kinds` known so far.
+    **Arguments:** `X`: any dataframe that narwhals knows, a two-dimensional array or nested lists
+    (their columns are named x0, x1, …), a mapping of columns to arrays, or a sequence of rows;
+    `kinds` known so far. What is masked is missing.
 
     **Raises:** `StreamError` for what is none of these, or does not fit.
     """
@@ -48,8 +49,10 @@ def read_rows(X: Any, kinds: Kinds) -> dict[str, Column]:
             raise StreamError(f"rows are a two-dimensional array, not one of shape {X.shape}")
         columns = {f"x{i}": _column(X[:, i], f"x{i}", kinds) for i in range(X.shape[1])}
     elif isinstance(X, Sequence) and not isinstance(X, str):
-        names = dict.fromkeys(str(name) for row in X for name in row)
-        rows = [{str(name): value for name, value in row.items()} for row in X]
+        rows = [_named(row) for row in X]
+        if len({len(row) for row in X if not isinstance(row, Mapping)}) > 1:
+            raise StreamError("rows are ragged; give as many values in each, or name them")
+        names = dict.fromkeys(name for row in rows for name in row)
         columns = {n: _from_values([row.get(n) for row in rows], n, kinds) for n in names}
     else:
         columns = {name: _column(values, name, kinds) for name, values in frame_columns(X).items()}
@@ -57,6 +60,15 @@ def read_rows(X: Any, kinds: Kinds) -> dict[str, Column]:
     if len(set(lengths.values())) > 1:
         raise StreamError(f"columns of different lengths: {lengths}")
     return columns
+
+
+def _named(row: Any) -> dict[str, Any]:
+    """Returns a row with names for its values: its own, or x0, x1, …"""
+    if isinstance(row, Mapping):
+        return {str(name): value for name, value in row.items()}
+    if isinstance(row, list | tuple) or (isinstance(row, np.ndarray) and row.ndim == 1):
+        return {f"x{i}": value for i, value in enumerate(row)}
+    raise StreamError(f"a row is a mapping of columns to values, or a list, not {_type(row)}")
 
 
 def frame_columns(X: Any) -> dict[str, Any]:
@@ -107,7 +119,7 @@ def as_list(y: Any) -> list[Any]:
     if isinstance(y, np.ndarray):
         if y.ndim != 1:
             raise StreamError(f"targets have one dimension, not shape {y.shape}")
-        return y.tolist()
+        return y.tolist()  # a masked array's has None
     if isinstance(y, list | tuple):
         return list(y)
     if hasattr(y, "to_pylist"):
@@ -120,7 +132,9 @@ def as_list(y: Any) -> list[Any]:
 
 def _label(value: Any) -> Label | None:
     value = value.item() if isinstance(value, np.generic) else value
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value is np.ma.masked:
+        return None
+    if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, bool | int | str):
         return value
@@ -133,7 +147,9 @@ def _label(value: Any) -> Label | None:
 
 
 def _column(values: Any, name: str, kinds: Kinds) -> Column:
-    """Returns an array as a column of its known kind, or of its own."""
+    """Returns an array as a column of its known kind, or of its own; what is masked is missing."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = _unmasked(values)
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return _from_arrow(values, name, kinds)
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
@@ -144,6 +160,18 @@ def _column(values: Any, name: str, kinds: Kinds) -> Column:
     if isinstance(values, np.ndarray) and values.dtype.kind not in "OUT":
         raise StreamError(f"values of type {values.dtype} cannot be learned", column=name)
     return _from_values(as_list(values), name, kinds)
+
+
+def _unmasked(values: Any) -> Any:
+    """Returns a masked array as a plain one, or a list, in which what is masked is missing."""
+    mask = np.ma.getmaskarray(values)
+    if not mask.any():
+        return values.data
+    if values.dtype.kind == "f":
+        return values.filled(np.nan)
+    if values.dtype.kind == "M":
+        return values.filled(np.datetime64("NaT"))
+    return [None if hidden else value for value, hidden in zip(values.data, mask, strict=True)]
 
 
 def _from_arrow(array: Any, name: str, kinds: Kinds) -> Column:
@@ -197,6 +225,8 @@ def _fitted(kind: ColumnKind, values: np.ndarray, given: Any, name: str, kinds: 
 def _plain(value: Any, name: str) -> Any:
     """Returns the value as `None`, truth value, number, text or time."""
     value = value.item() if isinstance(value, np.generic) else value
+    if value is np.ma.masked:
+        return None
     if value is None or isinstance(value, bool | int | str | datetime):
         return value or None if isinstance(value, str) else value
     if isinstance(value, float):

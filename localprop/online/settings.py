@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import Any
 
 from ..errors import ConfigError
+from ..options import shown, text, texts, whole, wholes
 
 MOST_HOPS = 1000  # the time that a row takes grows with them
 MOST_WEIGHTS = 10**9
@@ -35,7 +38,15 @@ class OnlineSettings:
     seed: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "hidden", tuple(self.hidden))  # a checkpoint has a list
+        # A checkpoint has a list, and a program may have NumPy's numbers.
+        _settle(self, "hidden", wholes("hidden", self.hidden))
+        _settle(self, "seed", whole("seed", self.seed))
+        if self.horizon is not None:
+            _settle(self, "horizon", whole("horizon", self.horizon))
+        if self.hops != "auto" and not isinstance(self.hops, str):
+            _settle(self, "hops", whole("hops", self.hops))
+        if self.time is not None:
+            text("time", self.time)
         _one_of("task", self.task, TASKS)
         _one_of("law", self.law, LAWS)
         number = isinstance(self.hops, int) and 1 <= self.hops <= MOST_HOPS
@@ -88,6 +99,11 @@ class Settings:
     on_bad_row: str = "stop"
 
     def __post_init__(self):
+        text("target", self.target)
+        _settle(self, "text", texts("text", self.text))
+        _settle(self, "types", _pairs("types", self.types))
+        if self.decide_after is not None:
+            _settle(self, "decide_after", whole("decide_after", self.decide_after))
         _one_of("on_bad_row", self.on_bad_row, ("stop", "skip"))
         for name, kind in self.types:
             _one_of(f"the type of '{name}'", kind, KINDS)
@@ -95,7 +111,8 @@ class Settings:
             raise ConfigError(f"decide_after is {self.decide_after}; give at least 1 row")
         if self.time is not None and self.time == self.target:
             raise ConfigError(f"column '{self.time}' cannot be the time and the target at once")
-        _ = self.online
+        for name in ("horizon", "hops", "hidden", "seed"):
+            _settle(self, name, getattr(self.online, name))
 
     @property
     def online(self) -> OnlineSettings:
@@ -109,6 +126,23 @@ class Settings:
         return {**dict.fromkeys(self.text, "text"), **dict(self.types)}
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+def _settle(settings: Any, name: str, value: Any) -> None:
+    """Sets a field of frozen settings while they are made."""
+    object.__setattr__(settings, name, value)
+
+
+def _pairs(name: str, value: Any) -> tuple[tuple[str, str], ...]:
+    pairs = value.items() if isinstance(value, Mapping) else value
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+        raise ConfigError(f"{name} is {shown(value)}; give pairs of a column and its kind")
+    found = []
+    for pair in pairs:
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise ConfigError(f"{name} has {shown(pair)}; give pairs of a column and its kind")
+        found.append((text(f"a column in {name}", pair[0]), pair[1]))
+    return tuple(found)
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigError(f"{name} is '{value}'; take one of {', '.join(choices)}")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ..errors import StreamError
+from ..errors import ConfigError, StreamError
+from ..options import shown
 from .stop import Stop
 
 MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
@@ -32,7 +33,8 @@ class Source:
     - `source`: a path, or `-`.
     - `stop`: asked to, a pipe ends where nothing more has come; files are read to their end.
 
-    **Raises:** `StreamError` for what cannot be opened or is empty.
+    **Raises:** `StreamError` for what cannot be opened or is empty; `ConfigError` for what is no
+    path.
 
     !!! example
 
@@ -51,6 +53,11 @@ class Source:
     """
 
     def __init__(self, source: str | Path, stop: Stop | None = None):
+        if not isinstance(source, str | os.PathLike):
+            raise ConfigError(
+                f"source is {shown(source)}; give the path of a file, or - for standard input; to "
+                "learn rows that a program has, take Online"
+            )
         self.path = None if str(source) == "-" else Path(source)
         self.name = "standard input" if self.path is None else str(source)
         self._raw = _Counted(_standard_input() if self.path is None else _open(self.path), stop)
