@@ -257,6 +257,8 @@ ODD += [
     range(2),
     "classification",
     "number",
+    "hamiltonian",
+    "stop",
 ]
 FIELDS = {
     OnlineSettings: ["task", "horizon", "law", "time", "hops", "hidden", "seed"],
