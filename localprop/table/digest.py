@@ -1,19 +1,21 @@
-"""A fingerprint of rows, by which a table is known again."""
+"""Fingerprints of rows, by which a table is known again."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from .block import Block
 from .columns import convert, kind_of_type
 
 pc: Any = pyarrow.compute
 LENGTH = 8  # bytes of a fingerprint
+DIGESTED = 10  # first rows by which a table is told from another one
 
 
 class Digest:
@@ -58,6 +60,46 @@ class Digest:
         for hash_ in (*self._values, *self._lengths):
             everything.update(hash_.digest())
         return everything.hexdigest()
+
+
+class Identity:
+    """By what a table is known again: the digests of its first rows, and that of all so far.
+
+    Rows are kept from when they are read until they are delivered, and only then count.
+    """
+
+    def __init__(self) -> None:
+        self.first: list[str] = []  # of the first row, of the first two, and so on, `DIGESTED`
+        self._head: Digest | None = None  # by which those are made
+        self._all: Digest | None = None
+        self._read: list[tuple[np.ndarray, list[pa.Array]]] = []
+
+    def watch(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Yields the blocks, which are as they were read."""
+        for block in blocks:
+            for row in range(min(len(block.lines), DIGESTED - len(self.first))):
+                self._head = self._head or Digest(len(block.arrays))
+                self._head.update([array.slice(row, 1) for array in block.arrays])
+                self.first.append(self._head.value())
+            self._read.append((block.lines, block.arrays))
+            yield block
+
+    def deliver(self, lines: np.ndarray) -> None:
+        """Takes in all rows that were read, up to the last of these lines."""
+        if not len(lines):
+            return
+        while self._read:
+            there, arrays = self._read.pop(0)
+            stop = int(np.searchsorted(there, lines[-1], side="right"))
+            self._all = self._all or Digest(len(arrays))
+            self._all.update([array.slice(0, stop) for array in arrays])
+            if stop < len(there):
+                self._read.insert(0, (there[stop:], [array.slice(stop) for array in arrays]))
+                return
+
+    def value(self) -> str:
+        """Returns the digest of all rows that were delivered."""
+        return self._all.value() if self._all else ""
 
 
 def _bytes_of(array: pa.StringArray) -> memoryview | bytes:

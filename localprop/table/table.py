@@ -19,14 +19,13 @@ from .columns import (
     ColumnKind,
     has_decimal_commas,
     kind_of,
-    marks_in,
     with_points,
-    without_missing,
 )
 from .conversion import Conversion, Rows, joined
 from .delimited import Delimited
-from .digest import Digest
+from .digest import DIGESTED, Identity
 from .parquet import Parquet
+from .remarks import on_label, on_text
 from .source import Source
 from .stop import Stop
 
@@ -34,7 +33,6 @@ __all__ = ["Column", "ColumnKind", "Piece", "Table"]
 
 pc: Any = pyarrow.compute
 LOOK, LOOK_AT_PIPE = 1000, 50  # rows by which the kinds of the columns are decided
-DIGESTED = 10  # rows by which a table is known again
 LOOK_BYTES = 1 << 26  # of text, by which kinds are decided at the latest
 PIECE_BYTES = 1 << 26  # of values, at which a piece is given out before it has all its rows
 
@@ -128,10 +126,7 @@ class Table:
         self._conversion: Conversion | None = None
         self._looked: list[Block] = []  # read before the first row was asked for
         self._reading: Iterator[Block] | None = None
-        self._digests: list[str] = []  # of the first row, the first two, and so on
-        self._head: Digest | None = None  # by which those are made
-        self._digest: Digest | None = None  # of the rows that were delivered or left out
-        self._unhashed: list[tuple[np.ndarray, list[pa.Array]]] = []
+        self._identity = Identity()
         self._failure: StreamError | None = None
         self._ended = False
         self.wait: Callable[[int], None] | None = None  # told how many rows are waited for
@@ -178,17 +173,9 @@ class Table:
         lines = []
         for i, (name, kind) in enumerate(self.kinds.items()):
             if name == self._label:
-                lines += _remarks_on_label(name, kind, self._first[i])
+                lines += on_label(name, kind, self._first[i])
             if kind is ColumnKind.TEXT and name not in self.types:
-                values = without_missing(self._first[i].cast(pa.string())).drop_null().to_pylist()
-                digits = sum(any(c.isdigit() for c in value) for value in values)
-                distinct = len(set(values)) > 0.9 * len(values)
-                if len(values) >= 10 and distinct and digits > 0.5 * len(values):
-                    lines.append(
-                        f"column '{name}' is read as text ('{values[0][:40]}'); write plain "
-                        "numbers to have it read as numbers, or say that it is text "
-                        f"(--text {name})"
-                    )
+                lines += on_text(name, self._first[i])
         return lines
 
     def digests(self, rows: int = DIGESTED, like: Sequence[str] = ()) -> list[str]:
@@ -200,19 +187,20 @@ class Table:
         so that a live pipe is waited for no longer than it takes to tell it from another.
         """
         reader = self._open()
-        while len(self._digests) < rows:
-            pairs = zip(self._digests, like, strict=False)
+        first = self._identity.first
+        while len(first) < rows:
+            pairs = zip(first, like, strict=False)
             if any(a != b for a, b in pairs) or not self._look_on(reader):
                 break
-        return self._digests[:rows]
+        return first[:rows]
 
     def first_digests(self, rows: int) -> list[str]:
         """Returns the digests of as many first rows as were read and delivered, 10 at most."""
-        return self._digests[: min(rows, DIGESTED)]
+        return self._identity.first[: min(rows, DIGESTED)]
 
     def digest(self) -> str:
         """Returns the digest of all rows up to the last one delivered."""
-        return self._digest.value() if self._digest else ""
+        return self._identity.value()
 
     @property
     def unfinished(self) -> bool:
@@ -281,7 +269,7 @@ class Table:
     def _look_on(self, reader: Delimited | Parquet) -> bool:
         """Reads one more block to look at; `False` where there is none."""
         if self._reading is None:
-            self._reading = self._digesting(reader.blocks())
+            self._reading = self._identity.watch(reader.blocks())
         if self._failure is not None or self._ended:
             return False
         try:
@@ -349,11 +337,11 @@ class Table:
         for block in self._blocks():
             first = conversion.rows
             if first + len(block.lines) <= start and conversion.pass_by(block):
-                self._hash_through(block.lines[-1:])
+                self._identity.deliver(block.lines[-1:])
                 part, stop = None, None
             else:
                 part, stop = conversion.convert(block)
-                self._hash_through(part.lines[: max(0, start - first)][-1:])
+                self._identity.deliver(part.lines[: max(0, start - first)][-1:])
             if first < start <= conversion.rows and digest not in (None, self.digest()):
                 raise self._error(
                     f"its first {start:,} rows are not those that were learned: some were changed, "
@@ -376,30 +364,6 @@ class Table:
             problem = f"it has {rows} rows and the stream goes on from row {start}; "
             raise self._error(problem + "give the file that was read before")
 
-    def _digesting(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """Yields the blocks; digests their first rows, and keeps all until they are delivered."""
-        for block in blocks:
-            for row in range(min(len(block.lines), DIGESTED - len(self._digests))):
-                self._head = self._head or Digest(len(block.arrays))
-                self._head.update([array.slice(row, 1) for array in block.arrays])
-                self._digests.append(self._head.value())
-            self._unhashed.append((block.lines, block.arrays))
-            yield block
-
-    def _hash_through(self, lines: np.ndarray) -> None:
-        """Takes all rows up to these lines, the last of which counts, into the digest."""
-        if not len(lines):
-            return
-        while self._unhashed:
-            there, arrays = self._unhashed.pop(0)
-            stop = int(np.searchsorted(there, lines[-1], side="right"))
-            self._digest = self._digest or Digest(len(arrays))
-            self._digest.update([array.slice(0, stop) for array in arrays])
-            if stop < len(there):
-                rest = [array.slice(stop) for array in arrays]
-                self._unhashed.insert(0, (there[stop:], rest))
-                return
-
     def _blocks(self) -> Iterator[Block]:
         """Yields the blocks that were looked at, then the others."""
         while self._looked:
@@ -407,13 +371,13 @@ class Table:
         if self._failure is not None:
             raise self._failure
         if not self._ended and self._reading is None:
-            self._reading = self._digesting(self._open().blocks())
+            self._reading = self._identity.watch(self._open().blocks())
         if not self._ended and self._reading is not None:
             yield from self._reading
 
     def _piece(self, conversion: Conversion, parts: list[Rows]) -> Piece:
         lines = np.concatenate([part.lines for part in parts])
-        self._hash_through(lines)
+        self._identity.deliver(lines)
         row, self._delivered = self._delivered, self._delivered + len(lines)
         self.skipped_rows = int(parts[-1].skipped[-1])
         columns = {}
@@ -456,23 +420,6 @@ def _take(waiting: list[Rows], rows: int) -> list[Rows]:
             taken.append(part)
         rows -= len(part.lines)
     return taken
-
-
-def _remarks_on_label(name: str, kind: ColumnKind, first: pa.Array) -> list[str]:
-    """Returns a line where marks of what is missing look like a class, or a class like them."""
-    marks = marks_in(first)
-    if not marks:
-        return []
-    found = ", ".join(f"'{mark}' ({count:,} times)" for mark, count in marks.items())
-    if kind is ColumnKind.TEXT:
-        return [
-            f"column '{name}' has {found} in its first {len(first):,} rows, taken as a class; "
-            "leave the field empty where the class is not known"
-        ]
-    return [
-        f"column '{name}' has {found} in its first {len(first):,} rows, taken as missing among "
-        f"{kind.value}s; if it is a class, say --text {name}"
-    ]
 
 
 def _absent(name: str, names: Sequence[str]) -> str:
