@@ -28,6 +28,7 @@ from .errors import ConfigError, StreamError
 from .online import Online
 from .online import rows as rowwise
 from .online.target import fresh_task
+from .options import whole
 from .table.columns import Column, ColumnKind
 
 Columns = dict[str, Column]
@@ -95,11 +96,8 @@ class AbstractLocal(BaseEstimator, abc.ABC):
 
         **Raises:** `ValueError`, `TypeError`, `ConfigError`, `DivergenceError`.
         """
-        if self.max_epochs < 1 or self.n_iter_no_change < 1:
-            raise ConfigError(
-                f"max_epochs is {self.max_epochs} and n_iter_no_change {self.n_iter_no_change}; "
-                "give at least 1"
-            )
+        whole("max_epochs", self.max_epochs, 1)
+        whole("n_iter_no_change", self.n_iter_no_change, 1)
         columns, y = self._begin(X, y, sample_weight)
         order = self._rng.permutation(_sorted(columns, y))
         tenth = -(-len(order) // HELD_OUT) if len(order) > 1 else 0
@@ -301,6 +299,8 @@ class LocalClassifier(ClassifierMixin, AbstractLocal):
         return "classification"
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
+        if y.dtype == object and any(label is None for label in y):
+            raise ValueError("y holds None; leave rows without a target out, `predict` takes them")
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         return y

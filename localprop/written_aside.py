@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import glob
 import os
 import stat
@@ -66,6 +67,30 @@ def beside(path: Path, ending: str) -> Path:
     room = LONGEST_NAME - len(os.fsencode(ending)) - 1
     name = os.fsdecode(os.fsencode(path.name)[:room])
     return path.with_name(f".{name}{ending}")
+
+
+def locked(path: Path) -> int:
+    """Returns a handle that keeps others from this lock until `unlock`, or this process's end.
+
+    **Raises:** `BlockingIOError` if another process holds it.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who held it before may have removed the file between these two lines.
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def unlock(path: Path, handle: int) -> None:
+    """Ends a lock, and removes its file."""
+    path.unlink(missing_ok=True)
+    os.close(handle)
 
 
 def open_afresh(path: Path) -> Any:

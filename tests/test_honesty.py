@@ -28,7 +28,7 @@ def answers(tmp_path, monkeypatch, targets, **options):
     settings = Settings("y", hidden=(4,), **options)
     with monkeypatch.context() as patch:
         patch.setattr(Model, "learn", spy)
-        _, score = learn(path, settings, checkpoint=tmp_path / "c.npz", every=50)
+        _, score = learn(path, settings, checkpoint=tmp_path / "c.npz", overwrite=True, every=50)
     width = max(trace.shape[1] for trace in traces)
     return np.concatenate([np.pad(t, ((0, 0), (0, width - t.shape[1]))) for t in traces]), score
 

@@ -147,11 +147,11 @@ def learn_command(
         try:
             if out is not None:
                 command = shlex.join(["localprop", *sys.argv[1:]])
-                files = write_report(out, source, settings, result, score, command)
+                files = write_report(out, source, result, score, command)
         except ConfigError as error:  # which must not cost the score
             failure = error
         machine = as_json or predictions == "-"
-        results(machine).print(summary(source, settings, result, files))
+        results(machine).print(summary(source, result, files))
         if as_json:
             print_json(result.numbers())
         if failure is not None:

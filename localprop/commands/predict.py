@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .interrupt import stoppable
 from .output import print_json
 
 
@@ -40,13 +41,19 @@ def predict_command(
     if predictions is None and not as_json:
         predictions = "-"
     messages = Console(stderr=True)
-    found = predict(
-        checkpoint,
-        source,
-        predictions=predictions,
-        on_bad_row=on_bad_row,
-        say=lambda line: messages.print(Text(f"localprop: {line}"), soft_wrap=True),
-    )
+    with stoppable() as stop:
+        try:
+            found = predict(
+                checkpoint,
+                source,
+                predictions=predictions,
+                on_bad_row=on_bad_row,
+                stop=stop,
+                say=lambda line: messages.print(Text(f"localprop: {line}"), soft_wrap=True),
+            )
+        except KeyboardInterrupt:
+            messages.print("localprop: stopped, no file was written")
+            raise typer.Exit(130) from None
     table = Table(title=f"{source}", show_header=False, title_justify="left")
     table.add_row("task", found.task)
     table.add_row("rows", f"{found.rows:,}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from .. import checkpoint as checkpoints
 from ..errors import CheckpointError
-from ..written_aside import beside
+from ..written_aside import beside, locked, unlock
 
 
 class CheckpointFile:
@@ -33,7 +31,7 @@ class CheckpointFile:
         checkpoints.check_writable(self.path)
         self._lock = beside(self.path.resolve(), ".lock")
         try:
-            self._handle = _locked(self._lock)
+            self._handle = locked(self._lock)
         except BlockingIOError:
             raise CheckpointError(
                 f"{self.path}: another run is writing to it now; wait for its end, or name "
@@ -51,8 +49,7 @@ class CheckpointFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.unlink(missing_ok=True)
-        os.close(self._handle)
+        unlock(self._lock, self._handle)
 
     def write(self, save: Callable[[Path], None]) -> None:
         """Has a checkpoint written by `save`.
@@ -79,24 +76,6 @@ class CheckpointFile:
             )
         self.kept = found if self._resume else None
         self._there = _identity(self.path)
-
-
-def _locked(path: Path) -> int:
-    """Returns a handle of a lock that is held until it is closed, or this process ends.
-
-    **Raises:** `BlockingIOError` if another process holds it.
-    """
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Who held it before may have removed the file between these two lines.
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

@@ -10,7 +10,7 @@ import numpy as np
 from ..cost import SoftmaxCrossEntropy
 from ..errors import StreamError
 from ..learner.samples import Trace
-from ..table.table import Column, ColumnKind
+from ..table.columns import FALSE, TRUE, Column, ColumnKind
 from .score import Score
 from .task import AbstractTask, Answers, Encoded, finite
 
@@ -49,7 +49,7 @@ class Classification(AbstractTask):
     def labelled(self) -> int:
         return sum(self.counts)
 
-    def check(self, target: Column, lines: np.ndarray, name: str) -> None:
+    def check(self, target: Column, lines: np.ndarray, name: str = "target") -> None:
         fractions = finite(target.values) % 1 > 0 if self.whole else np.zeros(0)
         if fractions.any():
             row = int(np.argmax(fractions))
@@ -59,10 +59,29 @@ class Classification(AbstractTask):
                 line=int(lines[row]),
                 column=name,
             )
+        codes, categories = as_categories(target)
+        new = [label for label in categories if label not in self._index]
+        if len(self.classes) + len(new) > MOST_CLASSES:
+            label = new[MOST_CLASSES - len(self.classes)]
+            row = int(np.argmax(codes == categories.index(label)))
+            raise StreamError(_too_many(label), line=int(lines[row]), column=name)
+
+    def known_as(self, label: Label) -> Label:
+        """Returns the class that is spelled like a label of a file, or else the label.
+
+        `yes` and `true` are `True` where truth values were learned.
+        """
+        if label in self._index:
+            return label
+        spellings = {spelled(known): known for known in self.classes}
+        if any(isinstance(known, bool) for known in self.classes) and isinstance(label, str):
+            spellings |= dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False)
+            return spellings.get(label, spellings.get(label.lower(), label))
+        return spellings.get(spelled(label), label)
 
     def encode(self, u: np.ndarray, target: Column) -> Encoded:
         codes, categories = as_categories(target)
-        known_before = self._meet(codes, categories, target.kind)
+        known_before = self._meet(codes, categories)
         index = np.array([self._index[label] for label in categories] + [-1])  # -1: missing
         truth = index[codes]
         fools = self._majority_before(truth) == truth, self._last_before(truth) == truth
@@ -101,13 +120,11 @@ class Classification(AbstractTask):
         self.last = int(last[-1])
         return np.where(last[:-1] >= 0, last[:-1], -2)
 
-    def _meet(self, codes: np.ndarray, categories: list[Label], kind: ColumnKind) -> np.ndarray:
+    def _meet(self, codes: np.ndarray, categories: list[Label]) -> np.ndarray:
         """Numbers new classes as they appear; returns how many were known before each row."""
         first_rows, base = [], len(self.classes)
         for code, label in enumerate(categories):
             if label not in self._index:
-                if len(self.classes) == MOST_CLASSES:
-                    raise StreamError(_too_many(label, kind))
                 self._index[label] = len(self.classes)
                 self.classes.append(label)
                 self.counts.append(0)
@@ -150,12 +167,12 @@ def as_categories(target: Column) -> tuple[np.ndarray, list[Label]]:
     return codes[inverse], [_label(float(distinct[k]), boolean) for k in order]
 
 
-def _too_many(label: Label, kind: ColumnKind) -> str:
+def _too_many(label: Label) -> str:
     problem = f"the target has more than {MOST_CLASSES} classes"
-    if kind is not ColumnKind.TEXT:
+    if not isinstance(label, str):
         return f"{problem}; if it is a number, use --task regression"
     return (
-        f"{problem}, for '{str(label)[:40]}' is text; write plain numbers to have them predicted "
+        f"{problem}, for '{label[:40]}' is text; write plain numbers to have them predicted "
         "as numbers, or name another target"
     )
 

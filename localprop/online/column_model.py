@@ -86,9 +86,8 @@ class ColumnModel:
         """
         task, model = self.task, self._model
         if task is None or model is None:
-            numbers = self._task_name in ("regression", "forecast")
-            nothing = np.full(rows, np.nan)
-            return Answers(nothing, radius=nothing) if numbers else Answers(np.full(rows, -1))
+            classes = self._task_name == "classification"
+            return Answers(np.full(rows, -1.0 if classes else np.nan))
         if isinstance(task, Forecast):
             everything = task.read(np.zeros((done + rows, 1)))
             return everything.cut(done)
@@ -144,6 +143,7 @@ class ColumnModel:
         """Learns rows of which each has a target."""
         assert self.task is not None
         task, rows = self.task, len(target.values)
+        task.check(target, lines)  # before anything is taken in
         duration = None
         if name := self.settings.time:
             clock = columns.pop(name, None)

@@ -18,7 +18,13 @@ from ..errors import ConfigError, StreamError, counted
 from ..options import path as as_path
 from ..options import shown, whole
 from ..table.columns import LARGEST, ColumnKind
-from ..table.predictions import PipedPredictions, Predictions, check_predictions, open_predictions
+from ..table.predictions import (
+    PipedPredictions,
+    Predictions,
+    check_distinct,
+    check_predictions,
+    open_predictions,
+)
 from ..table.stop import Stop
 from ..table.table import Table
 from .checkpoint_file import CheckpointFile
@@ -51,10 +57,11 @@ class Result:
     skipped_rows: int
     kinds: str  # how many columns of each kind, in words
     classes: int | None
+    settings: Settings  # those given, or of the checkpoint
 
     def numbers(self) -> dict[str, Any]:
         """Returns all but what is said in words."""
-        return {k: v for k, v in asdict(self).items() if k not in ("kinds", "classes")}
+        return {k: v for k, v in asdict(self).items() if k not in ("kinds", "classes", "settings")}
 
 
 Watcher = Callable[[Run, Table], None]
@@ -105,6 +112,7 @@ def learn(
         raise ConfigError("nothing to resume from; name the file with --checkpoint")
     if predictions is not None and str(predictions) != "-":
         check_predictions(as_path("predictions", predictions))
+    check_distinct(source=source, checkpoint=checkpoint, predictions=predictions)
     if resume and overwrite:
         raise ConfigError("resume goes on with a checkpoint, overwrite replaces it; take one")
     with ExitStack() as open_files:
@@ -155,11 +163,14 @@ class _Job:
                 began = run.position
                 self._open_predictions(table)
                 self._pieces(table, limit, watch, stop)
+                self._end(began, limit, stop, table.unfinished)
             except StreamError as error:
                 raise (
                     error if error.file else _placed(error, self.source, settings.target)
                 ) from None
-            self._end(began, limit, stop, table.unfinished)
+            finally:
+                if self.out is not None:
+                    self.out.close(kept=self.file is not None)
             return table
 
     def _pieces(
@@ -283,6 +294,7 @@ def _result(
         skipped_rows=table.skipped_rows,
         kinds=_in_words([k for n, k in table.kinds.items() if n != run.settings.target]),
         classes=len(online.classes) if isinstance(task, Classification) else None,
+        settings=run.settings,
     )
 
 

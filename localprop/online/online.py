@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import checkpoint as checkpoints
 from ..errors import CheckpointError, ConfigError, StreamError
-from ..options import wholes
+from ..options import path as as_path
+from ..options import real, wholes
 from ..table.columns import Column
 from . import rows as rowwise
 from .classification import Classification, Label
@@ -151,7 +152,7 @@ class Online(ColumnModel):
 
     def predict_interval_many(self, X: Any, level: float = 0.9) -> list[tuple[float, float] | None]:
         """Returns what `predict_interval_one` would of each row."""
-        if not 0 < level < 1:
+        if not 0 < real("level", level) < 1:
             raise ConfigError(f"level is {level}; give a probability between 0 and 1")
         if self._task_name == "classification":
             raise ConfigError("classes have no intervals; ask for their probabilities")
@@ -165,9 +166,14 @@ class Online(ColumnModel):
     def save(self, path: str | Path) -> None:
         """Writes what was learned to a checkpoint, which the command line opens too.
 
-        **Raises:** `CheckpointError` if nothing was learned yet, or the file cannot be written.
+        **Raises:** `CheckpointError` if nothing was learned yet, if the file cannot be written, or
+        if another one is there that is no checkpoint.
         """
-        self.write(path, None)
+        place = as_path("path", path)
+        checkpoints.check_writable(place)
+        if place.exists():
+            checkpoints.load(place)  # nothing else is ever replaced
+        self.write(place, None)
 
     @classmethod
     def load(cls, path: str | Path) -> Online:
@@ -175,7 +181,7 @@ class Online(ColumnModel):
 
         **Raises:** `CheckpointError`.
         """
-        return cls.restore(checkpoints.load(path))
+        return cls.restore(checkpoints.load(as_path("path", path)))
 
     @classmethod
     def restore(cls, kept: checkpoints.Checkpoint) -> Online:
@@ -217,8 +223,13 @@ class Online(ColumnModel):
                 return
             task = fresh_task(first, self.settings.task, self.settings.horizon)
         target = rowwise.read_labels(y, isinstance(task, Classification))
-        self.task = task
-        self.learn(columns, target)
+        before, self.task = self.task, task
+        try:
+            self.learn(columns, target)
+        except StreamError:
+            if not self.started:
+                self.task = before
+            raise
 
     def _ask(self, X: Any) -> Answers:
         columns = rowwise.read_rows(X, self.kinds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ import pyarrow.compute
 
 from .. import checkpoint as checkpoints
 from ..errors import CheckpointError, ConfigError, StreamError
-from ..table.predictions import Answered, open_predictions
+from ..table.columns import ColumnKind
+from ..table.predictions import Answered, PipedPredictions, check_distinct, open_predictions
+from ..table.stop import Stop
 from ..table.table import Table
 from .column_model import PIECE
+from .forecast import Forecast
 from .run import Run
 from .settings import Settings
 
@@ -49,6 +53,7 @@ def predict(
     *,
     predictions: str | Path | None = None,
     on_bad_row: str = "stop",
+    stop: Stop | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Predicted:
     """Predicts every row of a table with what a checkpoint holds, learning nothing.
@@ -60,6 +65,7 @@ def predict(
         missing. A forecast answers the first rows, as far as its horizon.
     - `predictions`: as for `learn`.
     - `on_bad_row`: `"stop"` or `"skip"`.
+    - `stop`: asked to, predicting ends, no file is written, and `KeyboardInterrupt` is raised.
     - `say`: called with each line that a person should read.
 
     **Raises:** `StreamError`, `ConfigError`, `CheckpointError`.
@@ -70,26 +76,20 @@ def predict(
     if task is None or not run.online.started:
         raise CheckpointError(f"{checkpoint}: nothing was learned yet; learn some rows first")
     found = Predicted(task.name, 0, 0, task.score.metric, None, None, str(checkpoint), 0)
-    out = None
-    if predictions is not None:
-        found.predictions = str(predictions)
-        out = open_predictions(predictions, run.class_names)
-    total = 0.0
-    known = {**run.online.kinds, **run.table_options()["types"]}
-    with Table(source, on_bad_row=on_bad_row, label=run.settings.target) as probe:
-        there = probe.columns
-        missing = [name for name in run.online.kinds if name not in there]
-        if missing:
-            raise StreamError(
-                f"what was learned needs this column too; it has {', '.join(there[:20])}",
-                file=probe.name,
-                column=missing[0],
-            )
-        extra = [n for n in there if n not in known and n != run.settings.target]
+    options = {"on_bad_row": run.settings.on_bad_row, "label": run.settings.target, "stop": stop}
+    with Table(source, **options) as table, ExitStack() as opened:
+        extra = _other_columns(table, run)
         if extra:
             say(f"columns that were not there when it learned, and are left out: {extra}")
-        probe.types = {name: kind for name, kind in known.items() if name in there}
-        for piece in probe.pieces(PIECE):
+        table.types = {**run.table_options()["types"], **dict.fromkeys(extra, ColumnKind.TEXT)}
+        out = None
+        if predictions is not None:
+            found.predictions = str(predictions)
+            check_distinct(source=source, checkpoint=checkpoint, predictions=predictions)
+            out = open_predictions(predictions, run.class_names)
+            opened.callback(lambda: out.close(kept=False))
+        total = 0.0
+        for piece in table.pieces(PIECE):
             for name in extra:
                 del piece.columns[name]
             answered = run.ask(piece, found.rows)
@@ -98,12 +98,32 @@ def predict(
             found.rows += len(answered.lines)
             merit, scored = _merit(answered)
             total, found.scored = total + merit, found.scored + scored
-        found.skipped_rows = probe.skipped_rows
+            if (isinstance(out, PipedPredictions) and out.broken) or (stop and stop.asked):
+                break
+        if stop and stop.asked:
+            raise KeyboardInterrupt
+        found.skipped_rows = table.skipped_rows
+        if out is not None:
+            out.finish(run.class_names, kept=False)
     if found.scored:
         found.score = total / found.scored
-    if out is not None:
-        out.finish(run.class_names, kept=False)
     return found
+
+
+def _other_columns(table: Table, run: Run) -> list[str]:
+    """Returns the columns of a table that the model knows nothing of.
+
+    **Raises:** `StreamError` if one is not there that it looks at.
+    """
+    needed = [] if isinstance(run.task, Forecast) else list(run.online.kinds)
+    for name in needed:
+        if name not in table.columns:
+            raise StreamError(
+                f"what was learned needs this column too; it has {', '.join(table.columns[:20])}",
+                file=table.name,
+                column=name,
+            )
+    return [name for name in table.columns if name not in run.learned_columns]
 
 
 def _settings(kept: checkpoints.Checkpoint, on_bad_row: str) -> Settings:

@@ -30,7 +30,7 @@ def read_row(x: Mapping[Any, Any], kinds: Kinds) -> dict[str, Column]:
     """
     if not isinstance(x, Mapping):
         raise StreamError(f"a row is a mapping of columns to values, not {_type(x)}")
-    return {str(name): _from_values([value], str(name), kinds) for name, value in x.items()}
+    return {str(n): _from_values([value], _sound(str(n)), kinds) for n, value in x.items()}
 
 
 def read_rows(X: Any, kinds: Kinds) -> dict[str, Column]:
@@ -100,12 +100,14 @@ def read_labels(y: Any, classes: bool) -> Column:
     """
     values = [_label(value) for value in as_list(y)]
     if classes:
+        if strange := next((v for v in values if isinstance(v, float) and math.isinf(v)), None):
+            raise StreamError(f"{strange} is no class; leave such rows out")
         index: dict[Label, int] = {}
         codes = [-1 if v is None else index.setdefault(v, len(index)) for v in values]
         return Column(ColumnKind.TEXT, np.array(codes, np.int32), list(index))
     if text := next((v for v in values if isinstance(v, str)), None):
         raise StreamError(f"'{text[:40]}' is no number; say task='classification' for classes")
-    found = [math.nan if v is None else float(v) for v in values]
+    found = [math.nan if v is None else _number(v) for v in values]
     return Column(ColumnKind.NUMBER, np.array(found, dtype=float))
 
 
@@ -114,11 +116,11 @@ def first_label(y: Any) -> Label | None:
     return next((v for v in map(_label, as_list(y)) if v is not None), None)
 
 
-def as_list(y: Any) -> list[Any]:
-    """Returns a column of targets as a list of plain values."""
+def as_list(y: Any, what: str = "targets") -> list[Any]:
+    """Returns a column as a list of plain values; `what` it is, for messages."""
     if isinstance(y, np.ndarray):
         if y.ndim != 1:
-            raise StreamError(f"targets have one dimension, not shape {y.shape}")
+            raise StreamError(f"{what} have one dimension, not shape {y.shape}")
         return y.tolist()  # a masked array's has None
     if isinstance(y, list | tuple):
         return list(y)
@@ -127,7 +129,7 @@ def as_list(y: Any) -> list[Any]:
     try:
         return nw.from_native(y, series_only=True).to_list()
     except TypeError:
-        raise StreamError(f"targets are an array, a list or a series, not {_type(y)}") from None
+        raise StreamError(f"{what} are an array, a list or a series, not {_type(y)}") from None
 
 
 def _label(value: Any) -> Label | None:
@@ -137,9 +139,10 @@ def _label(value: Any) -> Label | None:
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, bool | int | str):
-        return value
+        return _sound(value) if isinstance(value, str) else value
     if isinstance(value, numbers.Real):
-        number = float(value)
+        number = _number(value)
+        assert number is not None
         return int(number) if math.isfinite(number) and number == int(number) else number
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
@@ -159,7 +162,7 @@ def _column(values: Any, name: str, kinds: Kinds) -> Column:
         return _from_arrow(pa.array(values.astype("datetime64[us]")), name, kinds)
     if isinstance(values, np.ndarray) and values.dtype.kind not in "OUT":
         raise StreamError(f"values of type {values.dtype} cannot be learned", column=name)
-    return _from_values(as_list(values), name, kinds)
+    return _from_values(as_list(values, f"the values of column '{name}'"), name, kinds)
 
 
 def _unmasked(values: Any) -> Any:
@@ -228,11 +231,11 @@ def _plain(value: Any, name: str) -> Any:
     if value is np.ma.masked:
         return None
     if value is None or isinstance(value, bool | int | str | datetime):
-        return value or None if isinstance(value, str) else value
+        return (_sound(value, name) or None) if isinstance(value, str) else value
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, numbers.Real):
-        return float(value)
+        return _number(value)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
     if type(value).__name__ in ("NAType", "NaTType"):
@@ -287,3 +290,16 @@ def _misfit(value: Any, kind: ColumnKind) -> str:
 
 def _type(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
+def _sound(text: str, name: str | None = None) -> str:
+    """Returns the text.
+
+    **Raises:** `StreamError` for half a character, which no file could hold.
+    """
+    try:
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError:
+        raise StreamError(f"{text!r} is no text that UTF-8 could write", column=name) from None
+    return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,10 @@ class Run:
             return
         self.online = Online.restore(kept)
         self.online.check_settings(settings.online, kept.path)
+        self.settings = replace(settings, **asdict(self.online.settings))
         if kept.extra.get("table") is not None:
             self._restore(read_table(kept.extra["table"], kept.path), kept.path)
+        self._check_kinds(kept.path)
 
     @property
     def task(self) -> AbstractTask | None:
@@ -58,7 +60,8 @@ class Run:
     def table_options(self) -> dict[str, Any]:
         """Returns how to open the table: kinds that are decided stay as they are."""
         given = {name: ColumnKind(kind) for name, kind in self.settings.kinds.items()}
-        return {"types": {**self._kinds, **given}, "commas": self._commas}
+        learned = {n: k for n, k in self.online.kinds.items() if k is not ColumnKind.UNDECIDED}
+        return {"types": {**learned, **self._kinds, **given}, "commas": self._commas}
 
     def begin(self, table: Table, path: Path | None) -> list[str]:
         """Looks at the table's first rows: is it the one begun with, which task does it call for?
@@ -102,7 +105,7 @@ class Run:
         **Raises:** `StreamError`, `DivergenceError`.
         """
         columns, rows = dict(piece.columns), len(piece.lines)
-        target = columns.pop(self.settings.target)
+        target = self._recognised(columns.pop(self.settings.target))
         parts: list[Answers] = []
         start = 0
         if self.task is None and has_values(target):
@@ -133,6 +136,7 @@ class Run:
         """
         columns, rows = dict(piece.columns), len(piece.lines)
         target = columns.pop(self.settings.target, None)
+        target = None if target is None else self._recognised(target)
         answers = self.online.ask(columns, rows, done)
         return self.answered(piece.lines, [answers], target)
 
@@ -148,7 +152,8 @@ class Run:
             truth = np.full(len(values), np.nan)
             if target is not None and target.kind is not ColumnKind.TEXT:
                 truth = target.values
-            return Answered(lines, with_nulls(values), with_nulls(truth), bounds, None)
+            decided = self.task is not None or self.settings.task != "auto"
+            return Answered(lines, with_nulls(values), with_nulls(truth), bounds, None, decided)
         answers = Answers.joined(parts)
         codes = np.where(np.isnan(answers.values), -1, answers.values).astype(int)
         truths = pa.nulls(len(codes), pa.string())
@@ -203,6 +208,8 @@ class Run:
                 f"{path}: made with other settings (target was {table['target']}, is "
                 f"{self.settings.target}); use those settings again, or another checkpoint file"
             )
+        if self.settings.on_bad_row == Settings.on_bad_row:
+            self.settings = replace(self.settings, on_bad_row=table["on_bad_row"])
         self._columns = tuple(table["columns"])
         self.position, self.mark = table["position"], table["mark"]
         self.predictions = table["predictions"]
@@ -217,21 +224,46 @@ class Run:
                 if found:
                     self.too_large[name] = self.too_large.get(name, 0) + found
 
+    def _check_kinds(self, path: Path) -> None:
+        kept = {**self.online.kinds, **self._kinds}
+        for name, kind in self.settings.kinds.items():
+            was = kept.get(name, ColumnKind.UNDECIDED)
+            if was is not ColumnKind.UNDECIDED and was.value != kind:
+                raise CheckpointError(
+                    f"{path}: made with other settings (column '{name}' was {was.value}, is "
+                    f"{kind}); use those settings again, or another checkpoint file"
+                )
+
     def _choose(self, target: Column) -> AbstractTask | None:
         settings = self.settings
         return choose_task(target, settings.task, settings.horizon, settings.target)
 
     def _check_columns(self, columns: tuple[str, ...], path: Path | None) -> None:
-        known = self._columns or (*self.online.kinds, self.settings.target)
+        known = self._columns or self.learned_columns
         new = [f"'{name}'" for name in columns if name not in known]
         gone = [f"'{name}'" for name in known if name not in columns]
         if new or gone:
             what = [f"has no column {', '.join(new[:5])}"] if new else []
             what += [f"has column {', '.join(gone[:5])} besides"] if gone else []
             raise CheckpointError(
-                f"{path}: made with another table: it {' and '.join(what)}; give a table of the "
-                "same columns, or another checkpoint file"
+                f"{path}: made with another table: that one {' and '.join(what)}; give a table of "
+                "the same columns, or another checkpoint file"
             )
+
+    @property
+    def learned_columns(self) -> tuple[str, ...]:
+        """The columns that the model looks at, and the target."""
+        time = self.settings.time
+        names = (*self.online.kinds, *([time] if time else []), self.settings.target)
+        return tuple(dict.fromkeys(names))
+
+    def _recognised(self, target: Column) -> Column:
+        """Returns the target with the classes that are known in place of how a file spells them."""
+        if not isinstance(self.task, Classification) or not self.task.classes:
+            return target
+        codes, labels = as_categories(target)
+        known = [self.task.known_as(label) for label in labels]
+        return target if known == labels else Column(ColumnKind.TEXT, codes, known)
 
 
 def _named(codes: np.ndarray, names: list[str]) -> pa.Array:

@@ -105,6 +105,8 @@ class Settings:
         if self.decide_after is not None:
             _settle(self, "decide_after", whole("decide_after", self.decide_after))
         _one_of("on_bad_row", self.on_bad_row, ("stop", "skip"))
+        if both := sorted(set(self.text) & {name for name, _ in self.types}):
+            raise ConfigError(f"column '{both[0]}' is given as text and as a type; take one")
         for name, kind in self.types:
             _one_of(f"the type of '{name}'", kind, KINDS)
         if self.decide_after is not None and self.decide_after < 1:

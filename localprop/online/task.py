@@ -58,11 +58,16 @@ class Answers:
     def joined(parts: list[Answers]) -> Answers:
         """Returns the answers one after the other; classes not known yet have probability 0."""
         values = np.concatenate([part.values for part in parts])
-        tables = [part.probabilities for part in parts if part.probabilities is not None]
-        radii = [part.radius for part in parts if part.radius is not None]
-        found = Answers(values, radius=np.concatenate(radii) if radii else None)
-        if not tables:
+        found = Answers(values)
+        if any(part.radius is not None for part in parts):
+            radii = [p.values * np.nan if p.radius is None else p.radius for p in parts]
+            found = replace(found, radius=np.concatenate(radii))
+        if all(part.probabilities is None for part in parts):
             return found
+        none = np.zeros((len(values), 0))
+        tables = [
+            none[: len(p.values)] if p.probabilities is None else p.probabilities for p in parts
+        ]
         width = max(table.shape[1] for table in tables)
         wide = [np.pad(table, ((0, 0), (0, width - table.shape[1]))) for table in tables]
         return replace(found, probabilities=np.concatenate(wide))
@@ -90,7 +95,7 @@ class AbstractTask(abc.ABC):
     def labelled(self) -> int:
         """How many rows had a target so far."""
 
-    def check(self, target: Column, lines: np.ndarray, name: str) -> None:
+    def check(self, target: Column, lines: np.ndarray, name: str = "target") -> None:
         """Raises `StreamError` for a target that this task cannot take, before it is learned.
 
         **Arguments:** `target`, standing at these `lines`; `name` of the column.

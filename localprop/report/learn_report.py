@@ -12,7 +12,6 @@ from rich.text import Text
 from ..errors import ConfigError, counted
 from ..online.learn import Result
 from ..online.score import Score
-from ..online.settings import Settings
 from ..strict_json import page
 from .folder import write_text
 from .importance_chart import draw_importance
@@ -22,19 +21,19 @@ NAMES = {".md": "report", ".png": "picture", ".svg": "picture (SVG)", ".json": "
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
-def summary(source: str, settings: Settings, result: Result, files: list[Path]) -> Table:
+def summary(source: str, result: Result, files: list[Path]) -> Table:
     """Returns the final table for a terminal."""
     # As plain text: names of files and columns may look like markup.
-    title = Text(f"{source}: {settings.target}", style="italic")
+    title = Text(f"{source}: {result.settings.target}", style="italic")
     table = Table(title=title, show_header=False, title_justify="left")
-    for name, value in facts(settings, result):
+    for name, value in facts(result):
         table.add_row(name, Text(value))
     for file in files:
         table.add_row(NAMES[file.suffix], Text(str(file)))
     return table
 
 
-def facts(settings: Settings, result: Result) -> list[tuple[str, str]]:
+def facts(result: Result) -> list[tuple[str, str]]:
     """Returns what there is to say about a run, in words."""
     rows = f"{result.samples:,}"
     if result.skipped_rows:
@@ -46,9 +45,12 @@ def facts(settings: Settings, result: Result) -> list[tuple[str, str]]:
         ("rows", rows),
         (result.metric, _number(result.score)),
         (f"baseline ({baseline['name']})", _number(baseline["score"])),
-        ("network", " - ".join(map(str, settings.hidden)) + f" hidden, {result.hops} hops per row"),
+        (
+            "network",
+            " - ".join(map(str, result.settings.hidden)) + f" hidden, {result.hops} hops per row",
+        ),
         *_most_important(result),
-        ("law", settings.law),
+        ("law", result.settings.law),
         ("speed", "nothing learned in this run" if speed is None else f"{speed:,.0f} rows/s"),
         ("compilation", f"{result.compile_seconds:.1f} s, not counted in the speed"),
         ("state", _size(result.state_bytes)),
@@ -60,7 +62,7 @@ def facts(settings: Settings, result: Result) -> list[tuple[str, str]]:
 
 
 def write_report(
-    folder: Path, source: str, settings: Settings, result: Result, score: Score, command: str
+    folder: Path, source: str, result: Result, score: Score, command: str
 ) -> list[Path]:
     """Writes `report.md`, `result.json` and pictures as PNG and SVG; returns their paths.
 
@@ -72,20 +74,20 @@ def write_report(
     picture, report, numbers = "learning_curve", folder / "report.md", folder / "result.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = draw_learning_curve(folder / picture, score, _title(settings, result))
+        pictures = draw_learning_curve(folder / picture, score, _title(result))
         if result.importance:
             pictures += draw_importance(folder / "importance", result.importance)
-        write_text(report, _markdown(source, settings, result, command))
-        content: dict[str, Any] = {"settings": asdict(settings), "result": result.numbers()}
+        write_text(report, _markdown(source, result, command))
+        content: dict[str, Any] = {"settings": asdict(result.settings), "result": result.numbers()}
         write_text(numbers, page(content))
     except OSError as error:
         raise ConfigError(f"--out {folder}: {error.strerror}; name another folder") from error
     return [report, *pictures, numbers]
 
 
-def _markdown(source: str, settings: Settings, result: Result, command: str) -> str:
-    rows = "\n".join(f"| {name} | {value} |" for name, value in facts(settings, result))
-    return f"""# {settings.target} of {Path(source).name}
+def _markdown(source: str, result: Result, command: str) -> str:
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts(result))
+    return f"""# {result.settings.target} of {Path(source).name}
 
 Every row was predicted before it was learned, in one pass, so the score needs no split into
 training and test rows.
@@ -114,11 +116,11 @@ these inputs.
 """
 
 
-def _title(settings: Settings, result: Result) -> str:
+def _title(result: Result) -> str:
     if result.task != "forecast":
-        return f"{result.task} of {settings.target}"
-    rows = settings.horizon or 1
-    return f"forecast of {settings.target}, {rows} row{'s' if rows > 1 else ''} ahead"
+        return f"{result.task} of {result.settings.target}"
+    rows = result.settings.horizon or 1
+    return f"forecast of {result.settings.target}, {rows} row{'s' if rows > 1 else ''} ahead"
 
 
 def _most_important(result: Result) -> list[tuple[str, str]]:

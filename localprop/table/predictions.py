@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Any, Union
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from ..errors import CheckpointError, ConfigError
-from ..written_aside import LONGEST_NAME, beside, open_afresh, written_aside
+from ..written_aside import LONGEST_NAME, beside, locked, open_afresh, unlock, written_aside
 
+pc: Any = pyarrow.compute
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 GROUP = 65_536  # rows that are converted together
 SPECIAL = set('",\r\n')  # what makes CSV quote a field
@@ -32,7 +35,8 @@ class Answered:
 
     **Fields:** `lines`: `(rows,)`; `predictions`, `truths`: `(rows,)`, as text for classes, as
     float64 for numbers, null where there is none; `numbers`: `(rows, n)`, probabilities of the
-    classes, or the bounds of an interval; `classes` met so far, or `None` for numbers.
+    classes, or the bounds of an interval; `classes` met so far, or `None` for numbers; `decided`:
+    whether it is known which of the two they will be.
     """
 
     lines: np.ndarray
@@ -40,6 +44,7 @@ class Answered:
     truths: pa.Array
     numbers: np.ndarray
     classes: list[str] | None
+    decided: bool = True
 
 
 Predictions = Union["PipedPredictions", "FiledPredictions"]
@@ -65,8 +70,12 @@ class PipedPredictions:
             self._file.reconfigure(encoding="utf-8", errors="surrogateescape")
         self._classes = None if classes is None else list(classes)
         self._begun = False
+        self._held: list[int] = []  # lines of rows before it was known what is predicted
 
     def add(self, answered: Answered) -> None:
+        if not self._begun and not answered.decided:
+            self._held += answered.lines.tolist()
+            return
         if not self._begun:
             self._begin(answered.classes)
         numbers = answered.numbers
@@ -82,7 +91,12 @@ class PipedPredictions:
         self._begun = True
         if self._classes is None and classes is not None:
             self._classes = list(classes)
-        self._write([header(self._classes)])
+        names = header(self._classes)
+        self._write([names, *([line, *[""] * (len(names) - 1)] for line in self._held)])
+        self._held = []
+
+    def close(self, *, kept: bool) -> None:
+        """A pipe leaves nothing."""
 
     def keep(self) -> int:
         """Nothing of a pipe survives."""
@@ -121,16 +135,23 @@ class FiledPredictions:
     def __init__(self, path: str | Path, mark: int = 0):
         self.path = Path(path)
         check_predictions(self.path)
-        self.spool = beside(self.path, ".rows")
+        self.spool, self._lock = beside(self.path, ".rows"), beside(self.path, ".lock")
+        self._special = False  # whether a truth needs quotation marks
         if mark and (not self.spool.is_file() or self.spool.stat().st_size < mark):
             raise CheckpointError(
                 f"{self.path}: the rows that were predicted before are gone ('{self.spool.name}' "
                 "beside it was removed or cut); name another file, to hold the rows from here on"
             )
         try:
+            self._handle = locked(self._lock)
             self._file = _opened(self.spool) if mark else open_afresh(self.spool)
             self._file.truncate(mark)
             self._file.seek(mark)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{self.path}: another run is writing it now; wait for its end, or name another "
+                "file"
+            ) from None
         except OSError as error:
             raise ConfigError(f"{self.spool}: {error.strerror}; name another file") from error
 
@@ -139,6 +160,9 @@ class FiledPredictions:
         ends = pa.array(np.arange(rows + 1) * width, pa.int32())
         numbers = pa.ListArray.from_arrays(ends, pa.array(answered.numbers.ravel(), pa.float64()))
         exact = answered.classes is None
+        if not exact:
+            odd = pc.any(pc.match_substring_regex(answered.truths, '[",\r\n]')).as_py()
+            self._special = self._special or bool(odd)
         columns = [pa.array(answered.lines), answered.predictions, answered.truths, numbers]
         data = pa.record_batch(columns, schema=_schema(exact)).serialize()
         self._guard(lambda: self._file.write(len(data).to_bytes(LENGTH, "little")))
@@ -159,9 +183,15 @@ class FiledPredictions:
         self.keep()
         with written_aside(self.path, ConfigError) as file:
             self._convert(file, classes)
-        self._file.close()
-        if not kept:
-            self.spool.unlink(missing_ok=True)
+        self.close(kept=kept)
+
+    def close(self, *, kept: bool) -> None:
+        """Leaves what was spooled where the run may go on later, and else nothing."""
+        if not self._file.closed:
+            self._file.close()
+            if not kept:
+                self.spool.unlink(missing_ok=True)
+            unlock(self._lock, self._handle)
 
     def _guard(self, act: Any) -> None:
         try:
@@ -182,7 +212,8 @@ class FiledPredictions:
         if self.path.suffix == ".gz":
             sink = gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0)
         # PyArrow's "needed" would quote all text.
-        style = "needed" if any(SPECIAL & set(name) for name in classes or ()) else "none"
+        special = self._special or any(SPECIAL & set(name) for name in classes or ())
+        style = "needed" if special else "none"
         options = pa_csv.WriteOptions(include_header=False, quoting_style=style)
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(schema.names)
@@ -214,19 +245,32 @@ class FiledPredictions:
                 exact = bool(file.read(1)[0])
                 data = pa.py_buffer(file.read(int.from_bytes(size, "little")))
                 batch = pa.ipc.read_record_batch(data, _schema(exact))
-                numbers = np.zeros((len(batch), width))
-                found = batch.column(3).values.to_numpy().reshape(len(batch), -1)
-                numbers[:, : found.shape[1]] = found
-                columns = [*batch.columns[:3], *(with_nulls(c) for c in numbers.T)]
-                if exact != (classes is None):  # nothing was known yet of what is predicted
-                    nothing = pa.nulls(len(batch), schema.types[1])
-                    columns[1:3] = [nothing, nothing]
+                numbers, first = np.zeros((len(batch), width)), list(batch.columns[:3])
+                if exact == (classes is None):
+                    found = batch.column(3).values.to_numpy().reshape(len(batch), -1)
+                    numbers[:, : found.shape[1]] = found
+                else:  # nothing was known yet of what is predicted
+                    numbers[:] = np.nan
+                    first[1:] = [pa.nulls(len(batch), schema.types[1])] * 2
+                columns = [*first, *(with_nulls(c) for c in numbers.T)]
                 yield pa.table(columns, schema=schema)
 
 
 def _opened(path: Path) -> Any:
     """Opens a file to go on with; follows no link."""
     return os.fdopen(os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), "r+b")
+
+
+def check_distinct(**paths: str | Path | None) -> None:
+    """Raises `ConfigError` where two of these are one file, of which one would be lost."""
+    found: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None or str(path) == "-":
+            continue
+        place = Path(path).resolve()
+        if place in found:
+            raise ConfigError(f"{path}: is {found[place]} and {name} at once; name another file")
+        found[place] = name
 
 
 def check_predictions(path: Path) -> None:
@@ -237,10 +281,29 @@ def check_predictions(path: Path) -> None:
         raise ConfigError(f"--predictions {path}: the name is too long; give a shorter one")
     if path.is_dir() or (path.exists() and not path.is_file()):
         raise ConfigError(f"--predictions {path}: is no regular file; give the name of one")
+    if path.exists() and not _is_predictions(path):
+        raise ConfigError(
+            f"--predictions {path}: holds something else than predictions; remove it, or name "
+            "another file"
+        )
     if not path.parent.is_dir():
         raise ConfigError(f"--predictions {path}: there is no folder '{path.parent}'; create it")
     if not os.access(path.parent, os.W_OK):
         raise ConfigError(f"--predictions {path}: the folder '{path.parent}' cannot be written")
+
+
+def _is_predictions(path: Path) -> bool:
+    """Returns whether a file is empty, or was written here."""
+    first = header(None)[:3]
+    try:
+        if not path.stat().st_size:
+            return True
+        if path.suffix == ".parquet":
+            return pa_parquet.read_schema(path).names[:3] == first
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return file.read(100).startswith(",".join(first).encode())
+    except (OSError, EOFError, pa.ArrowException, zlib.error):
+        return False
 
 
 def header(classes: Sequence[str] | None) -> list[str]:

@@ -317,7 +317,8 @@ class Table:
         """How many rows are looked at before anything is decided."""
         if not self.live:
             return self._decide_after or LOOK
-        return min(self._decide_after or LOOK_AT_PIPE, self._limit or LOOK)
+        rows = self._decide_after or LOOK_AT_PIPE
+        return rows if self._limit is None else min(rows, self._limit)
 
     @property
     def live(self) -> bool:
@@ -359,6 +360,8 @@ class Table:
             problem = f"none of its {conversion.skipped} rows can be used; the first: {bad.problem}"
             raise self._error(problem, bad)
         if not rows:
+            if self.unfinished:
+                raise self._error("a header and one line without its end, which is waited for")
             raise self._error("a header and no rows; a table has at least one row")
         if start > rows:
             problem = f"it has {rows} rows and the stream goes on from row {start}; "
