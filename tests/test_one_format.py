@@ -135,7 +135,7 @@ def test_truths_that_need_quotation_marks_are_written(run, tmp_path):
 @pytest.mark.parametrize("numbers", [False, True])
 def test_rows_before_the_first_label_have_no_answer(tmp_path, out, numbers):
     late = "".join(f"{k % 5},\n" for k in range(70))
-    late += "".join(f"{k % 5},{k / 7 if numbers else 'pq'[k % 2]}\n" for k in range(30))
+    late += "".join(f"{k % 5},{(k + 1) / 7 if numbers else 'pq'[k % 2]}\n" for k in range(30))
     words = command("learn", "-", "--target", "y", "--hidden", "2", "--predictions", out)
     done = subprocess.run(words, cwd=tmp_path, input=("a,y\n" + late).encode(), capture_output=True)
     assert done.returncode == 0, done.stderr
@@ -143,7 +143,8 @@ def test_rows_before_the_first_label_have_no_answer(tmp_path, out, numbers):
     rows = list(csv.reader(text.splitlines()))
     assert rows[0][3:] == (["low", "high"] if numbers else ["p(p)", "p(q)"])
     assert len(rows) == 101
-    assert all(set(row[1:]) == {""} for row in rows[1:71])
+    assert all(set(row[1:3]) == {""} for row in rows[1:71])
+    assert not any(float(p or 0) for row in rows[1:71] for p in row[3:])
     assert float(rows[-1][4 if numbers else 3]) >= 0
 
 

@@ -110,9 +110,9 @@ def learn(
         raise ConfigError(f"every is {every}; give at least 1 row")
     if resume and checkpoint is None:
         raise ConfigError("nothing to resume from; name the file with --checkpoint")
+    check_distinct(source=source, checkpoint=checkpoint, predictions=predictions)
     if predictions is not None and str(predictions) != "-":
         check_predictions(as_path("predictions", predictions))
-    check_distinct(source=source, checkpoint=checkpoint, predictions=predictions)
     if resume and overwrite:
         raise ConfigError("resume goes on with a checkpoint, overwrite replaces it; take one")
     with ExitStack() as open_files:

@@ -92,7 +92,8 @@ class PipedPredictions:
         if self._classes is None and classes is not None:
             self._classes = list(classes)
         names = header(self._classes)
-        self._write([names, *([line, *[""] * (len(names) - 1)] for line in self._held)])
+        nothing = ["", ""] if self._classes is None else [0.0] * len(self._classes)
+        self._write([names, *([line, "", "", *nothing] for line in self._held)])
         self._held = []
 
     def close(self, *, kept: bool) -> None:
@@ -250,7 +251,7 @@ class FiledPredictions:
                     found = batch.column(3).values.to_numpy().reshape(len(batch), -1)
                     numbers[:, : found.shape[1]] = found
                 else:  # nothing was known yet of what is predicted
-                    numbers[:] = np.nan
+                    numbers[:] = np.nan if classes is None else 0.0
                     first[1:] = [pa.nulls(len(batch), schema.types[1])] * 2
                 columns = [*first, *(with_nulls(c) for c in numbers.T)]
                 yield pa.table(columns, schema=schema)
