@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -rs -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -rs -m 'not slow'
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow

@@ -97,16 +97,16 @@ def test_a_resumed_run_tells_the_settings_it_goes_on_with(run):
     assert "│ 2 hidden" in found.out
 
 
-@pytest.mark.parametrize("option", ["--predictions", "--checkpoint"])
-def test_no_file_is_two_things_at_once(run, tmp_path, option):
+def test_no_file_is_two_things_at_once(run, tmp_path):
     (tmp_path / "link.csv").symlink_to("t.csv")
     for name in ("t.csv", "link.csv"):
-        found = run(*LEARN, option, name)
-        assert found.status == 2
-        assert "at once; name another file" in found.err
+        found = run(*LEARN, "--predictions", name)
+        assert (found.status, "is the source at once" in found.err) == (2, True)
+        found = run(*LEARN, "--checkpoint", name)
+        assert (found.status, "is not a localprop checkpoint" in found.err) == (1, True)
     assert (tmp_path / "t.csv").read_text() == TABLE
     found = run(*LEARN, "--checkpoint", "c.csv", "--predictions", "c.csv")
-    assert found.status == 2
+    assert (found.status, "is the checkpoint at once" in found.err) == (2, True)
     assert run(*LEARN, "--checkpoint", "c.npz").status == 0
     assert run(*PREDICT, "--predictions", "t.csv").status == 2
     assert (tmp_path / "t.csv").read_text() == TABLE

@@ -120,7 +120,8 @@ class Learner(eqx.Module):
 
     def __repr__(self) -> str:
         times = f"hops={self.hops}, settle={self.settle}, duration={self.duration:g}"
-        return f"Learner({self.network}, {self.cost}, {self.law}, {times})"
+        parts = f"{self.network}, {self.cost}, {self.law}, {times}"
+        return " ".join(f"Learner({parts})".split())  # a law's own may take some lines
 
     def init(self, key: PRNGKeyArray) -> Phase:
         """Returns the phase at rest, with random weights drawn from `key`."""

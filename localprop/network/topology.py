@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 
 from ..errors import GraphError
 
@@ -89,6 +87,9 @@ def hops_to_outputs(
     if inputs == 0:
         return 1
     n = len(vertices)
+    from scipy.sparse import csr_array  # which take time to import
+    from scipy.sparse.csgraph import dijkstra
+
     graph = csr_array((np.ones(len(tails)), (tails, heads)), shape=(n, n))
     distance = dijkstra(graph, indices=range(inputs), min_only=True, unweighted=True)
     for i in outputs:

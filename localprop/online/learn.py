@@ -110,7 +110,7 @@ def learn(
         raise ConfigError(f"every is {every}; give at least 1 row")
     if resume and checkpoint is None:
         raise ConfigError("nothing to resume from; name the file with --checkpoint")
-    check_distinct(source=source, checkpoint=checkpoint, predictions=predictions)
+    check_distinct(predictions, source=source, checkpoint=checkpoint)
     if predictions is not None and str(predictions) != "-":
         check_predictions(as_path("predictions", predictions))
     if resume and overwrite:

@@ -85,7 +85,7 @@ def predict(
         out = None
         if predictions is not None:
             found.predictions = str(predictions)
-            check_distinct(source=source, checkpoint=checkpoint, predictions=predictions)
+            check_distinct(predictions, source=source, checkpoint=checkpoint)
             out = open_predictions(predictions, run.class_names)
             opened.callback(lambda: out.close(kept=False))
         total = 0.0

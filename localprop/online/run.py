@@ -246,7 +246,7 @@ class Run:
             what = [f"has no column {', '.join(new[:5])}"] if new else []
             what += [f"has column {', '.join(gone[:5])} besides"] if gone else []
             raise CheckpointError(
-                f"{path}: made with another table: that one {' and '.join(what)}; give a table of "
+                f"{path}: made with another table: it {' and '.join(what)}; give a table of "
                 "the same columns, or another checkpoint file"
             )
 

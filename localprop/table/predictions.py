@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from ..errors import CheckpointError, ConfigError
+from ..options import path as as_path
 from ..written_aside import LONGEST_NAME, beside, locked, open_afresh, unlock, written_aside
 
 pc: Any = pyarrow.compute
@@ -262,16 +263,19 @@ def _opened(path: Path) -> Any:
     return os.fdopen(os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)), "r+b")
 
 
-def check_distinct(**paths: str | Path | None) -> None:
-    """Raises `ConfigError` where two of these are one file, of which one would be lost."""
-    found: dict[Path, str] = {}
-    for name, path in paths.items():
-        if path is None or str(path) == "-":
-            continue
-        place = Path(path).resolve()
-        if place in found:
-            raise ConfigError(f"{path}: is {found[place]} and {name} at once; name another file")
-        found[place] = name
+def check_distinct(predictions: Any, **others: Any) -> None:
+    """Raises `ConfigError` where the file of predictions is another one too, which would be lost.
+
+    **Arguments:** `predictions`, a path, `-` or `None`; `others` by what they are.
+    """
+    if predictions is None or str(predictions) == "-":
+        return
+    place = as_path("predictions", predictions).resolve()
+    for name, path in others.items():
+        if path is not None and str(path) != "-" and as_path(name, path).resolve() == place:
+            raise ConfigError(
+                f"--predictions {predictions}: is the {name} at once; name another file"
+            )
 
 
 def check_predictions(path: Path) -> None:

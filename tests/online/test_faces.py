@@ -139,28 +139,27 @@ def test_learn_many_and_river_are_learn_one_to_the_bit(name):
         assert other.importance() == model.importance()
 
 
-@pytest.mark.parametrize("name", ["phishing", "approval"])
+@pytest.mark.parametrize("name", STREAMS)
 def test_partial_fit_is_learn_one(name):
     rows, targets = STREAMS[name]()
-    rows = [x for x, y in zip(rows, targets, strict=True) if y is not None]
-    targets = [y for y in targets if y is not None]
     model = online(name)
     one_by_one(model, rows, targets)
-    X = np.array([[np.nan if v is None else v for v in x.values()] for x in rows], dtype=float)
-    names = {f"x{i}": key for i, key in enumerate(rows[0])}
-    renamed = online(name)
-    renamed.learn_many(X, targets)
-    assert names  # the same columns under other names get other first weights
+
+    def table(places):
+        return {key: np.array([rows[k][key] for k in places], dtype=object) for key in rows[0]}
+
+    known = [k for k, y in enumerate(targets) if y is not None]
+    kind = LocalRegressor if name == "approval" else LocalClassifier
+    fitted = kind(hidden=HIDDEN, random_state=0)
+    for part in (known[:90], known[90:]):
+        fitted.partial_fit(table(part), [targets[k] for k in part])
+    probe = range(len(rows) - 40, len(rows))  # some of which have no target
     if name == "approval":
-        fitted = LocalRegressor(hidden=HIDDEN, random_state=0)
-        fitted.partial_fit(X[:90], targets[:90]).partial_fit(X[90:], targets[90:])
-        np.testing.assert_allclose(fitted.predict(X[:40]), renamed.predict_many(X[:40]), rtol=1e-6)
+        expected = [model.predict_one(rows[k]) for k in probe]
+        np.testing.assert_allclose(fitted.predict(table(probe)), expected, rtol=1e-6)
         return
-    fitted = LocalClassifier(hidden=HIDDEN, random_state=0)
-    classes = sorted(set(targets))
-    fitted.partial_fit(X[:90], targets[:90], classes=classes).partial_fit(X[90:], targets[90:])
-    theirs = fitted.predict_proba(X[:40])
-    for row, expected in zip(theirs, renamed.predict_proba_many(X[:40]), strict=True):
+    for k, row in zip(probe, fitted.predict_proba(table(probe)), strict=True):
+        expected = model.predict_proba_one(rows[k])
         for label, p in zip(fitted.classes_, row, strict=True):
             assert p == pytest.approx(expected[label], abs=1e-6)
 

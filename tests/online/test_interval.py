@@ -47,7 +47,6 @@ def test_a_regression_stream_is_covered(jump):
     scale = np.where(np.arange(4000) < 2200, 0.2, 2.0) if jump else 0.2
     y = X[:, 0] * X[:, 1] + scale * rng.normal(size=4000)
     model = Online("regression", hidden=(16,))
-    inside = []
     model.learn_many(X[:500], y[:500])
     model.task.covered = [0, 0]
     model.learn_many(X[500:], y[500:])
@@ -63,6 +62,19 @@ def test_trump_approval_is_covered():
     model.task.covered = [0, 0]
     model.learn_many([x for x, _ in rows[500:]], [y for _, y in rows[500:]])
     inside, judged = model.task.covered
+    assert abs(inside / judged - 0.9) < 0.02
+
+
+@pytest.mark.parametrize("horizon", [1, 13])
+def test_a_forecast_is_covered_where_the_noise_jumps(horizon):
+    rng, t = np.random.default_rng(0), np.arange(3000)
+    y = np.sin(t / 20) + np.where(t < 1700, 0.1, 0.8) * rng.normal(size=3000)
+    model = Online(horizon=horizon, hidden=(8,))
+    model.learn_many({"t": t[:500]}, y[:500])
+    model.task.covered = [0, 0]
+    model.learn_many({"t": t[500:]}, y[500:])
+    inside, judged = model.task.covered
+    assert judged == 2500
     assert abs(inside / judged - 0.9) < 0.02
 
 
