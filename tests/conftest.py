@@ -29,7 +29,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
-    """Compiled programs go when a worker holds more than a gigabyte, and a file's tests are over."""
+    """Programs go where a worker holds more than a gigabyte when the tests of a file are over."""
     yield
     with contextlib.suppress(OSError):  # where the system does not say
         pages = int(Path("/proc/self/statm").read_text().split()[1])
