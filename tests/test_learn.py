@@ -185,7 +185,9 @@ def assert_same_checkpoint(a, b):
 
 
 @pytest.mark.parametrize("kind", RUNS)
-@pytest.mark.parametrize("limits", [(1000, 2000), (1500,), (1001, 1002, 3299)])
+@pytest.mark.parametrize(
+    "limits", [(1000, 2000), pytest.param((1500,), marks=pytest.mark.slow), (1001, 1002, 3299)]
+)
 def test_a_run_in_parts_ends_with_the_same_bits(tmp_path, monkeypatch, capfd, kind, limits):
     table = tmp_path / "t.csv"
     table.write_text(long_table())
@@ -207,7 +209,11 @@ def test_a_run_in_parts_ends_with_the_same_bits(tmp_path, monkeypatch, capfd, ki
     assert_same_checkpoint(tmp_path / "whole.npz", tmp_path / "parts.npz")
 
 
-@pytest.mark.parametrize("kind", RUNS)
+# Every kind of run in the slow tests, one of them in the quick ones.
+ONE_QUICK = [k if k == "classification" else pytest.param(k, marks=pytest.mark.slow) for k in RUNS]
+
+
+@pytest.mark.parametrize("kind", ONE_QUICK)
 def test_checkpoints_change_no_number_however_often_they_are_kept(
     tmp_path, monkeypatch, capfd, kind
 ):
@@ -253,7 +259,9 @@ def wait_for_change(job, path):
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("kind", ["classification", "forecast"])
+@pytest.mark.parametrize(
+    "kind", ["classification", pytest.param("forecast", marks=pytest.mark.slow)]
+)
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kind):
     table, whole, path = tmp_path / "t.csv", tmp_path / "whole.npz", tmp_path / "killed.npz"
     table.write_text(long_table(6000))
