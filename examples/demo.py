@@ -37,8 +37,8 @@ def main() -> None:
         console.rule(SAYS[name])
         check_folder(folder / name)
         result, score = learn(HERE / file, settings)
-        files = write_report(folder / name, file, settings, result, score)
-        console.print(summary(file, settings, result, files))
+        files = write_report(folder / name, file, result, score, "make demo")
+        console.print(summary(file, result, files))
         results[name] = result, folder / name / "learning_curve.png"
     console.rule("In short")
     for name, (result, picture) in results.items():

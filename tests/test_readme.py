@@ -61,6 +61,16 @@ def test_the_session_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("True {'size': 0.")
 
 
+def test_the_demo_runs(tmp_path):
+    demo = README.parent / "examples" / "demo.py"
+    done = subprocess.run(
+        [sys.executable, demo, tmp_path / "demo"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("learning_curve.png") >= 2
+    assert (tmp_path / "demo/co2/learning_curve.png").exists()
+
+
 def test_commands_of_the_readme_exist():
     from typer.main import get_command
 
