@@ -96,12 +96,7 @@ class LocalClassifier(AbstractLocal, base.MiniBatchClassifier):
     It scales numbers, takes text and times as they are, and lets columns come and go. It gives the
     numbers of `Online` on the same rows.
 
-    **Arguments:**
-
-    - `law`: `"hamiltonian"` or `"least-action"`.
-    - `hops`: per row, or `"auto"`.
-    - `hidden`: sizes of the hidden layers.
-    - `seed`: of the first weights.
+    Arguments are those of `AbstractLocal`.
 
     !!! example
 
@@ -156,12 +151,7 @@ class LocalRegressor(AbstractLocal, base.MiniBatchRegressor):
     It scales numbers, the target too, takes text and times as they are, and lets columns come and
     go. It gives the numbers of `Online` on the same rows, and 0 before anything is learned.
 
-    **Arguments:**
-
-    - `law`: `"hamiltonian"` or `"least-action"`.
-    - `hops`: per row, or `"auto"`.
-    - `hidden`: sizes of the hidden layers.
-    - `seed`: of the first weights.
+    Arguments are those of `AbstractLocal`.
 
     !!! example
 

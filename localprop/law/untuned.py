@@ -9,7 +9,7 @@ from .mass import Adaptive
 RATE, DECAY, FLOOR, DISSIPATION = 4e-4, 5e-4, 3e-4, 0.7
 
 
-def untuned_law(hop: float = 1.0) -> Hamiltonian:
+def untuned_law(hop: float = 1.0, rate: float = RATE) -> Hamiltonian:
     """Returns the law whose steps do not grow with inputs, targets or costs.
 
     A constant mass $m$ is stable only below a learning rate $\\tau^2/m$ that falls with the
@@ -18,7 +18,8 @@ def untuned_law(hop: float = 1.0) -> Hamiltonian:
     comes in: it cannot diverge faster than linearly.
 
     **Arguments:** `hop`: length $\\tau$ of a hop, in the stream's unit of time. The settings are
-    those of hops of length 1, in other units, so that a hop moves the weights by the same.
+    those of hops of length 1, in other units, so that a hop moves the weights by the same;
+    `rate`: of hops of length 1.
     """
-    mass = Adaptive(RATE / hop**2, DECAY / hop, FLOOR)
+    mass = Adaptive(rate / hop**2, DECAY / hop, FLOOR)
     return Hamiltonian(mass=mass, dissipation=DISSIPATION / hop)

@@ -49,7 +49,7 @@ class Classification(AbstractTask):
     def labelled(self) -> int:
         return sum(self.counts)
 
-    def check(self, target: Column, lines: np.ndarray, name: str = "target") -> None:
+    def check(self, target: Column, lines: np.ndarray) -> None:
         fractions = finite(target.values) % 1 > 0 if self.whole else np.zeros(0)
         if fractions.any():
             row = int(np.argmax(fractions))
@@ -57,14 +57,13 @@ class Classification(AbstractTask):
                 f"{target.values[row]:g} is no class among whole numbers so far; use --task "
                 "regression, or --task classification if it is meant as one",
                 line=int(lines[row]),
-                column=name,
             )
         codes, categories = as_categories(target)
         new = [label for label in categories if label not in self._index]
         if len(self.classes) + len(new) > MOST_CLASSES:
             label = new[MOST_CLASSES - len(self.classes)]
             row = int(np.argmax(codes == categories.index(label)))
-            raise StreamError(_too_many(label), line=int(lines[row]), column=name)
+            raise StreamError(_too_many(label), line=int(lines[row]))
 
     def known_as(self, label: Label) -> Label:
         """Returns the class that is spelled like a label of a file, or else the label.

@@ -5,8 +5,7 @@ Measured on a dozen streams; none is fitted to one data set.
 
 from __future__ import annotations
 
-from ..law import AbstractLaw, Adaptive, Hamiltonian, LeastAction
-from ..law.untuned import DECAY, DISSIPATION, FLOOR, RATE
+from ..law import AbstractLaw, Adaptive, LeastAction, untuned_law
 
 OUTPUT_SCALE = 0.0  # new classes start with zero weights; the first ones are no exception
 BIAS_SCALE = 0.8  # hidden neurons bend at different places from the start
@@ -25,5 +24,4 @@ def law_for(name: str, task: str) -> AbstractLaw:
     if name == "least-action":
         mass = Adaptive(ACTION_RATES[task], ACTION_DECAY, ACTION_FLOOR)
         return LeastAction(mass=mass, dissipation=ACTION_DISSIPATIONS[task])
-    rate = FORECAST_RATE if task == "forecast" else RATE
-    return Hamiltonian(mass=Adaptive(rate, DECAY, FLOOR), dissipation=DISSIPATION)
+    return untuned_law(rate=FORECAST_RATE) if task == "forecast" else untuned_law()

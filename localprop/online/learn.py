@@ -202,7 +202,7 @@ class _Job:
         if run.position > began or stopped:
             self._save()
         if self.out is not None:
-            self.out.finish(run.class_names, kept=self.file is not None)
+            self.out.finish(run.class_names)
         for name, count in run.too_large.items():
             self.say(
                 f"column '{name}' has {counted(count, 'number')} beyond {LARGEST:g}, taken as "

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from .. import checkpoint as checkpoints
-from ..errors import CheckpointError, ConfigError, StreamError
+from ..errors import CheckpointError, StreamError
 from ..table.columns import ColumnKind
 from ..table.predictions import Answered, PipedPredictions, check_distinct, open_predictions
 from ..table.stop import Stop
@@ -21,6 +21,7 @@ from ..table.table import Table
 from .column_model import PIECE
 from .forecast import Forecast
 from .run import Run
+from .schema import read_table
 from .settings import Settings
 
 pc: Any = pyarrow.compute
@@ -104,7 +105,7 @@ def predict(
             raise KeyboardInterrupt
         found.skipped_rows = table.skipped_rows
         if out is not None:
-            out.finish(run.class_names, kept=False)
+            out.finish(run.class_names)
     if found.scored:
         found.score = total / found.scored
     return found
@@ -127,17 +128,10 @@ def _other_columns(table: Table, run: Run) -> list[str]:
 
 
 def _settings(kept: checkpoints.Checkpoint, on_bad_row: str) -> Settings:
-    """Returns the settings with which a checkpoint was learned."""
-    table = kept.extra.get("table") or {}
-    online = kept.extra.get("online")
-    if not isinstance(online, dict) or not isinstance(online.get("settings"), dict):
-        raise CheckpointError(f"{kept.path}: was not written by localprop; take another file")
-    target = str(table.get("target", "target"))
-    try:
-        time = online["settings"].get("time")
-        return Settings(target=target, time=time, on_bad_row=on_bad_row)
-    except (TypeError, ConfigError) as error:
-        raise CheckpointError(f"{kept.path}: {checkpoints.DAMAGED}") from error
+    """Returns what only a table decides; the rest `Run` takes from the checkpoint."""
+    table = kept.extra.get("table")
+    target = "target" if table is None else read_table(table, kept.path)["target"]
+    return Settings(target=target, on_bad_row=on_bad_row)
 
 
 def _merit(answered: Answered) -> tuple[float, int]:

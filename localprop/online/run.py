@@ -117,8 +117,6 @@ class Run:
             task = self._choose(target.cut(start, start + 1))
             assert task is not None
             self.online.begin(task)
-        if self.task is not None:
-            self.task.check(target, piece.lines, self.settings.target)
         rest = {name: column.cut(start) for name, column in columns.items()}
         parts.append(self.online.learn(rest, target.cut(start), piece.lines[start:]))
         self._count_too_large(piece)
@@ -142,19 +140,16 @@ class Run:
 
     def answered(self, lines: np.ndarray, parts: list[Answers], target: Column | None) -> Answered:
         """Returns what was predicted of rows as it goes to a file."""
-        classes = self.class_names
+        classes, answers = self.class_names, Answers.joined(parts)
         if classes is None:
-            values = np.concatenate([part.values for part in parts])
-            radius = np.concatenate(
-                [np.full(len(p.values), np.nan) if p.radius is None else p.radius for p in parts]
-            )
+            values = answers.values
+            radius = np.nan if answers.radius is None else answers.radius
             bounds = np.stack([values - radius, values + radius], axis=1)
             truth = np.full(len(values), np.nan)
             if target is not None and target.kind is not ColumnKind.TEXT:
                 truth = target.values
             decided = self.task is not None or self.settings.task != "auto"
             return Answered(lines, with_nulls(values), with_nulls(truth), bounds, None, decided)
-        answers = Answers.joined(parts)
         codes = np.where(np.isnan(answers.values), -1, answers.values).astype(int)
         truths = pa.nulls(len(codes), pa.string())
         if target is not None:

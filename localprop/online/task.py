@@ -95,12 +95,12 @@ class AbstractTask(abc.ABC):
     def labelled(self) -> int:
         """How many rows had a target so far."""
 
-    def check(self, target: Column, lines: np.ndarray, name: str = "target") -> None:
+    def check(self, target: Column, lines: np.ndarray) -> None:
         """Raises `StreamError` for a target that this task cannot take, before it is learned.
 
-        **Arguments:** `target`, standing at these `lines`; `name` of the column.
+        **Arguments:** `target`, standing at these `lines`.
         """
-        del target, lines, name
+        del target, lines
 
     @abc.abstractmethod
     def encode(self, u: np.ndarray, target: Column) -> Encoded:

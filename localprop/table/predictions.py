@@ -104,8 +104,7 @@ class PipedPredictions:
         """Nothing of a pipe survives."""
         return 0
 
-    def finish(self, classes: list[str] | None, *, kept: bool) -> None:
-        del kept
+    def finish(self, classes: list[str] | None) -> None:
         if not self._begun:
             self._begin(classes)
 
@@ -176,16 +175,14 @@ class FiledPredictions:
         self._guard(lambda: os.fsync(self._file.fileno()))
         return self._file.tell()
 
-    def finish(self, classes: list[str] | None, *, kept: bool) -> None:
+    def finish(self, classes: list[str] | None) -> None:
         """Writes the file.
 
-        **Arguments:** `classes`: all that were met, in the order of the probabilities, or `None`;
-        `kept`: whether the run may go on later.
+        **Arguments:** `classes`: all that were met, in the order of the probabilities, or `None`.
         """
         self.keep()
         with written_aside(self.path, ConfigError) as file:
             self._convert(file, classes)
-        self.close(kept=kept)
 
     def close(self, *, kept: bool) -> None:
         """Leaves what was spooled where the run may go on later, and else nothing."""
