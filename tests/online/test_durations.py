@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localprop.errors import StreamError
-from localprop.online.defaults import ACTION_DISSIPATIONS, DISSIPATION
+from localprop.law.untuned import DISSIPATION
+from localprop.online.defaults import ACTION_DISSIPATIONS
 from localprop.online.durations import LONGEST, SHORTEST, Durations
 
 
