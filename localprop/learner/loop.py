@@ -24,6 +24,7 @@ def repeat(
     step: Callable[[Phase], Phase], phase: Phase, times: int, *, unroll: bool = False
 ) -> Phase:
     """Returns the phase after a number of equal steps, in a loop or written out."""
+    step = jax.jit(step)  # traced once, however often it is written out
     if unroll or times < 2:
         for _ in range(times):
             phase = step(phase)
@@ -63,6 +64,7 @@ def _learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], A
     learner, fits, part, n, record = fixed
     fits(phase)
 
+    @jax.jit  # traced once, here for its shapes and below for its work
     def one(phase: Phase, i: Any) -> tuple[Phase, dict[str, Array]]:
         sample = jax.tree.map(lambda a: a[i], part)
         phase, output = learner.present(phase, sample)
@@ -75,7 +77,7 @@ def _learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], A
         # Weights that go wrong stay wrong and are looked at once; neurons may recover.
         return phase, trace, sound & finite((phase.x, phase.costate))
 
-    shapes = jax.eval_shape(one, phase, 0)[1]
+    shapes = jax.eval_shape(one, phase, jnp.int32(0))[1]
     capacity = count(part)
     trace = {name: jnp.zeros((capacity, *s.shape), s.dtype) for name, s in shapes.items()}
     phase, trace, sound = jax.lax.fori_loop(0, n, body, (phase, trace, jnp.array(True)))

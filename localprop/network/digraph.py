@@ -18,6 +18,7 @@ from .activation import Activation, activate, resolve
 from .arcs import AbstractArcs, store
 from .base import AbstractNetwork
 from .exchange import BIAS, read_networkx, write_networkx
+from .gaussian import gaussian
 from .topology import check_arcs, hops_to_outputs
 
 Vertex = Hashable
@@ -334,7 +335,7 @@ class Digraph(AbstractNetwork):
         is_bias = (tails == self.inputs) & self.bias
         fan_in = np.bincount(heads[~is_bias], minlength=self.arcs.neurons)[heads]
         scale = np.where(is_bias, 0.0, 1 / np.sqrt(np.maximum(fan_in, 1)))
-        w = jax.random.normal(key, (len(tails),)) * scale.astype(np.result_type(float))
+        w = gaussian(key, (len(tails),), scale.astype(jnp.result_type(float)))
         if self.fixed_weights is not None:
             w = jnp.where(np.isfinite(self.fixed_weights), self.fixed_weights, w)
         w = w.astype(jnp.result_type(float))

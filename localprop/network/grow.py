@@ -42,7 +42,7 @@ def grow(tree: PyTree, like: Tree) -> Tree:
         if len(old.shape) != len(new.shape) or any(np.less(new.shape, old.shape)):
             raise GraphError(f"{name} cannot grow from {old.shape} to {new.shape}")
         widths = [(0, b - a) for a, b in zip(old.shape, new.shape, strict=True)]
-        return jnp.pad(old, widths) if widths else old
+        return jnp.asarray(np.pad(np.asarray(old), widths)) if widths else old  # nothing to compile
 
     # By name: a module's own record of its sizes makes trees of different sizes different trees.
     olds, (news, structure) = flat(tree)[0], flat(like)

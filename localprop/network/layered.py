@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +18,7 @@ from ..errors import GraphError, StreamError
 from ..forked import refuse_lame_fork
 from .activation import Activation, resolve
 from .base import AbstractNetwork
+from .gaussian import gaussian
 from .topology import check_arcs, hops_to_outputs
 
 INPUT = "input"
@@ -83,13 +86,11 @@ def dense(
 
     **Arguments:** `bias_scale`: standard deviation of the Gaussian biases.
     """
-    layer = eqx.nn.Linear(size_in, size_out, key=key)
+    layer = eqx.filter_eval_shape(eqx.nn.Linear, size_in, size_out, key=key)
     weight_key, bias_key = jax.random.split(key)
-    weight = jax.random.normal(weight_key, (size_out, size_in)) * (scale / np.sqrt(max(size_in, 1)))
-    bias = jax.random.normal(bias_key, (size_out,)) * bias_scale
-    dtype = jnp.result_type(float)
-    new = (weight.astype(dtype), bias.astype(dtype))
-    return eqx.tree_at(lambda m: (m.weight, m.bias), layer, new)
+    weight = gaussian(weight_key, (size_out, size_in), scale / np.sqrt(max(size_in, 1)))
+    bias = gaussian(bias_key, (size_out,), bias_scale)
+    return eqx.tree_at(lambda m: (m.weight, m.bias), layer, (weight, bias))
 
 
 class Layered(AbstractNetwork):
@@ -230,8 +231,9 @@ class Layered(AbstractNetwork):
         module = self.modules[name]
         if isinstance(module, eqx.Module) and not isinstance(module, eqx.Partial):
             return module
-        # What the maker returns besides weights does not hang on the key.
-        return eqx.filter_eval_shape(_make, module, jax.random.key(0))
+        with contextlib.suppress(TypeError):  # a maker that holds arrays has no hash
+            return _outline(module, jnp.result_type(float))
+        return _outline.__wrapped__(module, None)
 
     def _infer_shapes(self) -> dict[str, tuple[int, ...]]:
         refuse_lame_fork()
@@ -276,6 +278,14 @@ class Layered(AbstractNetwork):
             raise GraphError(
                 f"block '{name}' does not accept its parents {given}: {reason}"
             ) from error
+
+
+@lru_cache(maxsize=256)
+def _outline(maker: Any, dtype: Any) -> Any:
+    """Returns the shapes of what a maker makes, and all that is not an array, in a precision."""
+    del dtype  # of jax's configuration, which the shapes hang on
+    # What the maker returns besides weights does not hang on the key.
+    return eqx.filter_eval_shape(_make, maker, jax.random.key(0))
 
 
 def _make(module: Any, key: PRNGKeyArray) -> Any:

@@ -14,8 +14,6 @@ from ..online.learn import Result
 from ..online.score import Score
 from ..strict_json import page
 from .folder import write_text
-from .importance_chart import draw_importance
-from .learning_curve import draw_learning_curve
 
 NAMES = {".md": "report", ".png": "picture", ".svg": "picture (SVG)", ".json": "numbers"}
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -71,6 +69,10 @@ def write_report(
 
     **Raises:** `ConfigError` if the folder cannot be written.
     """
+    # Matplotlib takes a third of a second to import.
+    from .importance_chart import draw_importance
+    from .learning_curve import draw_learning_curve
+
     picture, report, numbers = "learning_curve", folder / "report.md", folder / "result.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)

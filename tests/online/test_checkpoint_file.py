@@ -201,7 +201,7 @@ def test_a_report_that_cannot_be_written_costs_no_score(learn, tmp_path, monkeyp
     def full(*_, **__):
         raise folder.ConfigError("report: No space left on device")
 
-    monkeypatch.setattr("localprop.report.learn_report.draw_learning_curve", full)
+    monkeypatch.setattr("localprop.report.learning_curve.draw_learning_curve", full)
     found = learn("--out", "report")
     assert found.status == 2
     assert found.result["samples"] == 40
