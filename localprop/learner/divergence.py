@@ -17,10 +17,21 @@ REMEDY = (
 )
 
 
-def finite(tree: PyTree) -> Bool[Array, ""]:
-    """Returns whether every number of a tree is finite."""
-    leaves = [jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(tree)]
-    return jnp.all(jnp.stack(leaves))
+def sound(tree: PyTree) -> bool:
+    """Returns whether every number of a tree of arrays is finite.
+
+    NumPy looks at what lies in the host's memory: as part of a compiled program the same check
+    takes a fifth of its time to compile.
+    """
+    leaves = jax.tree.leaves(tree)
+    if any(device.platform != "cpu" for leaf in leaves for device in leaf.devices()):
+        return bool(_finite(leaves))
+    return all(np.isfinite(np.asarray(leaf)).all() for leaf in leaves)
+
+
+@jax.jit
+def _finite(leaves: list[Array]) -> Bool[Array, ""]:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
 def first_unsound(

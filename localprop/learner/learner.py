@@ -21,7 +21,7 @@ from ..network import AbstractNetwork, SharedWeights
 from ..options import real, shown, texts, whole
 from .divergence import REMEDY, culprit, first_unsound
 from .fit import Fit
-from .loop import UNROLLED, Fixed, learn_chunk, learn_one, preview_chunk, repeat
+from .loop import UNROLLED, Fixed, learn_chunk, preview_chunk, repeat
 from .samples import (
     Samples,
     Trace,
@@ -154,8 +154,7 @@ class Learner(eqx.Module):
         sample = jax.tree.map(lambda a: a[None], read((u, z, duration)))
         check_values(check_shapes(sample), 0)
         arguments = self._chunk_arguments(phase, sample, 1, ("output",))
-        # The loop of `run`, so that both give the same numbers, but without donation.
-        after, trace, sound = learn_one(arguments, phase)
+        after, trace, sound = learn_chunk(arguments, phase)  # as in `run`: the same numbers
         if not sound:
             name = culprit(self._hop_by_hop(phase, sample, 0), after)
             raise DivergenceError(0, name, REMEDY, phase)
@@ -383,7 +382,7 @@ class Learner(eqx.Module):
 
         def learn(k: int) -> tuple[Phase, bool]:
             phase, _, sound = learn_chunk(self._chunk_arguments(good, part, capacity, (), k), good)
-            return phase, bool(sound)
+            return phase, sound
 
         i, before, after = first_unsound(learn, count(part))
         name = culprit(self._hop_by_hop(before, part, i), after)

@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from ..law import Phase
-from .divergence import finite
+from .divergence import sound
 from .fit import Fit
 from .samples import Samples, count
 
@@ -55,11 +55,13 @@ class Presenter(Protocol):
 Fixed = tuple[Presenter, Fit, Samples, Any, tuple[str, ...]]
 
 
-def _learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], Array]:
+@eqx.filter_jit
+def _learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], PyTree]:
     """Learns the first `n` samples of a padded chunk in one compiled loop.
 
     The loop's bound is traced, so a last, shorter chunk needs no compilation of its own and no
-    work for its padding.
+    work for its padding. Beside the phase and what was recorded it returns the largest magnitudes
+    that neurons had on the way: they may recover where weights that go wrong stay wrong.
     """
     learner, fits, part, n, record = fixed
     fits(phase)
@@ -71,33 +73,28 @@ def _learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], A
         return phase, learner.observe(record, phase, output, sample)
 
     def body(i: Any, carry: Any) -> Any:
-        phase, trace, sound = carry
+        phase, trace, largest = carry
         phase, values = one(phase, i)
         trace = {name: trace[name].at[i].set(values[name]) for name in record}
-        # Weights that go wrong stay wrong and are looked at once; neurons may recover.
-        return phase, trace, sound & finite((phase.x, phase.costate))
+        now = (phase.x, phase.costate)
+        return phase, trace, jax.tree.map(lambda m, a: jnp.maximum(m, jnp.abs(a)), largest, now)
 
     shapes = jax.eval_shape(one, phase, jnp.int32(0))[1]
     capacity = count(part)
     trace = {name: jnp.zeros((capacity, *s.shape), s.dtype) for name, s in shapes.items()}
-    phase, trace, sound = jax.lax.fori_loop(0, n, body, (phase, trace, jnp.array(True)))
-    return phase, trace, sound & finite(phase)
+    still = jax.tree.map(jnp.zeros_like, (phase.x, phase.costate))
+    return jax.lax.fori_loop(0, n, body, (phase, trace, still))
 
 
-_donating = eqx.filter_jit(_learn_chunk, donate="all-except-first")
-
-# For one sample a copy of the phase would cost more than the donation of its buffers saves.
-learn_one = eqx.filter_jit(_learn_chunk)
-
-
-def learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], Array]:
+def learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], bool]:
     """Returns the phase after a chunk, what was recorded, and whether all was finite.
 
     **Arguments:** `fixed`: the learner, its check of phases, the padded chunk, how many of its
     samples to learn, and what to record; `phase`: it stays valid, the loop works in the buffers of
     a copy.
     """
-    return _donating(fixed, _copy(phase))
+    phase, trace, largest = _learn_chunk(fixed, phase)
+    return phase, trace, sound((phase, largest))
 
 
 @eqx.filter_jit
@@ -115,7 +112,3 @@ def preview_chunk(fixed: Fixed, phase: Phase) -> Array:
     shape = jax.eval_shape(learner.preview, phase, jax.eval_shape(sample, 0))
     outputs = jnp.zeros((count(part), *shape.shape), shape.dtype)
     return jax.lax.fori_loop(0, n, body, outputs)
-
-
-def _copy(phase: Phase) -> Phase:
-    return jax.tree.map(lambda a: jnp.array(a, copy=True), phase)

@@ -7,6 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray
 
 SHARED = 1 << 20  # draws up to here share a few compiled programs; a larger one has its own
@@ -26,5 +27,5 @@ def gaussian(key: PRNGKeyArray, shape: tuple[int, ...], scale: float | np.ndarra
     drawn = jax.random.normal(
         key, (1 << max(10, (size - 1).bit_length()) if size <= SHARED else size,)
     )
-    xp = jnp if isinstance(key, jax.core.Tracer) else np
+    xp = jnp if isinstance(key, Tracer) else np
     return jnp.asarray(xp.asarray(drawn)[:size].reshape(shape) * scale)
