@@ -9,6 +9,8 @@ import pytest
 from command_line import command, in_process
 
 from localprop import CheckpointError, Online, StreamError
+from localprop.online import classification
+from localprop.online.classification import MOST_CLASSES
 
 ROWS = "".join(f"{k % 5},{'rst'[k % 3]},{'pq'[k % 5 > 2]}\n" for k in range(60))
 TABLE = "a,b,y\n" + ROWS
@@ -184,16 +186,18 @@ def test_a_model_replaces_no_file_that_is_no_checkpoint(tmp_path):
     model.save(tmp_path / "c.npz")
 
 
-def test_a_row_that_is_refused_leaves_nothing_behind():
+@pytest.mark.parametrize("most", [20, pytest.param(MOST_CLASSES, marks=pytest.mark.slow)])
+def test_a_row_that_is_refused_leaves_nothing_behind(monkeypatch, most):
+    monkeypatch.setattr(classification, "MOST_CLASSES", most)
     model = Online(time="t", hidden=(2,))
     with pytest.raises(StreamError):
         model.learn_one({"a": 5.0}, 3.5)  # which has no time
     model.learn_one({"a": 5.0, "t": 1.0}, "p")
     assert model.classes == ["p"]
     many = Online("classification", hidden=(2,))
-    many.learn_many({"a": list(range(1000))}, [f"c{k}" for k in range(1000)])
+    many.learn_many({"a": list(range(most))}, [f"c{k}" for k in range(most)])
     before = many.to_bytes()
-    with pytest.raises(StreamError, match="more than 1000 classes"):
+    with pytest.raises(StreamError, match=f"more than {most} classes"):
         many.learn_one({"a": 5.0, "b": 1.0}, "one more")
     assert many.to_bytes() == before
 

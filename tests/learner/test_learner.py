@@ -148,8 +148,8 @@ def test_the_loop_works_in_the_buffers_of_the_phase_that_it_returns():
     start = learner.init(jax.random.key(0))
     arguments = learner._chunk_arguments(start, Samples(*stream(20)), 20, ("output",))
     memory = loop._learn_chunk.lower(arguments, start).compile().compiled.memory_analysis()
-    # Beside what comes in and what goes out: a gradient of the weights, and what is no weight.
-    assert memory.temp_size_in_bytes < 1.1 * sum(w.nbytes for w in jax.tree.leaves(start.w))
+    # Beside what comes in and what goes out: two arrays like the weights, no third or fourth copy.
+    assert memory.temp_size_in_bytes < 2.1 * sum(w.nbytes for w in jax.tree.leaves(start.w))
     after, _ = learner.run(start, stream(20), chunk=10)
     # What the caller holds stays valid.
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((start, after)))

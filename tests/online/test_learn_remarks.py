@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from command_line import in_process
 
+from localprop.online import classification
+from localprop.online.classification import MOST_CLASSES
 from localprop.online.score import Score
 from localprop.report.learning_curve import draw_learning_curve
 from localprop.table.table import ColumnKind, Table
@@ -84,9 +86,11 @@ def test_the_summary_says_how_the_table_was_understood(learn):
     assert "classification, 1 class so far" in learn(table(lambda k: k, lambda k: 7)).out
 
 
-def test_too_many_classes_of_text_are_called_text(learn):
-    error = learn(table(lambda k: k, lambda k: f"${k}", rows=1100)).err
-    assert "more than 1000 classes, for '$1000' is text" in error
+@pytest.mark.parametrize("most", [20, pytest.param(MOST_CLASSES, marks=pytest.mark.slow)])
+def test_too_many_classes_of_text_are_called_text(learn, monkeypatch, most):
+    monkeypatch.setattr(classification, "MOST_CLASSES", most)
+    error = learn(table(lambda k: k, lambda k: f"${k}", rows=most + 100)).err
+    assert f"more than {most} classes, for '${most}' is text" in error
     assert "--task regression" not in error
 
 

@@ -25,6 +25,8 @@ ESTIMATORS = pytest.mark.parametrize(
     ids=["classifier", "regressor"],
 )
 
+LONG = ("check_bounded_memory_growth", "check_shuffle_features_no_impact")
+
 
 def named_checks():
     """Yields River's checks of both estimators, named; those over several streams are numbered."""
@@ -34,7 +36,9 @@ def named_checks():
             for check in checks.yield_checks(model):
                 number = next(numbers.setdefault(check.__name__, count()))
                 name = f"{estimator.__name__}-{check.__name__}-{number}"
-                yield pytest.param(model, check, id=name)
+                # A thousand rows one by one, many times over: one stream is enough for every day.
+                long = number > 0 and check.__name__ in LONG
+                yield pytest.param(model, check, id=name, marks=[pytest.mark.slow] * long)
 
 
 def by_name(x):
