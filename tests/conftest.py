@@ -22,6 +22,8 @@ def pytest_configure(config):
     folder = str(config.rootpath / ".pytest_cache" / "jax")
     folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
     jax.config.update("jax_compilation_cache_dir", folder)
+    # Each worker has a core of its own: splitting its programs up to compile them costs a tenth.
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
     for name, value in (("MIN_COMPILE_TIME_SECS", 0.0), ("MIN_ENTRY_SIZE_BYTES", -1)):
         os.environ.setdefault(f"JAX_PERSISTENT_CACHE_{name}", str(value))
         jax.config.update(f"jax_persistent_cache_{name.lower()}", value)

@@ -119,8 +119,8 @@ def test_s1_mismatch_at_rest_is_the_backprop_delta_up_to_one_over_stiffness(name
         x = flat
         for _ in range(network.depth):
             x = ravel_pytree(network.drive(unflatten(x), w, u))[0]
-        for _ in range(8):
-            x = x - jnp.linalg.solve(jax.jacobian(force)(x), force(x))
+        newton = lambda _, x: x - jnp.linalg.solve(jax.jacobian(force)(x), force(x))  # noqa: E731
+        x = jax.lax.fori_loop(0, 8, newton, x)
         epsilon = -stiffness * (x - ravel_pytree(network.drive(unflatten(x), w, u))[0])
         return jnp.linalg.norm(epsilon - deltas) / jnp.linalg.norm(deltas)
 
