@@ -1,4 +1,4 @@
-"""Shapes of all of localprop are checked while it is tested; float64 where a test asks for it."""
+"""Shapes of arrays are checked while localprop is tested; float64 where a test asks for it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+# Where arrays have shapes. The others handle a row at a time, and being watched takes them longer
+# than their work.
+SHAPED = ["audit", "cost", "law", "learner", "network", "oracle", "reproduce", "tracking"]
+
 # Before anything imports localprop: only modules loaded after this line are checked.
-install_import_hook("localprop", "beartype.beartype")
+install_import_hook([f"localprop.{name}" for name in SHAPED], "beartype.beartype")
 
 
 def pytest_configure(config):
