@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import signal
 from pathlib import Path
 
 import jax
@@ -48,3 +50,24 @@ def x64():
     """The test runs in float64; all others keep float32, the default."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def bounded():
+    """The test neither hangs nor takes more than a gigabyte: far more than it needs."""
+
+    def ring(*_):
+        raise TimeoutError("this took more than a minute")
+
+    before, most = signal.signal(signal.SIGALRM, ring), most_memory()
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+    assert most_memory() < most + (1 << 30)
+
+
+def most_memory() -> int:
+    """The most bytes that this process or one that it started ever held."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(1024 * resource.getrusage(k).ru_maxrss for k in who)

@@ -18,6 +18,8 @@ from localprop.errors import CheckpointError
 from localprop.online.run import Run
 from localprop.online.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("bounded")
+
 WORDS = ("is damaged; delete it", "is not a localprop checkpoint; delete it", "made with other")
 STRANGE = [None, True, -1, 0, 1, 2**31, 2**63, -(2**70), 1e308, -1e308, 0.5, "", "x", "\0", [], {}]
 STRANGE += [[1], [[]], [None], {"a": 1}, [0] * 1000, "x" * 10_000, {"name": "regression"}]

@@ -6,7 +6,6 @@ import gzip
 import io
 import math
 import random
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,26 +19,14 @@ from localprop.errors import ConfigError, LocalpropError, StreamError
 from localprop.online.settings import OnlineSettings, Settings
 from localprop.table.table import ColumnKind, Table
 
+pytestmark = pytest.mark.usefixtures("bounded")
+
 ROWS = 60
 NUMBER = ColumnKind.NUMBER
 KINDS = {"t": ColumnKind.TIME, "x": NUMBER, "word": ColumnKind.TEXT, "y": NUMBER}
 KINDS |= {"flag": ColumnKind.BOOLEAN}
 STRANGE_FIELDS = ["", '"', '""', "\0", "1e400", "-1e-400", "NaN", "inf", "é", "١٢", "0x1F", "1_0"]
 STRANGE_FIELDS += ["=1+1", "2024-02-30", "1;2", "true", "-", "a" * 5000, "🙂", "1,2", "\t", " 7 "]
-
-
-@pytest.fixture(autouse=True)
-def at_most_a_minute():
-    """No test here may hang: a minute for each is far more than it takes."""
-
-    def ring(*_):
-        raise TimeoutError("this took more than a minute")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 def lines():
