@@ -21,6 +21,7 @@ from .law import Constant as Constant
 from .law import CostateReversal as CostateReversal
 from .law import ExplicitEuler as ExplicitEuler
 from .law import ExponentialEuler as ExponentialEuler
+from .law import FastCostates as FastCostates
 from .law import Hamiltonian as Hamiltonian
 from .law import HamiltonianTrack as HamiltonianTrack
 from .law import Inertial as Inertial

@@ -21,6 +21,7 @@ from .motion import Splitting as Splitting
 from .policy import AbstractPolicy as AbstractPolicy
 from .policy import Cauchy as Cauchy
 from .policy import CostateReversal as CostateReversal
+from .policy import FastCostates as FastCostates
 from .policy import HamiltonianTrack as HamiltonianTrack
 from .policy import SignFlip as SignFlip
 from .review import Review as Review

@@ -44,8 +44,8 @@ class Hamiltonian(AbstractLaw):
 
     **Arguments:**
 
-    - `policy`: gives $s_x$ and $s_p$; `CostateReversal()`, `SignFlip()`, `HamiltonianTrack(R)`,
-      `Cauchy()`.
+    - `policy`: gives $s_x$ and $s_p$; `CostateReversal()`, `FastCostates()`, `SignFlip()`,
+      `HamiltonianTrack(R)`, `Cauchy()`.
     - `mass`: $m$, in units of force × time² per weight; a number means `Constant`.
     - `dissipation`: $\\theta \\ge 0$, per unit of time.
     - `integrator`: `ExponentialEuler()` or `ExplicitEuler()`, for neurons and costates.
@@ -86,8 +86,9 @@ class Hamiltonian(AbstractLaw):
 
     def init(self, network: AbstractNetwork, cost: Cost, key: PRNGKeyArray) -> Phase:
         del cost
-        forward = isinstance(self.policy, CostateReversal)
-        if not forward and any(np.isinf(c).any() for c in jax.tree.leaves(network.speed)):
+        if not self.policy.relaxes() and any(
+            np.isinf(c).any() for c in jax.tree.leaves(network.speed)
+        ):
             raise ConfigError(
                 f"{type(self.policy).__name__} reverses equations, and an infinite speed can only "
                 "relax forward; give the network a finite speed=..."
@@ -104,14 +105,13 @@ class Hamiltonian(AbstractLaw):
         self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
     ) -> Phase:
         s_x, s_p = self.policy.signs(phase)
+        friction = self.policy.friction(self.dissipation)
         drive, error, force = pull_back(network, cost, phase, u, z, lambda _: phase.costate)
 
         x = self.integrator.step(network.speed, phase.x, drive, tau, s_x)
-        costate = self.integrator.step(
-            network.speed, phase.costate, error, tau, -s_p, self.dissipation
-        )
+        costate = self.integrator.step(network.speed, phase.costate, error, tau, -s_p, friction)
         mass = self.mass.update(phase.mass, force, tau)
-        keep = jnp.maximum(1 - self.dissipation * tau, 0)  # friction stops, it does not reverse
+        keep = jnp.maximum(1 - friction * tau, 0)  # friction stops, it does not reverse
         momentum = jax.tree.map(lambda p, f: keep * p + s_p * tau * f, phase.momentum, force)
         moving = momentum if self.weights == "semi-implicit" else phase.momentum
         w = jax.tree.map(

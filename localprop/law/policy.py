@@ -1,7 +1,7 @@
 """Policies: how the boundary conditions in the future become initial conditions.
 
 A policy is two signs, one for the state equations (of $x$ and $w$) and one for the costate
-equations (of $\\lambda$ and $\\pi$) [NLP, section 4].
+equations (of $\\lambda$ and $\\pi$) [NLP, section 4]; a gain on the costates generalises them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ class AbstractPolicy(eqx.Module):
 
     @abc.abstractmethod
     def signs(self, phase: Phase) -> tuple[Sign, Sign]:
-        """Returns the signs of the state equations and of the costate equations."""
+        """Returns the signs of the state equations and of the costate equations, or their gains."""
+
+    def friction(self, dissipation: Any) -> Any:
+        """Returns the friction of the costates, per unit of time, for a dissipation $\\theta$."""
+        return dissipation
+
+    def relaxes(self) -> bool:
+        """Returns whether neurons and errors always relax, so that their speed may be infinite."""
+        return False
 
     def later(self, time: Array, tau: Any) -> Array:
         """Returns the time after a hop; a policy may count it modulo a period of its own."""
@@ -54,6 +62,70 @@ class CostateReversal(AbstractPolicy):
     def signs(self, phase: Phase) -> tuple[float, float]:
         del phase
         return 1.0, -1.0
+
+    def relaxes(self) -> bool:
+        return True
+
+
+class FastCostates(AbstractPolicy):
+    """State forward, costates reversed, $g$ times as fast as the state, with a horizon $h$.
+
+    $$\\dot\\lambda_i = g\\bigl[c_i\\bigl((D_x^\\top\\lambda)_i + L_{x_i} - \\lambda_i\\bigr)
+                          - (\\theta + \\tfrac1h)\\lambda_i\\bigr], \\qquad
+      \\dot\\pi = -g\\bigl[D_w^\\top\\lambda + kV_w + (\\theta + \\tfrac1h)\\pi\\bigr]$$
+
+    Reversed costates add up the past where they should foresee the future, and lag; a controller
+    that lags overshoots. On a linear plant, without friction, no choice of two signs is stable.
+    Costates that are fast do not lag, and a horizon lets them forget (laws.md, section 13: where
+    each policy is stable; benchmarks/stability.md: on what share of random plants). On every plant
+    that is stable by itself a large enough gain is stable; most that are not, stay out of reach.
+
+    The limit of $g \\to \\infty$ is $\\lambda$ of the fixed point, discounted by
+    $c_i/(c_i + \\theta + 1/h)$ per arc, and the gradient flow
+    $\\dot w = -\\frac{1}{m(\\theta + 1/h)}(D_w^\\top\\lambda + kV_w)$. At infinite speed
+    $\\lambda$ is that fixed point in any case, without discount: the policy is then costate
+    reversal with the mass $m/g$ and the dissipation $g(\\theta + 1/h)$.
+
+    **Arguments:**
+
+    - `gain`: $g \\ge 1$. In a hop of length τ momentum is followed well while
+      $g(\\theta + 1/h)\\tau < 1$; beyond, friction ends it in a hop.
+    - `horizon`: $h > 0$, in units of time; infinite for none but $1/\\theta$. Where nothing is
+      known of the network take its time constant $1/c$ or longer.
+
+    **Raises:** `ConfigError` for values out of range.
+
+    !!! example
+
+        ```python
+        >>> import jax
+        >>> from localprop import Cost, Digraph, FastCostates, Hamiltonian, SquaredError
+        >>> law = Hamiltonian(FastCostates(gain=10.0, horizon=2.0), dissipation=0.5)
+        >>> phase = law.init(Digraph.complete(2), Cost(SquaredError()), jax.random.key(0))
+        >>> law.policy.signs(phase), law.policy.friction(law.dissipation)
+        ((1.0, -10.0), 10.0)
+
+        ```
+    """
+
+    gain: float = 10.0
+    horizon: float = 1.0
+
+    def __check_init__(self):
+        if isinstance(self.gain, int | float) and not 1 <= self.gain < float("inf"):
+            raise ConfigError(f"gain of the costates is {self.gain}; give 1 or more, and finite")
+        if isinstance(self.horizon, int | float) and not self.horizon > 0:
+            raise ConfigError(f"horizon of the costates is {self.horizon}; it must be above 0")
+
+    def signs(self, phase: Phase) -> tuple[Sign, Sign]:
+        del phase
+        return 1.0, -1.0 * self.gain  # an integer too becomes a float, as infinite speeds need
+
+    def friction(self, dissipation: Any) -> Any:
+        return self.gain * (dissipation + 1 / self.horizon)
+
+    def relaxes(self) -> bool:
+        return True
 
 
 class Cauchy(AbstractPolicy):

@@ -5,6 +5,7 @@ from . import boundary_value as boundary_value
 from . import bptt as bptt
 from . import constrained as constrained
 from . import heavy_ball as heavy_ball
+from . import linear_quadratic as linear_quadratic
 from . import riccati as riccati
 from . import rtrl as rtrl
 from .boundary_value import Solution as Solution
