@@ -171,6 +171,25 @@ def growth(cycle: Sequence[Matrix]) -> float:
     return float(np.max(np.abs(np.linalg.eigvals(product))) ** (1 / len(cycle)))
 
 
+def bounds(cycle: Sequence[Matrix], y: Float[np.ndarray, " N"], times: int) -> tuple[float, float]:
+    """Returns between what $\\log|y_k|/|y_0|$ lies after a cycle of hops was made so many times.
+
+    For the product $M$ of the cycle, with eigenvectors $V$, $|M^ky| \\le
+    \\mathrm{cond}(V)\\,\\rho^k|y|$; and for the left eigenvector $l$ of the largest eigenvalue,
+    $|M^ky| \\ge |l^*M^ky|/|l| = \\rho^k|l^*y|/|l|$. Where both are below 0 the point converges, where
+    both are above it diverges, whatever the transient.
+
+    **Arguments:** `cycle`: matrices of hops; `y`: where it starts; `times`.
+    """
+    product = np.linalg.multi_dot([*cycle[::-1], np.eye(len(cycle[0]))])
+    values, vectors = np.linalg.eig(product)
+    largest = int(np.argmax(np.abs(values)))
+    left = np.linalg.inv(vectors)[largest]
+    total = times * np.log(np.abs(values[largest]))
+    low = np.abs(left @ y) / np.linalg.norm(left) / np.linalg.norm(y)
+    return float(total + np.log(low)), float(total + np.log(np.linalg.cond(vectors)))
+
+
 def routh_hurwitz(
     a: Any, q: Any, r: Any, mass: Any, costate: Any, friction: Any = 0.0
 ) -> np.ndarray:
