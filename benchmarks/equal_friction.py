@@ -1,10 +1,10 @@
 """Least action with one friction for neurons and weights: what the action costs on tables.
 
-The action of the laws, section 9, is $\\int (T - U)\\,e^{\\theta t}dt$: one $\\theta$ for neurons and
-weights. `learn --law least-action` takes 1.0 for neurons and 0.3 (classes) or 0.5 (numbers) for
-weights, so that no action is stationary along its path. The *equal* variant has 1.0 for both, and
-a rate of its masses larger by what the friction is, so that under a steady force the weights move
-as fast. Every row is predicted before it is learned.
+The action of the laws, section 9, is $\\int (T - U)\\,e^{\\theta t}dt$, with one $\\theta$ for
+neurons and weights. `learn --law least-action` takes 1.0 for neurons and 0.3 (classes) or 0.5
+(numbers) for weights, so that no action is stationary along its path. The *equal* variant has 1.0
+for both, and a rate of its masses larger by as much as the friction, so that under a steady force
+weights move as fast. Every row is predicted before it is learned.
 
     python -m benchmarks.equal_friction
 """

@@ -127,6 +127,28 @@ class Plant:
         )
         return p[:n, :n]
 
+    def flow_cost(self, state: float = 1.0, costate: float = 1.0, friction: float = 0.0) -> Matrix:
+        """Returns $X$ with which $\\tfrac12 y(0)^\\top X y(0)$ is the cost of the flow.
+
+        $F^\\top X + XF + W = 0$ with $y^\\top Wy = x^\\top Qx + w^\\top Rw + m|\\dot w|^2$:
+        Lyapunov's equation, by SciPy. It is not weighed by $e^{\\theta t}$.
+
+        **Arguments:** as for `flow`.
+
+        **Raises:** `ConfigError` where the cost is infinite.
+        """
+        flow = self.flow(state, costate, friction)
+        if np.linalg.eigvals(flow).real.max() >= 0:
+            raise ConfigError("this flow does not converge, and costs infinitely much")
+        rate = flow[self.size : 2 * self.size]
+        return scipy.linalg.solve_continuous_lyapunov(
+            flow.T, -self._still() - self.mass * rate.T @ rate
+        )
+
+    def _still(self) -> Matrix:
+        nothing = np.zeros((2 * self.size, 2 * self.size))
+        return scipy.linalg.block_diag(self.q, self.r, nothing)
+
     def cost(self, cycle: Sequence[Matrix], tau: float) -> Matrix:
         """Returns $X$ with which $\\tfrac12 y(0)^\\top X y(0)$ is the cost of hops in a cycle.
 
@@ -140,8 +162,7 @@ class Plant:
         if growth(cycle) >= 1:
             raise ConfigError("these hops do not converge, and cost infinitely much")
         n, size = self.size, 4 * self.size
-        still = scipy.linalg.block_diag(self.q, self.r, np.zeros((2 * n, 2 * n)))
-        pick = np.eye(size)[n : 2 * n]
+        still, pick = self._still(), np.eye(size)[n : 2 * n]
         through, spent, first = np.eye(size), np.zeros((size, size)), None
         for hop in cycle:
             rate = pick @ (hop - np.eye(size)) / tau
@@ -176,8 +197,8 @@ def bounds(cycle: Sequence[Matrix], y: Float[np.ndarray, " N"], times: int) -> t
 
     For the product $M$ of the cycle, with eigenvectors $V$, $|M^ky| \\le
     \\mathrm{cond}(V)\\,\\rho^k|y|$; and for the left eigenvector $l$ of the largest eigenvalue,
-    $|M^ky| \\ge |l^*M^ky|/|l| = \\rho^k|l^*y|/|l|$. Where both are below 0 the point converges, where
-    both are above it diverges, whatever the transient.
+    $|M^ky| \\ge |l^*M^ky|/|l| = \\rho^k|l^*y|/|l|$. Where both are below 0 the point converges,
+    where both are above it diverges, whatever the transient.
 
     **Arguments:** `cycle`: matrices of hops; `y`: where it starts; `times`.
     """

@@ -3,8 +3,8 @@
 $\\dot x = Ax + w$ with the cost $\\int\\tfrac12(x^\\top Qx + w^\\top Rw + m|\\dot w|^2)\\,dt$ is a
 digraph of linear neurons of speed $c$: the arcs between them are held at $1 + A/c$, and each has
 one plastic arc $w_i$, from a constant neuron of value $1/c$, so that $c(D - x) = Ax + w$. The
-regulariser is $V = \\tfrac12 w^\\top Rw$ and the loss $L = \\tfrac12 x^\\top Qx$: nothing is added to
-the network, the cost or the law. `oracle.linear_quadratic` has the same in matrices of its own.
+regulariser is $V = \\tfrac12 w^\\top Rw$, the loss $L = \\tfrac12 x^\\top Qx$: nothing is added
+to the network, the cost or the law. `oracle.linear_quadratic` has the same in matrices of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ..law import (
 from ..network import Digraph
 from ..oracle.linear_quadratic import Plant
 
-GAIN, HORIZON, RADIUS = 10.0, 1.0, 4.0
+GAIN, HORIZON, RADIUS = 5.0, 0.25, 4.0
 
 
 class Way(NamedTuple):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import accumulate
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.integrate import simpson
+from scipy.linalg import expm
 
 from localprop import ConfigError
 from localprop.oracle.linear_quadratic import Plant, bounds, growth, routh_hurwitz
@@ -229,6 +232,23 @@ def test_a_short_hop_is_the_flow(exponential, semi_implicit):
         assert max(errors) < 1e-9
 
 
+def test_the_cost_of_short_hops_is_that_of_the_flow():
+    plant, gains = Plant(-0.6, 1.3, 0.7, 0.4, speed=3.0), (1.0, -5.0, 20.0)
+    exact, errors = plant.flow_cost(*gains), []
+    for tau in (4e-3, 2e-3, 1e-3):
+        hop = plant.hop(tau, *gains, exponential=True, semi_implicit=True)
+        errors.append(np.linalg.norm(plant.cost([hop], tau) - exact))
+    np.testing.assert_allclose(np.array(errors[:-1]) / errors[1:], 2, atol=0.2)
+    # And the flow's, by quadrature of its exponential.
+    start = np.array([1.0, 0.3, -0.2, 0.1])
+    times, flow = np.linspace(0, 40, 20_001), plant.flow(*gains)
+    step = expm(flow * times[1])
+    y = np.array(list(accumulate(range(20_000), lambda y, _: step @ y, initial=start)))
+    rates = plant.q[0, 0] * y[:, 0] ** 2 + plant.r[0, 0] * y[:, 1] ** 2
+    rates += plant.mass * (y @ flow.T)[:, 1] ** 2
+    assert simpson(rates, x=times) == pytest.approx(start @ exact @ start, rel=1e-8)
+
+
 def test_without_mass_the_optimum_is_that_of_weights_that_move_at_once():
     a, q, r = -0.5, 1.3, 0.6
     light = Plant(a, q, r, mass=1e-8).optimum()[0, 0]
@@ -243,6 +263,7 @@ def test_without_mass_the_optimum_is_that_of_weights_that_move_at_once():
         lambda: Plant(-1.0, mass=0.0),
         lambda: Plant(-1.0, speed=-1.0),
         lambda: Plant(1.0).cost([Plant(1.0).hop(0.1)], 0.1),
+        lambda: Plant(-0.5).flow_cost(1.0, -1.0),
     ],
 )
 def test_what_makes_no_sense_is_refused(make):
