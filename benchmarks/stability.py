@@ -86,11 +86,11 @@ def measure(name: str, problems: Problems) -> Found:
 def plane(vertical: str) -> tuple[np.ndarray, np.ndarray, Problems]:
     """Returns both axes and the points of a plane of the map: a across, θ or m upward."""
     a = np.linspace(-2, 2, ACROSS)
-    b = np.linspace(0, 4, UP) if vertical == "theta" else 10 ** np.linspace(-1.5, 1.5, UP)
+    b = np.linspace(0, 2, UP) if vertical == "theta" else 10 ** np.linspace(-1.5, 1.5, UP)
     across, up = (v.ravel() for v in np.meshgrid(a, b))
     one = np.ones((across.size, 1, 1))
     ones = np.ones(across.size)
-    mass, theta = (ones, up) if vertical == "theta" else (up, ones)
+    mass, theta = (ones, up) if vertical == "theta" else (up, 0 * ones)
     return a, b, Problems(across[:, None, None], one, one, mass, theta, ones)
 
 
@@ -108,11 +108,11 @@ def draw() -> tuple[Figure, list[str]]:
                 found = measure(name, problems)
                 shade = _panel(axes, a, b, found, colours)
                 share = f"{100 * np.mean(found.growth < 1):.0f} %"
-                where = "(a, θ), m = 1" if vertical == "theta" else "(a, m), θ = 1"
+                where = "(a, θ), m = 1" if vertical == "theta" else "(a, m), θ = 0"
                 lines.append(f"| {where} | {name} | {share} |")
                 print(lines[-1], flush=True)
                 axes.text(
-                    *(0.97, 0.95, f"{share} stable"),
+                    *(0.97, 0.95, f"{share} {'in flip time' if name == 'sign flip' else 'stable'}"),
                     transform=axes.transAxes, ha="right", va="top", fontsize=6.5,
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85},
                 )  # fmt: skip
@@ -122,13 +122,13 @@ def draw() -> tuple[Figure, list[str]]:
                     axes.set_yscale("log")
                     axes.set_xlabel("$a$ of the plant (1 / time)")
         grid[0][0].set_ylabel("dissipation $\\theta$ (1 / time), $m = 1$")
-        grid[1][0].set_ylabel("mass $m$, $\\theta = 1$")
+        grid[1][0].set_ylabel("mass $m$, $\\theta = 0$")
         bar = figure.colorbar(shade, ax=grid, label="cost over the optimum's", pad=0.01, aspect=35)
         bar.set_ticks([1, 2, 5, 10], labels=["1", "2", "5", "≥ 10"])
         bar.minorticks_off()
         patches = [
             Patch(color=style.SILVER, label="diverges"),
-            Patch(color="#E4E4E4", label="bounded, never at rest"),
+            Patch(color="#E4E4E4", label="bounded, not at rest"),
             Patch(color=style.ORANGE, label="at rest, but its weights, replayed, diverge"),
         ]
         boundary = grid[0][0].plot([], [], color=style.BLACK, label="eigenvalues: boundary")[0]

@@ -56,6 +56,11 @@ class LeastAction(AbstractLaw):
     and both products come from one vector-Jacobian product of the drive. A phase's `costate` is
     the neurons' momentum $m_x\\dot x$, its `momentum` the weights', $m_w\\dot w$.
 
+    With $\\theta_x = \\theta_w = \\theta$ and a constant mass these are the Euler-Lagrange equations of
+    the action $\\int (T - U)\\,e^{\\theta t}\\,dt$. With two frictions, as `localprop learn --law
+    least-action` has them (1.0 and 0.3 or 0.5), no common $e^{\\theta t}$ exists and no such action
+    (laws.md, section 9; what one friction scores: benchmarks/equal_friction.md).
+
     The target pulls at the outputs themselves. So the learner's settle hops present a sample
     *without* its target, and the prediction, the drive of the outputs, is read at their end.
     With no target the least potential is $U = 0$, at $x = D$; settle hops and predictions relax
@@ -67,7 +72,8 @@ class LeastAction(AbstractLaw):
     - `stiffness`: $\\kappa > 0$.
     - `neurons`: how neurons move, `Inertial` or, in the limit of no mass, `Overdamped`.
     - `mass`: $m_w$ of the weights; a number means `Constant`.
-    - `dissipation`: $\\theta_w \\ge 0$ of the weights, per unit of time.
+    - `dissipation`: $\\theta_w \\ge 0$ of the weights, per unit of time; that of the neurons is
+      their own, `neurons.dissipation`.
     - `motion`: `SemiImplicitEuler()` or `Splitting()`.
 
     **Raises:** `ConfigError` for numbers that make no sense.

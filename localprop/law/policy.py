@@ -75,7 +75,7 @@ class FastCostates(AbstractPolicy):
       \\dot\\pi = -g\\bigl[D_w^\\top\\lambda + kV_w + (\\theta + \\tfrac1h)\\pi\\bigr]$$
 
     Reversed costates add up the past where they should foresee the future, and lag; a controller
-    that lags overshoots. On a linear plant, without friction, no choice of two signs is stable.
+    that lags overshoots. On a linear plant without friction no two constant signs are stable.
     Costates that are fast do not lag, and a horizon lets them forget (laws.md, section 13: where
     each policy is stable; benchmarks/stability.md: on what share of random plants). On every plant
     that is stable by itself a large enough gain is stable; most that are not, stay out of reach.

@@ -20,6 +20,7 @@ from localprop import (
     Digraph,
     ExplicitEuler,
     ExponentialEuler,
+    FastCostates,
     Hamiltonian,
     HamiltonianTrack,
     Phase,
@@ -44,6 +45,34 @@ def _phase(policy, seed=0, network=NETWORK):
 def test_the_signs_of_cauchy_and_costate_reversal_are_those_of_section_4():
     assert Cauchy().signs(_phase(Cauchy())) == (1.0, 1.0)
     assert CostateReversal().signs(_phase(CostateReversal())) == (1.0, -1.0)
+
+
+def _hops(law, network, count=5, momentum=1.0):
+    """A phase after a number of hops, from the same one but for the unit of its momentum."""
+    phase = _phase(law.policy, network=network)
+    phase = eqx.tree_at(lambda p: p.momentum, phase, momentum * phase.momentum)
+    cost = Cost(SquaredError(), weight_decay=0.1)
+    for _ in range(count):
+        phase = law.hop(network, cost, phase, NO_INPUT, jnp.ones(1), 0.1)
+    return phase
+
+
+def test_costates_as_fast_as_the_state_and_without_horizon_are_reversed_costates():
+    fast = Hamiltonian(FastCostates(1, float("inf")), 0.5, dissipation=0.3)
+    plain = Hamiltonian(CostateReversal(), 0.5, dissipation=0.3)
+    same = jax.tree.map(np.array_equal, *(_hops(law, NETWORK) for law in (fast, plain)))
+    assert all(jax.tree.leaves(same))
+
+
+@pytest.mark.usefixtures("x64")
+def test_fast_costates_of_infinite_speed_are_reversed_ones_of_another_mass_and_friction():
+    network, gain, horizon = Digraph.complete(3, bias=False), 4, 2.0
+    fast = Hamiltonian(FastCostates(gain, horizon), 0.5, dissipation=0.3)
+    plain = Hamiltonian(mass=0.5 / gain, dissipation=gain * (0.3 + 1 / horizon))
+    found, expected = _hops(fast, network), _hops(plain, network, momentum=1 / gain)
+    np.testing.assert_allclose(found.w, expected.w, rtol=1e-12)
+    np.testing.assert_allclose(found.costate, expected.costate, rtol=1e-12)
+    np.testing.assert_allclose(found.momentum, gain * expected.momentum, rtol=1e-12)
 
 
 @pytest.mark.parametrize("period", [1, 2, 5])
@@ -107,6 +136,9 @@ def test_a_hamiltonian_track_takes_any_predicate_of_the_phase():
         lambda: SignFlip(2, omega=1.0),
         lambda: SignFlip(omega=-1.0),
         lambda: SignFlip(omega=float("inf")),
+        lambda: FastCostates(gain=0.5),
+        lambda: FastCostates(gain=float("inf")),
+        lambda: FastCostates(horizon=0.0),
         lambda: HamiltonianTrack(),
         lambda: HamiltonianTrack(1.0, predicate=lambda p: p.x[0] > 0),
         lambda: HamiltonianTrack(-1.0),
