@@ -56,10 +56,11 @@ class LeastAction(AbstractLaw):
     and both products come from one vector-Jacobian product of the drive. A phase's `costate` is
     the neurons' momentum $m_x\\dot x$, its `momentum` the weights', $m_w\\dot w$.
 
-    With $\\theta_x = \\theta_w = \\theta$ and a constant mass these are the Euler-Lagrange equations of
-    the action $\\int (T - U)\\,e^{\\theta t}\\,dt$. With two frictions, as `localprop learn --law
-    least-action` has them (1.0 and 0.3 or 0.5), no common $e^{\\theta t}$ exists and no such action
-    (laws.md, section 9; what one friction scores: benchmarks/equal_friction.md).
+    With $\\theta_x = \\theta_w = \\theta$ and constant masses these are the Euler-Lagrange
+    equations of the action $\\int (T - U)\\,e^{\\theta t}\\,dt$. With two frictions, as
+    `localprop learn --law least-action` has them (1.0, and 0.3 or 0.5), there is no common
+    $e^{\\theta t}$ and no such action (laws.md, section 9). benchmarks/equal_friction.md tells what
+    one friction scores.
 
     The target pulls at the outputs themselves. So the learner's settle hops present a sample
     *without* its target, and the prediction, the drive of the outputs, is read at their end.

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 NETWORK, DECAY, STIFFNESS = Digraph.complete(3, inputs=1), 0.05, 2.0
 COST = Cost(SquaredError(), DECAY)
 M_X, M_W, THETA, END = 0.8, 1.5, 0.7, 1.5
-HOPS = (64, 128, 256)
+HOPS = (128, 256)
 
 
 def _environment(t):
@@ -75,15 +75,14 @@ def _law(motion, theta_x=THETA, theta_w=THETA):
 
 @pytest.mark.parametrize(("motion", "order"), [(Splitting(), 2), (SemiImplicitEuler(), 1)])
 def test_the_action_is_stationary_along_the_trajectory_to_the_order_of_the_step(motion, order):
-    residuals = [_residual(_trajectory(_law(motion), hops), THETA) for hops in HOPS]
-    orders = np.log2(np.array(residuals[:-1]) / residuals[1:])
+    coarse, fine = (_residual(_trajectory(_law(motion), hops), THETA) for hops in HOPS)
     # The next order's share of the error is a few percent at these steps.
-    np.testing.assert_allclose(orders, order, atol=0.15)
+    assert np.log2(coarse / fine) == pytest.approx(order, abs=0.15)
 
 
 def test_with_two_frictions_no_common_weight_makes_the_action_stationary():
     law = _law(Splitting(), theta_x=1.0, theta_w=0.4)
-    paths = [_trajectory(law, hops) for hops in HOPS[1:]]
+    paths = [_trajectory(law, hops) for hops in HOPS]
     common = _residual(_trajectory(_law(Splitting()), HOPS[-1]), THETA)
     for theta in (0.0, 0.4, 0.7, 1.0):
         coarse, fine = (_residual(path, theta) for path in paths)

@@ -98,7 +98,7 @@ def test_the_cost_of_the_law_is_that_of_lyapunovs_equation_and_above_riccatis(na
         assert spent[0, 0] > 0.99 * plant.optimum()[0, 0]
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", ["fast costates", "sign flip", "Hamiltonian track"])
 def test_one_hop_of_the_law_is_the_matrix(name):
     way, problem = WAYS[name], jax.tree.map(lambda a: jnp.asarray(a[1]), random_problems(2, 2))
 
