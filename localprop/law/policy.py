@@ -78,7 +78,8 @@ class FastCostates(AbstractPolicy):
     that lags overshoots. On a linear plant without friction no two constant signs are stable.
     Costates that are fast do not lag, and a horizon lets them forget (laws.md, section 13: where
     each policy is stable; benchmarks/stability.md: on what share of random plants). On every plant
-    that is stable by itself a large enough gain is stable; most that are not, stay out of reach.
+    of one state that is stable by itself a large enough gain is stable, on most of several; most
+    plants that are unstable by themselves stay out of reach.
 
     The limit of $g \\to \\infty$ is $\\lambda$ of the fixed point, discounted by
     $c_i/(c_i + \\theta + 1/h)$ per arc, and the gradient flow
