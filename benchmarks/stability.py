@@ -24,7 +24,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from localprop.oracle.linear_quadratic import growth
+from localprop.oracle.linear_quadratic import growth, routh_hurwitz
 from localprop.report import style
 from localprop.reproduce.stability import (
     GAIN,
@@ -164,6 +164,8 @@ def shares(name: str, problems: Problems) -> str:
     clear = np.abs(np.log(found.growth)) * hops(name) > np.log(1e4)
     cells.append(f"{np.sum((found.converged == stable)[clear])} of {clear.sum()}")
     held = stable & (a < 0)
+    if len(WAYS[name].gains) == 1:
+        held &= _flow_is_stable(name, problems)
     if name == "Hamiltonian track" or not held.any():  # inside its ball it is Cauchy's
         return f"| {name} | {' | '.join([*cells, *4 * ['–']])} |"
     cost, best, nothing = _costs(name, problems, held)
@@ -172,6 +174,13 @@ def shares(name: str, problems: Problems) -> str:
     cells += [f"{middle:.3f}", f"{high:.2f}", f"{100 * saved:.0f} %"]
     cells.append(f"{100 * np.mean(cost > nothing):.0f} %")
     return f"| {name} | {' | '.join(cells)} |"
+
+
+def _flow_is_stable(name: str, problems: Problems) -> np.ndarray:
+    way = WAYS[name]
+    a, q, r = (v[:, 0, 0] for v in problems[:3])
+    friction = np.array([way.friction(float(d)) for d in problems.dissipation])
+    return routh_hurwitz(a, q, r, problems.mass, way.gains[0][1], friction)
 
 
 def _costs(

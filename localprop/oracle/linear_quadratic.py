@@ -147,7 +147,7 @@ class Plant:
 
     def _still(self) -> Matrix:
         nothing = np.zeros((2 * self.size, 2 * self.size))
-        return scipy.linalg.block_diag(self.q, self.r, nothing)
+        return np.asarray(scipy.linalg.block_diag(self.q, self.r, nothing))
 
     def cost(self, cycle: Sequence[Matrix], tau: float) -> Matrix:
         """Returns $X$ with which $\\tfrac12 y(0)^\\top X y(0)$ is the cost of hops in a cycle.
@@ -163,13 +163,13 @@ class Plant:
             raise ConfigError("these hops do not converge, and cost infinitely much")
         n, size = self.size, 4 * self.size
         still, pick = self._still(), np.eye(size)[n : 2 * n]
-        through, spent, first = np.eye(size), np.zeros((size, size)), None
+        through, costs = np.eye(size), []
         for hop in cycle:
             rate = pick @ (hop - np.eye(size)) / tau
-            now = through.T @ (still + self.mass * rate.T @ rate) @ through
-            first = now if first is None else first
-            spent, through = spent + tau * now, hop @ through
-        return scipy.linalg.solve_discrete_lyapunov(through.T, spent) - tau / 2 * first
+            costs.append(through.T @ (still + self.mass * rate.T @ rate) @ through)
+            through = hop @ through
+        spent = tau * np.sum(costs, axis=0)
+        return scipy.linalg.solve_discrete_lyapunov(through.T, spent) - tau / 2 * costs[0]
 
 
 def growth(cycle: Sequence[Matrix]) -> float:
