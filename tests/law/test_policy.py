@@ -58,7 +58,7 @@ def _hops(law, network, count=5, momentum=1.0):
 
 
 def test_costates_as_fast_as_the_state_and_without_horizon_are_reversed_costates():
-    fast = Hamiltonian(FastCostates(1, float("inf")), 0.5, dissipation=0.3)
+    fast = Hamiltonian(FastCostates(1.0, float("inf")), 0.5, dissipation=0.3)
     plain = Hamiltonian(CostateReversal(), 0.5, dissipation=0.3)
     same = jax.tree.map(np.array_equal, *(_hops(law, NETWORK) for law in (fast, plain)))
     assert all(jax.tree.leaves(same))
@@ -66,7 +66,7 @@ def test_costates_as_fast_as_the_state_and_without_horizon_are_reversed_costates
 
 @pytest.mark.usefixtures("x64")
 def test_fast_costates_of_infinite_speed_are_reversed_ones_of_another_mass_and_friction():
-    network, gain, horizon = Digraph.complete(3, bias=False), 4, 2.0
+    network, gain, horizon = Digraph.complete(3, bias=False), 4.0, 2.0
     fast = Hamiltonian(FastCostates(gain, horizon), 0.5, dissipation=0.3)
     plain = Hamiltonian(mass=0.5 / gain, dissipation=gain * (0.3 + 1 / horizon))
     found, expected = _hops(fast, network), _hops(plain, network, momentum=1 / gain)
