@@ -7,6 +7,7 @@ network is small enough, by Newton's (`newton.py`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -24,6 +25,8 @@ from .transcription import Grid, Problem, Slope, slope
 MOST_CURVATURE = 50_000_000
 # Grids longer than this are first solved on every f-th step, f as the network's speed allows.
 LONG = 1000
+# Relative difference in cost: of two minima, before they are polished; of one minimum, after.
+APART, SAME = 1e-3, 1e-6
 
 
 class Solution(eqx.Module):
@@ -79,14 +82,16 @@ def solve(
     - `random_starts`, `seed`: how many random constants, and their seed.
     - `iterations`: of L-BFGS, per start.
 
-    **Raises:** `ConfigError` for a start of another length.
+    **Raises:** `ConfigError` for a start of another length. **Warns:** where the best of its own
+    starts ends in a worse stationary trajectory than one that was handed in: then the action has
+    several, and the least of those found need not be the least there is.
 
     !!! example
 
         ```python
         >>> import numpy as np
         >>> from localprop import Cost, Digraph, SquaredError, oracle
-        >>> network = Digraph.complete(2, speed=1.0)
+        >>> network = Digraph.complete(2, speed=[1.0, 2.0])
         >>> rng = np.random.default_rng(0)
         >>> z = 0.5 * np.sin(0.1 * np.arange(100))[:, None]
         >>> problem = oracle.Problem(
@@ -107,14 +112,37 @@ def solve(
         before = [float(slope(grid, w).action) for w in every]
         found = [quasi_newton.minimise(coarse, _thin_rows(w, stride), iterations) for w in every]
         after = [float(slope(coarse, w).action) for w in found]
-        w = _polish(coarse, found[int(np.argmin(after))])
-        if stride > 1:
-            w = _polish(grid, _refine(grid, w, stride))
+        best, own = int(np.argmin(after)), len(every) - len(starts)
+        cold = int(np.argmin(after[:own]))
+        # L-BFGS stops anywhere near a minimum: only costs farther apart may be those of two.
+        apart = after[cold] - after[best] > APART * abs(after[best])
+        w = _finish(grid, coarse, found[best], stride)
         if min(before) < float(slope(grid, w).action):  # thinning misled: start from the best
-            w = _polish(
-                grid, quasi_newton.minimise(grid, every[int(np.argmin(before))], iterations)
-            )
+            best, apart = int(np.argmin(before)), True
+            w = _polish(grid, quasi_newton.minimise(grid, every[best], iterations))
+        if best >= own and apart:
+            w = _compare(grid, _finish(grid, coarse, found[cold], stride), w)
         return _solution(grid, w, tuple(zip(before, after, strict=True)))
+
+
+def _finish(grid: Grid, coarse: Grid, w: np.ndarray, stride: int) -> np.ndarray:
+    w = _polish(coarse, w)
+    return w if stride == 1 else _polish(grid, _refine(grid, w, stride))
+
+
+def _compare(grid: Grid, cold: np.ndarray, warm: np.ndarray) -> np.ndarray:
+    """Returns the cheaper trajectory, and warns where the cold start ended in a worse one."""
+    by_cold, by_warm = (float(slope(grid, w).action) for w in (cold, warm))
+    if by_cold <= by_warm:
+        return cold
+    if by_cold - by_warm > SAME * abs(by_warm):
+        warnings.warn(
+            f"the action has several stationary trajectories: the oracle's own starts end at "
+            f"{by_cold:.6g}, a trajectory that was handed in at {by_warm:.6g}, which is returned; "
+            "that none is lower is not known, so hand in more starts, or raise random_starts",
+            stacklevel=3,
+        )
+    return warm
 
 
 def _starting_points(grid: Grid, starts: Sequence[PyTree], count: int, seed: int) -> list:
@@ -136,7 +164,7 @@ def _polish(grid: Grid, w: np.ndarray) -> np.ndarray:
 
 def _stride(grid: Grid) -> int:
     """Returns of how many steps one coarse step is made: $c\\tau \\le 1$ for the fastest neuron."""
-    speed = float(np.max(grid.speeds()))
+    speed = float(np.max(grid.speed))
     fastest = 1 / (speed * float(np.max(grid.tau)))
     return max(1, min(int(fastest), len(grid.tau) // LONG))
 
@@ -165,7 +193,7 @@ def _solution(grid: Grid, w: np.ndarray, starts: tuple[tuple[float, float], ...]
     here = slope(grid, w)
     y = _canonical(grid, w, here)
     discrete = {k: float(v) for k, v in _discrete_residual(grid, *y).items()}
-    if np.all(np.isfinite(grid.speeds())):
+    if np.all(np.isfinite(grid.speed)):
         continuous = {k: float(v) for k, v in _continuous_residual(grid, *y).items()}
     else:
         continuous = dict.fromkeys(discrete, float("nan"))
@@ -232,7 +260,7 @@ def _discrete_residual(
 @eqx.filter_jit
 def _continuous_residual(grid: Grid, x: Array, w: Array, p_x: Array, p_w: Array) -> dict:
     """Compares difference quotients with the mean of the continuous right-hand side (section 3)."""
-    speed, c = grid.speeds(), grid.c
+    speed, c = grid.speed, grid.c
 
     def rates(x: Array, w: Array, p_x: Array, p_w: Array, u: Any, z: Any, phi: Any) -> tuple:
         drive, pull = jax.vjp(lambda x, w: grid.drive(x, w, u), x, w)

@@ -91,6 +91,11 @@ class Problem(eqx.Module):
         tau = np.asarray(self.tau)
         if not np.all((tau > 0) & np.isfinite(tau)) or tau.shape not in ((), (self.steps,)):
             raise ConfigError("tau is one number above 0, or one for each of the T steps")
+        if isinstance(self.integrator, ExplicitEuler) and np.isinf(self.speeds).any():
+            raise ConfigError(
+                "explicit Euler needs a finite speed; give the network speed=..., or take "
+                "integrator=ExponentialEuler()"
+            )
         for name in ("u", "z"):
             for leaf in jax.tree.leaves(getattr(self, name)):
                 if len(leaf) != self.steps:
@@ -102,12 +107,17 @@ class Problem(eqx.Module):
         return len(jax.tree.leaves(self.z)[0])
 
     @property
-    def scale(self) -> float:
-        """$c$, the mean speed, 1 where it is infinite."""
-        speed = prefix_map(
+    def speeds(self) -> Float[np.ndarray, " n"]:
+        """$c_i$ of every component of the state, flat."""
+        spread = prefix_map(
             lambda c, x: np.broadcast_to(c, np.shape(x)), self.network.speed, self.x0
         )
-        c = float(np.mean(np.concatenate([np.ravel(s) for s in jax.tree.leaves(speed)])))
+        return np.concatenate([np.ravel(s) for s in jax.tree.leaves(spread)]).astype(np.float64)
+
+    @property
+    def scale(self) -> float:
+        """$c$, the mean speed, 1 where it is infinite."""
+        c = float(np.mean(self.speeds))
         return c if np.isfinite(c) else 1.0
 
     def replay(self, w: PyTree) -> tuple[PyTree, float]:
@@ -132,6 +142,7 @@ class Grid(eqx.Module):
     tau: Float[np.ndarray, " T"]
     phi: Float[np.ndarray, " T"]
     free: Float[np.ndarray, " N"]
+    speed: Float[np.ndarray, " n"]
     c: float
     m: float
 
@@ -148,6 +159,7 @@ class Grid(eqx.Module):
         plastic = True if problem.network.plastic is None else problem.network.plastic
         free = prefix_map(lambda p, w: np.broadcast_to(p, np.shape(w)), plastic, problem.w0)
         self.free = np.asarray(ravel_pytree(double(free))[0])
+        self.speed = problem.speeds
 
     @property
     def initial(self) -> tuple[Array, Array]:
@@ -196,15 +208,6 @@ class Grid(eqx.Module):
     def penalty(self, w: Any) -> Scalar:
         """Returns $k V(w)$."""
         return jnp.asarray(self.problem.cost.penalty(self._w(w)), jnp.float64)
-
-    def speeds(self) -> np.ndarray:
-        """Returns $c_i$ of every component of the state, flat."""
-        spread = prefix_map(
-            lambda c, x: np.broadcast_to(c, np.shape(x)),
-            self.problem.network.speed,
-            self.problem.x0,
-        )
-        return np.concatenate([np.ravel(s) for s in jax.tree.leaves(spread)])
 
     def _x(self, x: Array) -> PyTree:
         return _unflatten(x[None], self.problem.x0, row=0)
