@@ -25,7 +25,8 @@ import resource
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -60,7 +61,7 @@ LEFT_OUT = ("RemoveDecorator", "VariableReplacer", "VariableInserter", "_Is", "_
 OPPOSITES = [
     ("max", "min"), ("maximum", "minimum"), ("argmax", "argmin"), ("any", "all"),
     ("zeros", "ones"), ("zeros_like", "ones_like"), ("sin", "cos"), ("exp", "expm1"),
-    ("add", "subtract"), ("cumsum", "cumprod"), ("sum", "mean"), ("before", "after"),
+    ("add", "subtract"), ("cumsum", "cumprod"), ("sum", "mean"),
 ]  # fmt: skip
 
 
@@ -98,14 +99,17 @@ class Mutant:
         return f"{self.module}: {self.before} -> {self.after}"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
-    """What became of a mutant: `killed`, `out of time` or `survived`, and in how many seconds."""
+    """What became of a mutant: `killed`, `out of time` or `survived`, and by which test."""
 
-    mutant: Mutant
+    name: str
     fate: str
     test: str
-    seconds: float
+    mutant: Mutant | None = None  # known where it was tried, or drawn again
+
+    def row(self) -> dict[str, str]:
+        return {"name": self.name, "fate": self.fate, "test": self.test}
 
 
 def places(package: str, module: Path) -> list[list[tuple[Operator, int]]]:
@@ -182,7 +186,7 @@ def sample(size: int, seed: int) -> tuple[list[Mutant], dict[str, int]]:
     """Returns `size` mutants of each package, and of how many places each has."""
     rng, chosen, counts = random.Random(seed), [], {}
     for package in TESTS:
-        modules = sorted((ROOT / "localprop" / package).glob("*.py"))
+        modules = sorted((ROOT / "localprop" / package).glob("[!_]*.py"))
         every = [(module, place) for module in modules for place in places(package, module)]
         counts[package] = len(every)
         found: list[Mutant] = []
@@ -245,8 +249,8 @@ def try_one(mutant: Mutant | None, package: str, seconds: float | None, log: Pat
     os._exit(code)
 
 
-def run(todo: list[Mutant], workers: int, log: Path) -> list[Outcome]:
-    """Tries all mutants, several at a time."""
+def run(todo: list[Mutant], workers: int, log: Path, keep: Callable) -> list[Outcome]:
+    """Tries all mutants, several at a time; hands the outcomes so far to `keep`."""
     limits = {}
     for package in TESTS:
         start = time.perf_counter()
@@ -269,9 +273,10 @@ def run(todo: list[Mutant], workers: int, log: Path) -> list[Outcome]:
         fate = "killed" if status else "survived"
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
             fate = "out of time"
-        outcome = Outcome(mutant, fate, _first_failure(file), time.perf_counter() - start)
+        outcome = Outcome(mutant.name, fate, _first_failure(file), mutant)
         outcomes.append(outcome)
-        words = f"{len(outcomes)}/{len(todo)} {fate} in {outcome.seconds:.0f} s"
+        keep(outcomes)
+        words = f"{len(outcomes)}/{len(todo)} {fate} in {time.perf_counter() - start:.0f} s"
         print(f"{words}: {mutant.name} ({outcome.test})", flush=True)
     return outcomes
 
@@ -348,7 +353,7 @@ so that no test can notice.
 def main(arguments: list[str] | None = None) -> None:
     """Tries a sample of mutants and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--sample", type=int, default=60, help="mutants per package")
+    parser.add_argument("--sample", type=int, default=40, help="mutants per package")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--again", type=Path, help="outcomes of a run, to try its survivors again")
@@ -358,25 +363,19 @@ def main(arguments: list[str] | None = None) -> None:
     log = ROOT / "out" / "mutation"
     log.mkdir(parents=True, exist_ok=True)
     todo, counts = sample(given.sample, given.seed)
-    known = {}
-    if given.again is not None:
-        kept = json.loads(given.again.read_text())
-        known = {k["name"]: k for k in kept if k["fate"] != "survived"}
+    kept = json.loads(given.again.read_text()) if given.again is not None else []
+    killed = {k["name"]: Outcome(**k) for k in kept if k["fate"] != "survived"}
+    known = [replace(killed[m.name], mutant=m) for m in todo if m.name in killed]
+
+    def keep(outcomes: list[Outcome]) -> None:
+        rows = [o.row() for o in (*known, *outcomes)]
+        (ROOT / "out" / "mutation.json").write_text(json.dumps(rows, indent=1))
+
     for name in HEAVY:
         importlib.import_module(name)
-    left = [m for m in todo if m.name not in known]
-    outcomes = run(left, given.workers, log)
-    for mutant in todo:
-        if mutant.name in known:
-            k = known[mutant.name]
-            outcomes.append(Outcome(mutant, k["fate"], k["test"], k["seconds"]))
-    kept = [
-        {"name": o.mutant.name, "line": o.mutant.line, "fate": o.fate, "test": o.test}
-        | {"seconds": o.seconds}
-        for o in outcomes
-    ]
-    (ROOT / "out" / "mutation.json").write_text(json.dumps(kept, indent=1))
-    (ROOT / "benchmarks" / "mutation.md").write_text(page(outcomes, counts, given.seed))
+    outcomes = run([m for m in todo if m.name not in killed], given.workers, log, keep)
+    text = page([*known, *outcomes], counts, given.seed)
+    (ROOT / "benchmarks" / "mutation.md").write_text(text)
 
 
 if __name__ == "__main__":

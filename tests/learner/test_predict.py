@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,3 +84,20 @@ def test_named_inputs_are_answered_by_rows():
     for k in range(4):
         one = learner.predict(phase, {name: a[k] for name, a in u.items()})
         np.testing.assert_allclose(many[k], one, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("hops", "duration"), [(4, None), (4, 1.0), (1, 3.0)])
+def test_an_answer_is_relaxed_to_for_depth_hops_of_the_usual_length(hops, duration):
+    """ẋ = c (D - x) for a time of depth × duration / hops; by default a hop lasts 1."""
+    network = Digraph.layered([2, 3, 1], speed=0.7)
+    learner = Learner(network, Cost(SquaredError()), hops=hops, settle=0, duration=duration)
+    start = learner.init(jax.random.key(0))
+    u, x, w = np.array([0.8, -0.5]), np.array([0.3, -0.2, 0.5, 0.1]), np.asarray(start.w)
+    phase = eqx.tree_at(lambda p: p.x, start, jnp.asarray(x, jnp.float32))
+    keep = np.exp(-0.7 * (1.0 if duration is None else duration / hops))
+    for _ in range(2):
+        a = w @ np.array([*u, 1.0, *x])
+        x = keep * x + (1 - keep) * np.array([*np.tanh(a[:3]), a[3]])
+    np.testing.assert_allclose(learner.predict(phase, u), x[3:], rtol=1e-5)
+    np.testing.assert_allclose(learner.predict_many(phase, u[None])[0], x[3:], rtol=1e-5)
+    assert abs(x[3] - 0.1) > 0.05  # it has moved

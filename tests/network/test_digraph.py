@@ -97,6 +97,33 @@ def test_random_arcs_are_there_with_the_probability_asked_for(density):
     assert abs(np.mean(counts) - expected) <= 4 * spread + 1e-9
 
 
+def test_weights_start_with_variance_one_over_fan_in_of_which_the_constant_input_is_no_part():
+    network = Digraph.layered([2, 1500, 3], storage="sparse")
+    _, drawn = network.init(jax.random.key(0))
+    names, drawn = network.edges(), np.asarray(drawn)
+    # Standard error of a standard deviation from n samples: 1/√(2n) of it; four of these.
+    for parents, fan_in, count in (("u", 2, 3000), ("x", 1500, 4500)):
+        own = np.array([parents == tail[0] for tail, _ in names])
+        assert own.sum() == count
+        assert abs(drawn[own].std() * np.sqrt(fan_in) - 1) < 4 / np.sqrt(2 * count)
+
+
+@pytest.mark.parametrize("outputs", [[0, 3], [3, 0], [3, 1, 0]], ids=str)
+def test_depth_is_that_of_the_farthest_output(outputs):
+    chain = [("u", 0), (0, 1), (1, 2), (2, 3)]
+    # Without a cycle the longest way to an output counts, with one the shortest.
+    for more in ([], [("u", 3)], [(3, 0)], [(3, 0), ("u", 2)]):
+        graph = nx.DiGraph([*chain, *more])
+        if nx.is_directed_acyclic_graph(graph):
+            to = lambda v, g=graph: nx.dag_longest_path_length(g.subgraph({v, *nx.ancestors(g, v)}))  # noqa: E731
+        else:
+            to = nx.shortest_path_length(graph, "u").get
+        lengths = [to(v) for v in outputs]
+        assert min(lengths) < max(lengths)
+        network = Digraph.from_edges(graph.edges, inputs=["u"], outputs=outputs)
+        assert network.depth == max(lengths)
+
+
 def test_complete_has_every_arc_and_self_arcs_on_request():
     graph = Digraph.complete(4, 2, bias=False).to_networkx()
     assert graph.number_of_edges() == 4 * 6

@@ -76,6 +76,21 @@ def test_dense_starts_with_variance_one_over_fan_in():
         np.testing.assert_array_equal(w[name].bias, 0)
 
 
+def test_biases_of_hidden_layers_start_with_the_spread_asked_for_those_of_outputs_at_0():
+    network = Layered.dense([3, 400, 300, 5], bias_scale=0.7)
+    _, w = network.init(jax.random.key(0))
+    for name in ("hidden1", "hidden2"):
+        bias = np.asarray(w[name].bias)
+        assert abs(bias.std() / 0.7 - 1) < 4 / np.sqrt(2 * bias.size)
+        assert abs(bias.mean()) < 4 * 0.7 / np.sqrt(bias.size)
+        # Drawn apart from the weights, of which the spread stays what it was.
+        assert abs(np.corrcoef(bias, w[name].weight[:, 0])[0, 1]) < 4 / np.sqrt(bias.size)
+        scale = np.sqrt(w[name].weight.shape[1])
+        spread = np.asarray(w[name].weight).std() * scale
+        assert abs(spread - 1) < 4 / np.sqrt(2 * w[name].weight.size)
+    np.testing.assert_array_equal(w["output"].bias, 0)
+
+
 def test_any_network_learns_in_the_compiled_loop_with_feedback():
     blocks = {
         "conv": Block(partial(eqx.nn.Conv1d, 2, 3, 3, padding=1), ["input", "back"], "tanh"),

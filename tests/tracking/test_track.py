@@ -125,6 +125,31 @@ def test_replay_and_cost_are_those_of_the_same_weights_in_the_forward_network():
     )
 
 
+@pytest.mark.usefixtures("x64")
+def test_the_flip_follows_the_papers_own_equations_in_its_own_cost():
+    """Raw costates, cost ∫ q/2 (x_0 - z)² + r/2 |ẇ|² + r_w |w|², every equation by Euler's rule.
+
+    ẋ = c (D - x), ẇ = -p_w/r, ṗ_x = c p_x - c w'(σ' p_x) - q (x_0 - z) and
+    ṗ_w = -c σ' p_x x' - 2 r_w w, all with the sign of the phase: P steps forward, P backward.
+    """
+    q, r, rw, c, tau, period = 70.0, 0.2, 0.6, 2.0, 0.05, 3
+    how = tracker(SignFlip(period), LinearQuadratic(q, r, rw), speed=c, dt=tau)
+    signal = Sine(0.3)
+    run = track(signal, how, seed=2, duration=40 * tau, frames=40, trajectory=True)
+    x, w = run.trace["x"][0], run.trace["w"][0]
+    p_x, p_w = np.zeros_like(x), np.zeros_like(w)
+    for k in range(40):
+        np.testing.assert_allclose(run.trace["x"][k], x, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(run.trace["w"][k], w, rtol=1e-9, atol=1e-11)
+        s, drive = (1 if (k // period) % 2 == 0 else -1), np.tanh(w @ x)
+        back, miss = c * (1 - drive**2) * p_x, np.zeros_like(x)
+        miss[0] = q * (x[0] - signal(np.array([k * tau]))[0])
+        x_dot, w_dot = c * (drive - x), -p_w / r
+        p_x_dot, p_w_dot = c * p_x - w.T @ back - miss, -np.outer(back, x) - 2 * rw * w
+        x, w = x + s * tau * x_dot, w + s * tau * w_dot
+        p_x, p_w = p_x + s * tau * p_x_dot, p_w + s * tau * p_w_dot
+
+
 def test_numbers_do_not_depend_on_how_many_frames_the_picture_keeps():
     fine, *_ = _row("sine q=100", 0, duration=300.0, frames=3000)
     coarse, *_ = _row("sine q=100", 0, duration=300.0, frames=150)
