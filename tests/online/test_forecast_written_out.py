@@ -22,12 +22,13 @@ def _rms(values):
 
 
 def _written_out(values, answers, horizon):
-    """Returns per row: inputs that teach, what they teach, the query, the forecast due, the fool.
+    """Returns per row: inputs that teach, what they teach, the query, the forecast due, the fool;
+    and how far the answers are followed.
 
     Row t teaches with the window that ended `horizon` rows ago the change since then; it asks with
     the window that ends now. Every scale is of what is known up to the row, the row included.
     """
-    held, known, steps, changes, asked = [], [], [], [], []
+    held, known, steps, changes, asked, follows = [], [], [], [], [], []
     product = square = 0.0
     rows = []
     for t, y in enumerate(values):
@@ -61,27 +62,28 @@ def _written_out(values, answers, horizon):
             product, square = FORGET * product, FORGET * square
         follow = min(1.0, max(0.0, product / square)) if square > 0 else 0.0
         forecast = held[-1] + follow * size * answers[t]
+        follows.append(follow)
         asked.append({"forecast": forecast, "size": size, "answer": answers[t]})
         rows.append((features(t - horizon), taught, features(t), due, abs(then - y)))
-    return rows
+    return rows, follows
 
 
 @pytest.mark.parametrize("horizon", [1, 4])
 def test_a_forecast_is_what_its_docstring_says_row_by_row(horizon):
     rng, rows = np.random.default_rng(3), 150
-    # A level far from 0 and a trend, so that level, increments and changes have scales apart.
-    values = 40 + 0.3 * np.arange(rows) + rng.normal(size=rows).cumsum()
+    # A level far from 0, a trend, changes far from 1: level, increments and changes are apart.
+    values = 400 + 2 * np.arange(rows) + 7 * rng.normal(size=rows).cumsum()
     values[[20, 21, 22, 90]] = np.nan
     changes = np.append(values[horizon:] - values[:-horizon], np.zeros(horizon))
-    # Answers that are right in part, so that they are followed, in part.
-    answers = 0.3 * np.nan_to_num(changes) + 0.3 * rng.normal(size=rows)
+    # Answers that are right but for noise, and too large, so that they are followed in part.
+    answers = 3.5 * np.nan_to_num(changes) / np.nanstd(changes) + 0.3 * rng.normal(size=rows)
     task = Forecast(horizon)
     found = []
     for part in np.split(np.arange(rows), [1, 50, 53]):
         encoded = task.encode(np.zeros((len(part), 2)), Column(ColumnKind.NUMBER, values[part]))
         due = task.update_score(encoded.key, {"answer": answers[part, None]})
         found.append((encoded, due))
-    expected = _written_out(values.tolist(), answers.tolist(), horizon)
+    expected, follows = _written_out(values.tolist(), answers.tolist(), horizon)
     teach, taught, query, forecast, fool = (np.array(a) for a in zip(*expected, strict=True))
     join = lambda read: np.concatenate([read(*pair) for pair in found])  # noqa: E731
     # Moments are kept about the first value, in one pass: 150 terms.
@@ -95,5 +97,7 @@ def test_a_forecast_is_what_its_docstring_says_row_by_row(horizon):
     errors = np.abs(forecast - values)[scored]
     np.testing.assert_allclose(task.score.total, errors.sum(), rtol=1e-10)
     np.testing.assert_allclose(task.score.fools_totals[0], fool[scored].sum(), rtol=1e-10)
-    # The answers are followed, to good effect, or the factor would not be tested.
+    # The answers are followed, and in part, or the factor would not be tested.
     assert errors.sum() < 0.9 * fool[scored].sum()
+    assert 0.1 < min(follows[20:])
+    assert max(follows[20:]) < 0.95

@@ -1,0 +1,1 @@
+"""Wrong changes to the code of the laws, and whether the tests notice."""
