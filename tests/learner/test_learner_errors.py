@@ -104,6 +104,35 @@ def test_a_wrong_sample_is_named_by_its_number_and_nothing_after_it_is_learned(w
             learner.step(start, samples.u[13], samples.z[13], samples.duration[13])
 
 
+def test_samples_are_numbered_from_0_also_where_no_stream_counts_them():
+    learner = Learner(Digraph.complete(3, 2), Cost(SquaredError()))
+    start = learner.init(jax.random.key(0))
+    u = np.ones((4, 2))
+    u[2] = np.nan
+    for call in (
+        lambda: learner.advance(start, Samples(u, np.ones((4, 1)))),
+        lambda: learner.predict_many(start, u),
+        lambda: learner.preview_many(start, Samples(u, np.ones((4, 1)))),
+    ):
+        with pytest.raises(StreamError, match="u of sample 2 must be finite"):
+            call()
+    with pytest.raises(StreamError, match="u of sample 0 must be finite"):
+        learner.predict(start, u[2])
+
+
+def test_neurons_that_overflow_and_recover_in_the_same_chunk_are_told():
+    network = Digraph.layered([1, 1], bias=False, fixed={("u0", "x0"): 1e30})
+    learner = Learner(network, Cost(SquaredError()), Hamiltonian(), hops=2, settle=0)
+    start, u = learner.init(jax.random.key(0)), np.zeros((6, 1))
+    stream = (u, np.full((6, 1), np.nan))
+    after, _ = learner.run(start, stream)
+    assert np.isfinite(after.x).all()
+    u[3] = 1e30  # beyond float32 for as long as it is there
+    with pytest.raises(DivergenceError) as caught:
+        learner.run(start, stream)
+    assert (caught.value.sample, caught.value.quantity) == (3, "x")
+
+
 def test_an_infinite_target_is_a_wrong_sample_but_a_missing_one_is_not():
     learner = Learner(Digraph.complete(3, 2), Cost(SquaredError()))
     start = learner.init(jax.random.key(0))

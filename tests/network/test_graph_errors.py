@@ -52,6 +52,7 @@ MISTAKES = {
     "activation of a stranger": (edges(("u", "y"), activation={"q": "tanh"}), "vertex 'q'"),
     "speed of an input": (edges(("u", "y"), speed={"u": 1.0}), "vertex 'u'"),
     "speed zero": (edges(("u", "y"), speed={"y": 0.0}), "speed 0.0 of vertex 'y'"),
+    "speed below zero": (edges(("u", "y"), speed=-0.5), "speed -0.5 of vertex 'y'"),
     "speed NaN": (edges(("u", "y"), speed=float("nan")), "of vertex 'y'"),
     "too many speeds": (edges(("u", "y"), speed=[1.0, 2.0]), "2 values of speed for 1 neurons"),
     "vertex twice": (
@@ -59,6 +60,7 @@ MISTAKES = {
         "'y' is there twice",
     ),
     "output out of range": (lambda: Digraph.complete(3, 1, outputs=(3,)), "output 3"),
+    "output before the first": (lambda: Digraph.complete(3, 1, outputs=(0, -1)), "output -1"),
     "output named twice": (lambda: Digraph.complete(3, 1, outputs=(1, 1)), "output 'x1'"),
     "no neurons": (lambda: Digraph.complete(0, 1), "0 neurons"),
     "one layer": (lambda: Digraph.layered([3]), r"\[3\]"),

@@ -99,5 +99,5 @@ def test_a_forecast_is_what_its_docstring_says_row_by_row(horizon):
     np.testing.assert_allclose(task.score.fools_totals[0], fool[scored].sum(), rtol=1e-10)
     # The answers are followed, and in part, or the factor would not be tested.
     assert errors.sum() < 0.9 * fool[scored].sum()
-    assert 0.1 < min(follows[20:])
+    assert min(follows[20:]) > 0.1
     assert max(follows[20:]) < 0.95

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from localprop import ConfigError, Cost, Digraph, Hamiltonian, Layered, SquaredError, oracle
+from localprop import Block, ConfigError, Cost, Digraph, Hamiltonian, Layered, SquaredError, oracle
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -84,6 +85,17 @@ def test_a_cycle_and_an_unsettled_network_are_refused():
     u, z = _sample(4, 2, 2)
     with pytest.raises(ConfigError, match="cycle"):
         oracle.backprop.feed_forward(network, Cost(SquaredError()), w, u, z)
+    # A cycle, and a block beside it that has settled.
+    blocks = {
+        "back": Block(eqx.nn.Lambda(lambda y: y + 1.0), ["back"], shape=(1,)),
+        "still": Block(eqx.nn.Lambda(lambda u: u), ["input"]),
+        "y": Block(eqx.nn.Lambda(lambda a: a[:1] + a[1:]), ["still", "back"]),
+    }
+    beside = Layered(blocks, inputs=(1,), output="y")
+    with pytest.raises(ConfigError, match="cycle"):
+        oracle.backprop.feed_forward(
+            beside, Cost(SquaredError()), beside.init(jax.random.key(0))[1], u[:1], z[:1]
+        )
     # x = x² + 1 has no real solution.
     lonely = Digraph.complete(1, bias=False, activation=lambda a: a**2 + 1.0)
     with pytest.raises(ConfigError, match="settle"):
