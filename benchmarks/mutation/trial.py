@@ -14,7 +14,8 @@ from pathlib import Path
 from .changes import ROOT, Mutant
 
 # The tests that speak of a module, what fails soonest first; without the slow ones. Fewer than
-# all, for time's sake: a change that other tests would notice counts as survived.
+# all, for time's sake: a change that other tests would notice counts as survived. A module that
+# is not named here is tried by the tests of its package.
 TESTS = {
     "network/activation.py": ["network/test_digraph.py", "network/test_graph_errors.py"],
     "network/arcs.py": ["network/test_digraph.py", "law/test_hamiltonian.py"],
@@ -24,6 +25,7 @@ TESTS = {
         "test_pickles.py",
     ],
     "network/exchange.py": ["network/test_digraph.py", "network/test_graph_errors.py"],
+    "network/gaussian.py": ["network/test_digraph.py", "network/test_layered.py"],
     "network/grow.py": ["online/test_growing.py", "network/test_graph_errors.py"],
     "network/layered.py": [
         "network/test_layered.py", "network/test_graph_errors.py", "network/test_repr.py",
@@ -110,7 +112,8 @@ def try_one(module: str, changed: str | None, seconds: float | None, log: Path) 
         import pytest
 
         options = ["-x", "-p", "no:cacheprovider", "-m", "not slow", "--tb=line", "-rfE"]
-        tests = [f"localprop/{module}", *(f"tests/{name}" for name in TESTS[module])]
+        names = TESTS.get(module, [module.split("/")[0]])
+        tests = [f"localprop/{module}", *(f"tests/{name}" for name in names)]
         code = int(pytest.main([*options, *tests]))
         sys.stdout.flush()
     except BaseException as error:
