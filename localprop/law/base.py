@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -24,7 +23,7 @@ class Phase(eqx.Module):
 
     - `x`: state of the vertices.
     - `costate`: the variable conjugate to `x`, a tree like it. For `Hamiltonian`, the error
-      costate $\\lambda_i = c_i p_x^i / (c\\varphi)$.
+      costate $\\lambda_i = c_i p_x^i / (c\\varphi)$; with several streams, that of the mean loss.
     - `w`: weights.
     - `momentum`: the variable conjugate to `w`, $\\pi = m \\dot w$.
     - `mass`: what the mass remembers; `None` for a constant mass.
@@ -112,47 +111,73 @@ def rest(network: AbstractNetwork, mass: AbstractMass, key: PRNGKeyArray) -> Pha
 
 
 def pull_back(
-    network: AbstractNetwork,
-    cost: Cost,
-    phase: Phase,
-    u: PyTree,
-    z: Array,
-    costate: Callable[[PyTree], PyTree],
+    network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, costate: PyTree
 ) -> tuple[PyTree, PyTree, PyTree]:
     """Returns $D$, $D_x^\\top\\lambda + L_x$ and $D_w^\\top\\lambda + k V_w$ for the costate
-    $\\lambda$ = `costate(D)`, by one vector-Jacobian product of the drive.
+    $\\lambda$, by one vector-Jacobian product of the drive.
 
-    The last, the force on the weights, is averaged over streams and 0 where mass is infinite.
+    The last, the force on the weights, is 0 where mass is infinite. With several streams $L$ is
+    the mean of `output_loss`, so that the force, a sum over streams, is a mean as well.
     """
     drive, pull = jax.vjp(lambda x, w: network.drive(x, w, u), phase.x, phase.w)
-    dx, force = pull(costate(drive))
+    dx, force = pull(costate)
     loss_x = jax.grad(lambda x: output_loss(network, cost, x, z))(phase.x)
     error = jax.tree.map(jnp.add, dx, loss_x)
-    if network.streams is not None:
-        force = jax.tree.map(lambda f: f / network.streams, force)
-    decay = cost.penalty_gradient(phase.w)
+    return drive, error, weight_force(network, cost, phase.w, force)
+
+
+def weight_force(network: AbstractNetwork, cost: Cost, w: PyTree, force: PyTree) -> PyTree:
+    """Returns a force on the weights with that of the regulariser, 0 where mass is infinite."""
+    decay = cost.penalty_gradient(w)
     if decay is not None:
         force = jax.tree.map(jnp.add, force, decay)
     if network.plastic is not None:
         force = prefix_map(lambda free, f: jnp.where(free, f, 0), network.plastic, force)
-    return drive, error, force
+    return force
 
 
 def output_loss(network: AbstractNetwork, cost: Cost, x: PyTree, z: Array) -> Scalar:
-    """Returns $L(x_O, z)$, summed over streams."""
+    """Returns $L(x_O, z)$, the mean over the streams that have a label."""
     return answer_loss(network, cost, network.output(x), z)
 
 
 def answer_loss(network: AbstractNetwork, cost: Cost, output: Array, z: Array) -> Scalar:
-    """Returns the loss $L$ of an output that was read before, summed over streams."""
+    """Returns the loss $L$ of an output that was read before, as `output_loss` does."""
+    share = shares(network, z)
+    losses = stream_losses(network, cost, output, z)
+    return losses if share is None else jnp.sum(share * losses)
+
+
+def stream_losses(network: AbstractNetwork, cost: Cost, output: Array, z: Array) -> Array:
+    """Returns the loss of an output, one per stream where there are several."""
     if network.streams is None:
         return cost.target_loss(output, z)
+    return jax.vmap(cost.target_loss)(output, z)
+
+
+def shares(network: AbstractNetwork, z: Array) -> Array | None:
+    """Returns how much each stream counts, `(streams,)`, or `None` for a single stream.
+
+    Those that have a label share alike and the others count nothing; where none has one, all
+    share alike.
+    """
+    if network.streams is None:
+        return None
     if z.shape[:1] != (network.streams,):
         raise StreamError(
             f"the target of a sample of {network.streams} streams has shape {z.shape}; its first "
             "axis, the second of a piece, is the stream"
         )
-    return jnp.sum(jax.vmap(cost.target_loss)(output, z))
+    known = ~jnp.all(jnp.isnan(z), axis=tuple(range(1, z.ndim)))
+    known = known | ~jnp.any(known)
+    return known / jnp.sum(known)
+
+
+def weigh(share: Array | None, tree: PyTree) -> PyTree:
+    """Returns the numbers of every stream times its share; without streams, the tree itself."""
+    if share is None:
+        return tree
+    return jax.tree.map(lambda a: a * share.reshape(-1, *(1,) * (a.ndim - 1)), tree)
 
 
 def prefix_map(fn: Any, prefix: Any, *trees: PyTree) -> PyTree:

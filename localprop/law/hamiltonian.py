@@ -53,7 +53,7 @@ class Hamiltonian(AbstractLaw):
       `"explicit"`.
 
     **Raises:** `ConfigError` for numbers that make no sense, and by `init` for an infinite speed
-    under a policy that reverses equations.
+    under a policy that reverses equations, or for a network that the policy does not fit.
 
     !!! example
 
@@ -106,7 +106,7 @@ class Hamiltonian(AbstractLaw):
     ) -> Phase:
         s_x, s_p = self.policy.signs(phase)
         friction = self.policy.friction(self.dissipation)
-        drive, error, force = pull_back(network, cost, phase, u, z, lambda _: phase.costate)
+        drive, error, force = pull_back(network, cost, phase, u, z, phase.costate)
 
         x = self.integrator.step(network.speed, phase.x, drive, tau, s_x)
         costate = self.integrator.step(network.speed, phase.costate, error, tau, -s_p, friction)
@@ -153,12 +153,12 @@ class Hamiltonian(AbstractLaw):
         self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array
     ) -> Energies:
         """Returns $\\mathcal L = |\\pi|^2/2m + \\ell$ and
-        $\\mathcal H = \\ell + \\lambda\\cdot(D - x) - |\\pi|^2/2m$, averaged over streams."""
-        streams = network.streams or 1
-        loss = output_loss(network, cost, phase.x, z) / streams
+        $\\mathcal H = \\ell + \\lambda\\cdot(D - x) - |\\pi|^2/2m$, with the mean loss over the
+        streams that have a label."""
+        loss = output_loss(network, cost, phase.x, z)
         rate = cost.penalty(phase.w) + loss
         mass = self.mass.value(phase.mass, phase.w)
         kinetic = total(jax.tree.map(lambda p, m: p**2 / m, phase.momentum, mass)) / 2
         drive = network.drive(phase.x, phase.w, u)
         power = jax.tree.map(lambda p, d, x: p * (d - x), phase.costate, drive, phase.x)
-        return Energies(loss, kinetic + rate, rate + total(power) / streams - kinetic)
+        return Energies(loss, kinetic + rate, rate + total(power) - kinetic)

@@ -12,14 +12,27 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, Scalar
 from ..cost import Cost
 from ..errors import ConfigError
 from ..network import AbstractNetwork
-from .base import AbstractLaw, Phase, output_loss, pull_back, rest, squares, total
+from .base import (
+    AbstractLaw,
+    Phase,
+    output_loss,
+    rest,
+    shares,
+    squares,
+    stream_losses,
+    total,
+    weigh,
+    weight_force,
+)
 from .integrator import ExponentialEuler
 from .mass import AbstractMass, Constant, as_mass
 from .motion import AbstractMotion, AbstractNeurons, Inertial, SemiImplicitEuler
 
 
 class ActionEnergies(eqx.Module):
-    """Energies and powers of a phase under `LeastAction`, averaged over streams.
+    """Energies and powers of a phase under `LeastAction`.
+
+    With several streams, the mean over those that have a label, or over all where none has.
 
     **Fields:**
 
@@ -67,6 +80,9 @@ class LeastAction(AbstractLaw):
     With no target the least potential is $U = 0$, at $x = D$; settle hops and predictions relax
     to it as the forward network does, $\\dot x_i = c_i(D_i - x_i)$ with the network's own speed,
     and end at rest. After settle hops the target needs at least two more to reach a weight.
+
+    With several streams, weights feel the mean of $U_w$ over those that have a label; where none
+    has one, over all.
 
     **Arguments:**
 
@@ -179,21 +195,22 @@ class LeastAction(AbstractLaw):
         **Arguments:** as for `hop`; `u_rate`, `z_rate`: $\\dot u$ and $\\dot z$, where the
         environment moves smoothly; by default it is held.
         """
-        streams = network.streams or 1
+        share = shares(network, z)
+        root = None if share is None else jnp.sqrt(share)  # all that is weighed is a square
         mismatch, U_x, _ = self._forces(network, cost, phase, u, z)
-        connection = self.stiffness / 2 * squares(mismatch) / streams
-        loss = output_loss(network, cost, phase.x, z) / streams
+        connection = self.stiffness / 2 * squares(weigh(root, mismatch))
+        loss = output_loss(network, cost, phase.x, z)
         rate = cost.penalty(phase.w) + loss
         mass = self.mass.value(phase.mass, phase.w)
         T_w = total(jax.tree.map(lambda p, m: p**2 / m, phase.momentum, mass)) / 2
-        T_x = self.neurons.kinetic(phase.costate) / streams
-        friction = self.neurons.dissipated(phase.costate, U_x) / streams
+        T_x = self.neurons.kinetic(weigh(root, phase.costate))
+        friction = self.neurons.dissipated(weigh(root, phase.costate), weigh(root, U_x))
 
         def potential(u: PyTree, z: Array) -> Scalar:
             drive = network.drive(phase.x, phase.w, u)
             mismatch = jax.tree.map(jnp.subtract, phase.x, drive)
-            held = self.stiffness / 2 * squares(mismatch)
-            return (held + output_loss(network, cost, phase.x, z)) / streams
+            held = self.stiffness / 2 * squares(weigh(root, mismatch))
+            return held + output_loss(network, cost, phase.x, z)
 
         zeros = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
         rates = (zeros(u) if u_rate is None else u_rate, zeros(z) if z_rate is None else z_rate)
@@ -213,11 +230,15 @@ class LeastAction(AbstractLaw):
     def _forces(
         self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array
     ) -> tuple[PyTree, PyTree, PyTree]:
-        """Returns the mismatch $x - D$, and $U_x$ and $U_w$."""
-
-        def error_signal(drive: PyTree) -> PyTree:
-            return jax.tree.map(lambda x, d: -self.stiffness * (x - d), phase.x, drive)
-
-        drive, error, U_w = pull_back(network, cost, phase, u, z, error_signal)
-        U_x = jax.tree.map(jnp.subtract, error, error_signal(drive))
-        return jax.tree.map(jnp.subtract, phase.x, drive), U_x, U_w
+        """Returns the mismatch $x - D$, $U_x$ of every stream, and $U_w$, the mean over those that
+        have a label."""
+        drive, pull = jax.vjp(lambda x, w: network.drive(x, w, u), phase.x, phase.w)
+        error = jax.tree.map(lambda x, d: -self.stiffness * (x - d), phase.x, drive)
+        dx, force = pull(error)
+        if (share := shares(network, z)) is not None:
+            force = pull(weigh(share, error))[1]
+        losses = lambda x: stream_losses(network, cost, network.output(x), z)  # noqa: E731
+        loss_x = jax.grad(lambda x: jnp.sum(losses(x)))(phase.x)
+        U_x = jax.tree.map(lambda back, out, own: back + out - own, dx, loss_x, error)
+        mismatch = jax.tree.map(jnp.subtract, phase.x, drive)
+        return mismatch, U_x, weight_force(network, cost, phase.w, force)

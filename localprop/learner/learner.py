@@ -446,8 +446,7 @@ class Learner(eqx.Module):
         """
         values: dict[str, Any] = {"output": output}
         if "loss" in record:
-            loss = answer_loss(self.network, self.cost, output, sample.z)
-            values["loss"] = loss / (self.network.streams or 1)
+            values["loss"] = answer_loss(self.network, self.cost, output, sample.z)
         if "lagrangian" in record or "hamiltonian" in record:
             e = self.law.energies(self.network, self.cost, phase, sample.u, sample.z)
             values |= {"lagrangian": e.lagrangian, "hamiltonian": e.hamiltonian}

@@ -16,7 +16,8 @@ from .base import AbstractNetwork
 class SharedWeights(AbstractNetwork):
     """One network on several streams at once: `x` and `u` gain a leading axis, `w` does not.
 
-    The law averages the force on the weights over the streams (laws.md, section 5).
+    The law averages the loss, and with it the force on the weights, over the streams that have a
+    label (laws.md, section 5): one that has none changes nothing in the others.
 
     !!! example
 
