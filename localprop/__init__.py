@@ -14,6 +14,7 @@ from .errors import ForkError as ForkError
 from .errors import GraphError as GraphError
 from .errors import LocalpropError as LocalpropError
 from .errors import StreamError as StreamError
+from .errors import UnsettledWarning as UnsettledWarning
 from .law import AbstractLaw as AbstractLaw
 from .law import Adaptive as Adaptive
 from .law import Cauchy as Cauchy

@@ -30,6 +30,10 @@ class ForkError(LocalpropError):
     """This process was forked from one in which JAX was running, and cannot compute."""
 
 
+class UnsettledWarning(UserWarning):
+    """A network has cycles, and no number of hops was found after which its error has arrived."""
+
+
 class StreamError(LocalpropError):
     """The stream cannot be read.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..cost import Cost
-from ..errors import ConfigError, DivergenceError
+from ..errors import ConfigError, DivergenceError, UnsettledWarning
 from ..forked import refuse_lame_fork
 from ..law import AbstractLaw, Phase, untuned_law
 from ..law.base import answer_loss, squares
@@ -34,6 +35,7 @@ from .samples import (
     read_inputs,
     read_tree,
 )
+from .settling import MOST, settled_depth
 
 NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
 RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer", "input_slope")
@@ -87,7 +89,10 @@ class Learner(eqx.Module):
         - `network`, `cost`, `law`: what is computed, what is minimised, how it moves. Without a
           law it is `Hamiltonian` with an adaptive mass and friction, per hop, as `localprop learn`
           has them: its steps do not grow with the stream, and no first stream diverges.
-        - `hops`: $K$ per sample; `"auto"` is 2 × depth + 3, enough for unrelated samples.
+        - `hops`: $K$ per sample; `"auto"` is 2 × depth + 3, enough for unrelated samples. In a
+          network with cycles, which no number of hops settles for good, the depth is measured:
+          half the hops after which the force is within 5 % of its fixed point for three in four
+          random starts (`localprop.learner.settling`). Neurons of finite speed settle later.
         - `settle`: hops in which the weights are held. `"auto"` leaves it to the law. For
           `Hamiltonian`: 2 × depth where $K$ is larger than that, so that the error has arrived
           before weights move; else depth − 1 where $K$ allows it, so that the output has felt
@@ -95,19 +100,27 @@ class Learner(eqx.Module):
         - `duration`: $\\Delta t$ of a sample for which the stream gives none; by default $K$, so
           that a hop is the unit of time.
         - `streams`: how many streams share the weights, as a leading axis; `None` for one without.
+          What is averaged over them, loss and force, is averaged over those that have a label.
 
         **Raises:** `ConfigError` for numbers that make no sense.
         """
         if streams is not None:
             network = SharedWeights(network, whole("streams", streams))
         self.network, self.cost, depth = network, cost, network.depth
+        if "auto" in (hops, settle):
+            # The stream's own unit of time, a hop, unless both are given.
+            given = hops != "auto" and duration is not None
+            tau = real("duration", duration) / whole("hops", hops, 1) if given else 1.0
+            depth = _settled_depth(network, tau)
         self.hops = 2 * depth + 3 if hops == "auto" else whole("hops", hops, 1)
         self.duration = float(self.hops) if duration is None else real("duration", duration)
         if not 0 < self.duration < np.inf:
             raise ConfigError(f"duration {self.duration}: a sample lasts longer than 0")
         self.law = untuned_law(self.duration / self.hops) if law is None else law
         if settle == "auto":
-            settle = self.law.settle_hops(depth, self.hops)
+            # Where nothing can settle, the shortest way is all that the hops are enough for.
+            near = depth if self.hops > 2 * depth else network.depth
+            settle = self.law.settle_hops(near, self.hops)
         self.settle = whole("settle", settle, 0)
         if self.settle >= self.hops:
             raise ConfigError(
@@ -458,6 +471,21 @@ class Learner(eqx.Module):
         if "input_slope" in record:
             values["input_slope"] = self._input_slope(phase, sample.u)
         return {name: values[name] for name in record}
+
+
+def _settled_depth(network: AbstractNetwork, tau: float) -> int:
+    """Returns the depth to choose hops by, and warns where there is none."""
+    depth = settled_depth(network, tau)
+    if depth is None:
+        warnings.warn(
+            f"the network does not settle within {MOST} hops, so that weights move before the "
+            "error has arrived along its cycles, and the force is not the gradient of the loss; "
+            "give hops and settle yourself, or more inputs, smaller weights or a slower speed",
+            UnsettledWarning,
+            stacklevel=3,
+        )
+        return network.depth
+    return depth
 
 
 def _known_records(record: Sequence[str]) -> tuple[str, ...]:

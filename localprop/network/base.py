@@ -22,7 +22,7 @@ class AbstractNetwork(eqx.Module):
     - `plastic`: which weights may move: `None` for all, or a tree that is a prefix of `w` with
       `True`/`False` or boolean arrays as leaves. The others have infinite mass.
     - `depth`: hops after which an input is felt at the outputs: the longest way in a digraph
-      without cycles, else the shortest.
+      without cycles, where the outputs have settled then; else the shortest.
     - `streams`: how many streams share the weights, as a leading axis of `x` and `u`; `None`
       for a single stream without that axis.
     """

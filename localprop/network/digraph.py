@@ -19,7 +19,7 @@ from .arcs import AbstractArcs, store
 from .base import AbstractNetwork
 from .exchange import BIAS, read_networkx, write_networkx
 from .gaussian import gaussian
-from .topology import check_arcs, hops_to_outputs
+from .topology import check_arcs, has_cycle, hops_to_outputs
 
 Vertex = Hashable
 PerNeuron = Any  # one value for all, a mapping from vertices, or a sequence in neuron order
@@ -320,6 +320,13 @@ class Digraph(AbstractNetwork):
             fixed_weights=self.fixed_weights,
             bias=self.bias,
         )
+
+    @property
+    def cyclic(self) -> bool:
+        """Whether some way along the arcs leads back to where it began."""
+        tails, heads = self.arcs.tails_and_heads()
+        sources = self.inputs + self.bias
+        return has_cycle(sources + self.arcs.neurons, tails, heads + sources)
 
     def edges(self) -> list[tuple[Vertex, Vertex]]:
         """Returns the arcs as `(parent, child)` names, in the order in which weights are drawn."""

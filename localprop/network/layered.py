@@ -19,7 +19,7 @@ from ..forked import refuse_lame_fork
 from .activation import Activation, resolve
 from .base import AbstractNetwork
 from .gaussian import gaussian
-from .topology import check_arcs, hops_to_outputs
+from .topology import check_arcs, has_cycle, hops_to_outputs
 
 INPUT = "input"
 
@@ -211,6 +211,12 @@ class Layered(AbstractNetwork):
     def output(self, x: dict[str, Array]) -> Array:
         return x[self.output_block]
 
+    @property
+    def cyclic(self) -> bool:
+        """Whether some way along the arcs leads back to where it began."""
+        names = [*self.inputs, *self.wiring]
+        return has_cycle(len(names), *_arcs(self.wiring, names))
+
     def __repr__(self) -> str:
         arcs = sum(len(block.parents) for block in self.wiring.values())
         neurons = sum(math.prod(shape) for shape in self.shapes.values())
@@ -312,9 +318,14 @@ def _check_wiring(
                 raise GraphError(f"block '{name}' has the parent '{parent}', which does not exist")
     if output not in blocks:
         raise GraphError(f"output '{output}' is not a block; blocks are {', '.join(blocks)}")
-    place = {name: k for k, name in enumerate(names)}
-    arcs = [(place[p], place[name]) for name, block in blocks.items() for p in block.parents]
-    tails, heads = np.array(arcs, dtype=np.int64).reshape(-1, 2).T
-    outputs = [place[output] - len(inputs)]
+    tails, heads = _arcs(blocks, names)
+    outputs = [names.index(output) - len(inputs)]
     check_arcs(names, tails, heads, len(inputs), outputs, bias=False)
     return hops_to_outputs(names, tails, heads, len(inputs), outputs)
+
+
+def _arcs(blocks: Mapping[str, Block], names: Sequence[str]) -> np.ndarray:
+    """Returns tails and heads of all arcs, `(2, arcs)`, as positions in `names`."""
+    place = {name: k for k, name in enumerate(names)}
+    arcs = [(place[p], place[name]) for name, block in blocks.items() for p in block.parents]
+    return np.array(arcs, dtype=np.int64).reshape(-1, 2).T

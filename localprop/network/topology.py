@@ -80,7 +80,8 @@ def hops_to_outputs(
     """Returns the hops after which an input is felt at the outputs.
 
     In a digraph without cycles, the longest way: after so many hops at infinite speed the outputs
-    have settled. With cycles, the shortest way to the farthest output. Without inputs, 1.
+    have settled. With cycles, the shortest way to the farthest output; nothing has settled then.
+    Without inputs, 1.
 
     **Raises:** `GraphError`, naming the vertex, for an output that no input reaches.
     """
@@ -101,6 +102,11 @@ def hops_to_outputs(
     levels = _levels(n, tails, heads)
     hops = distance if levels is None else levels
     return int(max(hops[inputs + i] for i in outputs))
+
+
+def has_cycle(n: int, tails: np.ndarray, heads: np.ndarray) -> bool:
+    """Returns whether some way through the `n` vertices leads back to where it began."""
+    return _levels(n, tails, heads) is None
 
 
 def _levels(n: int, tails: np.ndarray, heads: np.ndarray) -> np.ndarray | None:

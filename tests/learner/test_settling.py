@@ -1,0 +1,114 @@
+"""`hops="auto"` on digraphs with cycles: weights begin to move when the error has arrived."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from localprop import (
+    Block,
+    Cost,
+    Digraph,
+    Hamiltonian,
+    Layered,
+    Learner,
+    SquaredError,
+    UnsettledWarning,
+)
+from localprop.learner.samples import Samples
+from localprop.learner.settling import TOLERANCE
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+COST = Cost(SquaredError())
+STILL = Hamiltonian(mass=1e30)  # its first plastic hop shows the force, and moves no weight
+
+
+def ring(n):
+    """One input, one output, both at the first of `n` neurons in a ring."""
+    arcs = [(f"a{i}", f"a{(i + 1) % n}") for i in range(n)]
+    return Digraph.from_edges([("u", "a0"), *arcs], inputs=["u"], outputs=["a0"])
+
+
+def feedback():
+    """Two dense blocks that read each other."""
+    blocks = {
+        "a": Block(partial(eqx.nn.Linear, 5, 3), ["input", "b"], "tanh", shape=(3,)),
+        "b": Block(partial(eqx.nn.Linear, 3, 3), ["a"], "tanh"),
+    }
+    return Layered(blocks, inputs=(2,), output="b")
+
+
+NETWORKS = {
+    "ring of 4": lambda: ring(4),
+    "ring of 12": lambda: ring(12),
+    "complete": lambda: Digraph.complete(5, 2),
+    "blocks": feedback,
+}
+
+
+def errors(*learners, starts=24):
+    """The first force that moves a weight against the gradient at the fixed point, per start.
+
+    The reference is reverse-mode differentiation through 400 drives.
+    """
+    network = learners[0].network
+    size = network.inputs if isinstance(network, Digraph) else network.inputs["input"][0]
+
+    def loss(w, x, u, z):
+        # A scan, unlike a loop, can be differentiated backward.
+        x, _ = jax.lax.scan(lambda x, _: (network.drive(x, w, u), None), x, length=400)
+        return jnp.sum((network.output(x) - z) ** 2) / 2
+
+    @jax.jit
+    def all_of(start, u, z):
+        moved = [one._hop_on(start, Samples(u, z), 0, one.settle + 1) for one in learners]
+        return [p.momentum for p in moved], jax.grad(loss)(start.w, start.x, u, z)
+
+    flat = lambda tree: np.concatenate([np.ravel(a) for a in jax.tree.leaves(tree)])  # noqa: E731
+    off = []
+    for seed in range(100, 100 + starts):
+        key, ku, kz = jax.random.split(jax.random.key(seed), 3)
+        start = learners[0].init(key)
+        z = jax.random.normal(kz, network.output(start.x).shape)
+        moved, gradient = all_of(start, jax.random.normal(ku, (size,)), z)
+        # The momentum of one hop of length 1 is minus the force.
+        size_of = np.linalg.norm(flat(gradient))
+        off.append([np.linalg.norm(flat(f) + flat(gradient)) / size_of for f in moved])
+    return np.array(off).T
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_error_has_arrived_when_weights_begin_to_move(name):
+    learner = Learner(NETWORKS[name](), COST, STILL)
+    depth = learner.network.depth  # the shortest way, after which most starts are far off
+    short = Learner(learner.network, COST, STILL, hops=2 * depth + 3, settle=2 * depth)
+    settled, unsettled = errors(learner, short)
+    assert np.median(settled) < TOLERANCE  # promised to three in four of the starts looked at
+    assert np.mean(settled < TOLERANCE) > 0.6
+    assert np.median(unsettled) > TOLERANCE
+
+
+def test_hops_without_cycles_are_those_of_the_longest_way():
+    learner = Learner(Digraph.layered([2, 3, 3, 1]), COST)
+    assert (learner.hops, learner.settle) == (9, 6)
+
+
+def test_settle_hops_follow_where_hops_are_given():
+    whole = Learner(ring(4), COST)
+    assert Learner(ring(4), COST, hops=whole.settle + 1).settle == whole.settle
+    assert Learner(ring(4), COST, hops=whole.settle).settle == 2  # twice the shortest way
+    assert Learner(ring(4), COST, streams=3).hops == whole.hops
+
+
+def test_a_network_that_does_not_settle_says_so():
+    loud = Digraph.complete(2, 1, activation="identity", fixed={("x0", "x0"): 3.0})
+    with pytest.warns(UnsettledWarning, match="does not settle within 64 hops.*give hops"):
+        learner = Learner(loud, COST)
+    assert (learner.hops, learner.settle) == (5, 2)
+    Learner(loud, COST, hops=9, settle=3)  # who says both is asked nothing
