@@ -20,6 +20,7 @@ from .activation import Activation, resolve
 from .base import AbstractNetwork
 from .gaussian import gaussian
 from .topology import check_arcs, has_cycle, hops_to_outputs
+from .weights import check_untied, plastic_arrays
 
 INPUT = "input"
 
@@ -43,7 +44,8 @@ class Block(eqx.Module):
     **Arguments:**
 
     - `module`: an Equinox module, whose arrays are the initial weights; or a function that makes
-      one from `key=`, such as `functools.partial(eqx.nn.Linear, 8, 4)`.
+      one from `key=`, such as `functools.partial(eqx.nn.Linear, 8, 4)`. Arrays behind
+      `jax.lax.stop_gradient` are buffers: their mass is infinite. No two blocks take one module.
     - `parents`: names of blocks or inputs, in the order in which they are joined.
     - `activation`: name or callable, applied to the module's result.
     - `speed`: $c$ of this block, in (0, ∞], per unit of time.
@@ -124,7 +126,7 @@ class Layered(AbstractNetwork):
     """
 
     modules: dict[str, Any]
-    plastic: dict[str, bool] | None = eqx.field(static=True)
+    plastic: dict[str, Any] | None = eqx.field(static=True)
     speed: dict[str, float] = eqx.field(static=True)
     wiring: dict[str, Block] = eqx.field(static=True)
     inputs: dict[str, tuple[int, ...]] = eqx.field(static=True)
@@ -146,7 +148,8 @@ class Layered(AbstractNetwork):
         - `inputs`: shape of the input, named `"input"`; or the shapes of several, by name.
         - `output`: name of the output block.
 
-        **Raises:** `GraphError`, naming the vertex.
+        **Raises:** `GraphError`, naming the vertex, also where two blocks hold the same weights:
+        each would learn its own copy.
         """
         if not isinstance(inputs, Mapping):
             inputs = {INPUT: tuple(inputs)}
@@ -157,9 +160,11 @@ class Layered(AbstractNetwork):
             name: eqx.tree_at(lambda b: b.module, block, None) for name, block in blocks.items()
         }
         self.speed = {name: float(block.speed) for name, block in blocks.items()}
-        fixed = [name for name, block in blocks.items() if block.fixed]
-        self.plastic = {name: name not in fixed for name in blocks} if fixed else None
         self.shapes = self._infer_shapes()
+        plastic = {name: not block.fixed and self._learns(name) for name, block in blocks.items()}
+        self.plastic = None if all(free is True for free in plastic.values()) else plastic
+        ready = {n: m for n, m in self.modules.items() if _is_ready(m)}
+        check_untied(eqx.filter(ready, eqx.is_inexact_array), self.plastic)
 
     @classmethod
     def dense(
@@ -198,6 +203,7 @@ class Layered(AbstractNetwork):
             name: eqx.filter(_make(module, k), eqx.is_inexact_array)
             for k, (name, module) in zip(keys, self.modules.items(), strict=True)
         }
+        check_untied(w, self.plastic)
         return {name: jnp.zeros(shape) for name, shape in self.shapes.items()}, w
 
     def drive(self, x: dict[str, Array], w: dict[str, PyTree], u: Any) -> dict[str, Array]:
@@ -235,7 +241,7 @@ class Layered(AbstractNetwork):
     def _skeleton(self, name: str) -> Any:
         """The block's module; only what is not a weight is read from it."""
         module = self.modules[name]
-        if isinstance(module, eqx.Module) and not isinstance(module, eqx.Partial):
+        if _is_ready(module):
             return module
         with contextlib.suppress(TypeError):  # a maker that holds arrays has no hash
             return _outline(module, jnp.result_type(float))
@@ -271,6 +277,15 @@ class Layered(AbstractNetwork):
                 waiting.remove(name)
         return {name: known[name] for name in self.wiring}
 
+    def _learns(self, name: str) -> Any:
+        """Returns `True`, or which of the block's arrays are weights where some are not."""
+        known, dtype = {**self.inputs, **self.shapes}, jnp.result_type(float)
+        sources = {p: jnp.zeros(known[p], dtype) for p in self.wiring[name].parents}
+        make = lambda key: eqx.filter(_make(self.modules[name], key), eqx.is_inexact_array)  # noqa: E731
+        w = eqx.filter_eval_shape(make, jax.random.key(0))
+        tree = plastic_arrays(lambda w: self._drive_block(name, sources, w), w)
+        return True if all(jax.tree.leaves(tree)) else tree
+
     def _shape_of(self, name: str, sources: Mapping[str, Any]) -> tuple[int, ...]:
         def drive(sources, key):
             w = eqx.filter(_make(self.modules[name], key), eqx.is_inexact_array)
@@ -296,9 +311,12 @@ def _outline(maker: Any, dtype: Any) -> Any:
 
 def _make(module: Any, key: PRNGKeyArray) -> Any:
     """Returns the module, made from `key` if it is not one yet."""
-    if isinstance(module, eqx.Module) and not isinstance(module, eqx.Partial):
-        return module
-    return module(key=key)
+    return module if _is_ready(module) else module(key=key)
+
+
+def _is_ready(module: Any) -> bool:
+    """Returns whether it is a module already, and no function that makes one."""
+    return isinstance(module, eqx.Module) and not isinstance(module, eqx.Partial)
 
 
 def _check_wiring(
