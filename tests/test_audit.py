@@ -194,7 +194,7 @@ def test_a_law_with_a_global_norm_is_refuted_and_the_weights_are_named():
 def test_a_ball_in_all_of_phase_space_is_not_local():
     """The Hamiltonian track's sign hangs on everybody's norm; no derivative shows it."""
     network = Digraph.complete(2, speed=2.0)
-    proof = localprop.audit(network, Hamiltonian(HamiltonianTrack(radius=10.0), **EULER))
+    proof = localprop.audit(network, Hamiltonian(HamiltonianTrack(radius=10.0, speed=2.0), **EULER))
     assert not proof.local_in_space
     assert any(v.witnessed for v in proof.violations)
 

@@ -93,6 +93,7 @@ class Hamiltonian(AbstractLaw):
                 f"{type(self.policy).__name__} reverses equations, and an infinite speed can only "
                 "relax forward; give the network a finite speed=..."
             )
+        self.policy.check(network)
         return rest(network, self.mass, key)
 
     def relax(self, network: AbstractNetwork, phase: Phase, u: PyTree, tau: Any) -> Phase:

@@ -12,10 +12,13 @@ from numbers import Integral
 from typing import Any, TypeAlias
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from ..errors import ConfigError
+from ..network import AbstractNetwork
 from .base import Phase, squares
 
 Sign: TypeAlias = float | Array
@@ -35,6 +38,10 @@ class AbstractPolicy(eqx.Module):
     def relaxes(self) -> bool:
         """Returns whether neurons and errors always relax, so that their speed may be infinite."""
         return False
+
+    def check(self, network: AbstractNetwork) -> None:
+        """Raises `ConfigError` for a network whose equations the policy would get wrong."""
+        del network
 
     def later(self, time: Array, tau: Any) -> Array:
         """Returns the time after a hop; a policy may count it modulo a period of its own."""
@@ -225,9 +232,10 @@ class HamiltonianTrack(AbstractPolicy):
 
     - `radius`: $R > 0$, the bound on the sum of squares (not its root).
     - `predicate`: `phase -> bool`, the bounded set in place of the ball.
-    - `speed`: $c > 0$, per unit of time; it weighs the momentum in the ball.
+    - `speed`: $c > 0$ of the network, per unit of time; it weighs the momentum in the ball.
 
-    **Raises:** `ConfigError` unless exactly one of `radius` and `predicate` is given.
+    **Raises:** `ConfigError` unless exactly one of `radius` and `predicate` is given; a law's
+    `init` for a ball and a network of another speed, or of several.
 
     !!! example
 
@@ -261,6 +269,21 @@ class HamiltonianTrack(AbstractPolicy):
             if isinstance(value, int | float) and not 0 < value < float("inf"):
                 raise ConfigError(f"{name} of the Hamiltonian track is {value}; give one above 0")
         self.radius, self.predicate, self.speed = radius, predicate, speed
+
+    def check(self, network: AbstractNetwork) -> None:
+        leaves = [np.ravel(c) for c in jax.tree.leaves(network.speed)]
+        speeds = np.unique(np.concatenate(leaves))
+        if self.radius is None or np.allclose(speeds, self.speed, rtol=1e-6, atol=0):
+            return
+        if len(speeds) > 1:
+            raise ConfigError(
+                f"the Hamiltonian track's ball is one of neurons of one speed, and the network has "
+                f"speeds from {speeds[0]:g} to {speeds[-1]:g}; give the bounded set as a predicate"
+            )
+        raise ConfigError(
+            f"the Hamiltonian track has speed {self.speed:g} and the network {speeds[0]:g}; give "
+            f"HamiltonianTrack(radius, speed={speeds[0]:g})"
+        )
 
     def signs(self, phase: Phase) -> tuple[Sign, Sign]:
         if self.predicate is not None:

@@ -129,6 +129,21 @@ def test_a_hamiltonian_track_takes_any_predicate_of_the_phase():
         assert float(policy.signs(eqx.tree_at(lambda p: p.x, phase, jnp.full(3, x)))[0]) == sign
 
 
+def test_a_hamiltonian_track_of_another_speed_than_the_network_is_refused():
+    cost, key = Cost(SquaredError()), jax.random.key(0)
+    policy = Hamiltonian(HamiltonianTrack(10.0, speed=2.0))
+    policy.init(Digraph.complete(2, speed=2.0), cost, key)
+    with pytest.raises(ConfigError, match=r"speed 2 and the network 3;.*\(radius, speed=3\)"):
+        policy.init(Digraph.complete(2, speed=3.0), cost, key)
+    mixed = Digraph.complete(2, speed=[2.0, 3.0])
+    with pytest.raises(
+        ConfigError, match=r"one speed.*from 2 to 3; give the bounded set as a pred"
+    ):
+        policy.init(mixed, cost, key)
+    # A predicate weighs what it likes.
+    Hamiltonian(HamiltonianTrack(predicate=lambda p: p.x[0] > 0)).init(mixed, cost, key)
+
+
 @pytest.mark.parametrize(
     "make",
     [
