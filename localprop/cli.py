@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -65,17 +65,33 @@ def check_platform() -> None:
         ) from None
 
 
+# Typer has names for its leaves only; every misuse of the command line is one of these.
+UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
+
+
 def main() -> None:
     """Runs the command line; the exit status is 0 done, 1 failed, 2 wrong usage."""
     open_streams()
     try:
-        app(prog_name="localprop")
+        # Typer on its own would frame a wrong option in a box of several lines.
+        sys.exit(app(prog_name="localprop", standalone_mode=False))
+    except UsageError as error:
+        fail_usage(error)
     except ConfigError as error:
         fail(str(error), 2)
     except LocalpropError as error:
         fail(str(error), 1)
     except OSError as error:  # standard output that cannot be written, say
         fail(f"{error.strerror or error}; free some space or write elsewhere", 1)
+
+
+def fail_usage(error: Any) -> NoReturn:
+    """Says in one line what is wrong with an option or an argument, and where help is."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help is printed by now
+        sys.exit(2)
+    problem = " ".join(error.format_message().split()).rstrip(".")
+    command = error.ctx.command_path if error.ctx else "localprop"
+    fail(f"{problem[:1].lower()}{problem[1:]}; see {command} --help", 2)
 
 
 def fail(message: str, status: int) -> NoReturn:

@@ -151,23 +151,35 @@ def test_options_without_sense(run, tmp_path, name):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["good.csv"], "--target"),
-        ([*QUICK], "SOURCE"),
-        (["good.csv", *QUICK, "--speed", "3"], "--speed"),
-        (["good.csv", *QUICK, "--[/red]", "3"], "No such option"),
-        (["good.csv", *QUICK, "--seed", "one"], "--seed"),
-        (["good.csv", "more.csv", *QUICK], "more.csv"),
+        (["good.csv"], "missing option '--target'; see"),
+        ([*QUICK], "missing argument 'SOURCE'; see"),
+        (["good.csv", *QUICK, "--speed", "3"], "no such option: --speed"),
+        (["good.csv", *QUICK, "--[/red]", "3"], "no such option: --[/red]; see"),
+        (["good.csv", *QUICK, "--seed"], "option '--seed' requires an argument; see"),
+        (["good.csv", *QUICK, "--seed", "one"], "invalid value for '--seed': "),
+        (["good.csv", "more.csv", *QUICK], "(more.csv); see"),
     ],
 )
 def test_wrong_usage(run, tmp_path, arguments, words):
     before = everything(tmp_path)
     outcome = run(*arguments)
-    assert outcome.status == 2
-    assert words in outcome.err
-    assert "Usage: localprop learn" in outcome.err
-    assert "Traceback" not in outcome.err
+    assert_one_line(outcome, words, "see localprop learn --help", status=2)
     assert outcome.out == ""
     assert everything(tmp_path) == before
+
+
+def test_a_command_that_is_not_there_is_one_line(localprop):
+    assert_one_line(localprop("lern"), "no such command 'lern'", "see localprop --help", status=2)
+    assert_one_line(localprop("--lern"), "no such option: --lern", status=2)
+
+
+def test_help_is_a_page_and_wrong_usage_is_not(localprop):
+    bare, asked = localprop(), localprop("--help")
+    assert (bare.status, asked.status) == (2, 0)
+    for page in (bare, asked):
+        assert "Usage: localprop" in page.out + page.err
+        assert "reproduce" in page.out + page.err
+    assert "Usage: localprop learn" in localprop("learn", "--help").out
 
 
 def foreign(folder):
