@@ -44,6 +44,18 @@ def test_adaptive_mass_decays_per_unit_of_time_not_per_hop():
     np.testing.assert_allclose(once, force**2 + (memory - force**2) * np.exp(-0.6), rtol=1e-14)
 
 
+@pytest.mark.parametrize(("hop", "times"), [(1, 32), (100, 3.2), (1000, 1.3)])
+def test_the_early_push_is_as_large_as_the_docstring_says(hop, times):
+    """Against the closed form under a steady force, to the digits given."""
+    mass, w, force = Adaptive(rate=0.01, decay=1e-3, floor=1e-30), jnp.zeros(1), jnp.array([0.7])
+    memory = mass.init(w)
+    for _ in range(hop):
+        memory = mass.update(memory, force, 1.0)
+    pace = float((force / mass.value(memory, w))[0]) / mass.rate
+    np.testing.assert_allclose(pace, 1 / np.sqrt(-np.expm1(-1e-3 * hop)), rtol=1e-11)
+    np.testing.assert_allclose(pace, times, rtol=0.04)
+
+
 def test_plain_number_is_a_constant_mass():
     assert Hamiltonian(mass=2.5).mass == Constant(2.5)
 
