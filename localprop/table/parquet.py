@@ -10,10 +10,12 @@ import pyarrow.parquet as pa_parquet
 
 from .block import Block
 from .columns import check_names, is_supported, plain
+from .parquet_pages import pages
 from .source import Source
 
 ROWS = 8192  # in a block, at most
 BYTES = 1 << 25  # in a block, as far as the file says how long its rows are
+PAGE = 1 << 27  # bytes of a page: it is decoded whole, in about three times its size
 PAGE_BUFFER = 1 << 16  # bytes per column: a row group is never in memory whole
 
 
@@ -22,7 +24,8 @@ class Parquet:
 
     **Arguments:** `source`.
 
-    **Raises:** `StreamError` for a damaged file, or a column that is not a column of values.
+    **Raises:** `StreamError` for a damaged file, a column that is not a column of values, or one
+    with a page too large to be decoded.
     """
 
     def __init__(self, source: Source):
@@ -45,6 +48,31 @@ class Parquet:
             if not is_supported(kind):
                 problem = f"unsupported column type {kind}; flatten or drop the column"
                 raise source.error(problem, column=name)
+        self._check_pages()
+
+    def _check_pages(self) -> None:
+        """Raises `StreamError` for a page that would not fit into a modest memory."""
+        metadata = self._file.metadata
+        chunks = [
+            (metadata.row_group(i).column(k), self.names[k])
+            for i in range(metadata.num_row_groups)
+            for k in range(min(metadata.num_columns, len(self.names)))
+        ]
+        # Only a chunk as large as that can hold such a page; most files have none.
+        large = [(c, name) for c, name in chunks if c.total_uncompressed_size > PAGE]
+        if not large:
+            return
+        with open(str(self._source.path), "rb") as file:
+            for chunk, name in large:
+                start = chunk.dictionary_page_offset or chunk.data_page_offset
+                sizes = (p.uncompressed for p in pages(file, start, chunk.total_compressed_size))
+                if (largest := max(sizes, default=0)) > PAGE:
+                    raise self._source.error(
+                        f"a page of {largest / 1e6:,.0f} MB, and a page is decoded whole; write "
+                        f"the file with pages of at most {PAGE / 1e6:.0f} MB (data_page_size=2**20 "
+                        "of pyarrow, say)",
+                        column=name,
+                    )
 
     def blocks(self) -> Iterator[Block]:
         """Yields the rows; lines are row numbers, from 1."""
