@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Scalar
 
 from ..cost import Cost
 from ..errors import StreamError
+from ..forked import as_numbers, from_numbers
 from ..network import AbstractNetwork
 from .mass import AbstractMass
 
@@ -40,6 +42,15 @@ class Phase(eqx.Module):
     mass: PyTree
     time: Float[Array, ""]
     hop: Int[Array, ""]
+
+    def __reduce__(self) -> tuple[Any, tuple]:
+        """Pickles and copies by numbers: an array of JAX's own could wait for ever in a fork."""
+        fields = tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+        return _phase, jax.tree.map(as_numbers, fields)
+
+
+def _phase(*fields: Any) -> Phase:
+    return Phase(*jax.tree.map(from_numbers, fields))
 
 
 class Energies(eqx.Module):
