@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..errors import StreamError
+from ..law import Hamiltonian, Inertial, LeastAction
 from .moments import Moments
 
-# In units of the mean duration so far. A hop moves a weight by τ² × force / mass, so that no row
-# counts less than about half as much, or more than twice as much, as one of mean duration. With the
-# settings of `defaults.py` longer hops are not sound either: friction θτ = 0.7 × 1.4 stays below 1,
-# and output neurons under least action are unstable from τ = 1.9 on, where
-# τ² (κ + L_xx) > 2 m_x (2 + θτ) for κ = 0.3, m_x = 0.6, θ = 1 and squared error.
-SHORTEST, LONGEST = 0.7, 1.4
+# In units of the mean duration so far. At infinite speed a duration reaches the weights alone: a
+# hop moves them by τ² × force / mass, so that a row counts half as much to twice as much as one of
+# mean duration. That is within what is stable (`longest_stable`). Wider bounds cost accuracy under
+# both laws, also where nothing is unstable: rows that count unequally are fewer rows
+# (benchmarks/durations.md).
+SHORTEST, LONGEST = 0.5**0.5, 2**0.5
+
+
+def longest_stable(law: Hamiltonian | LeastAction, curvature: float = 1.0) -> float:
+    """Returns the length of a hop, in the law's unit of time, up to which it is sound.
+
+    `Hamiltonian`: $\\theta\\tau < 1$; beyond, friction has to be cut off, or it would throw weights
+    back. `LeastAction`, whose friction is implicit, by its output neurons: a hop is
+    $p \\leftarrow (p - \\tau hx)/(1 + \\theta\\tau)$, $x \\leftarrow x + \\tau p/m$ with
+    $h = \\kappa + L_{xx}$, and both roots of $z^2 - (1 + k - \\tau^2hk/m)z + k$,
+    $k = 1/(1 + \\theta\\tau)$, lie in the unit circle where $\\tau^2 h < 2m(2 + \\theta\\tau)$.
+
+    **Arguments:** `law`: least action with inertial neurons; `curvature`: $L_{xx}$, 1 for squared
+    error and at most ½ for cross-entropy.
+
+    !!! example
+
+        ```python
+        >>> from localprop import LeastAction
+        >>> from localprop.law import untuned_law
+        >>> from localprop.online.durations import longest_stable
+        >>> [round(longest_stable(law), 2) for law in (untuned_law(), LeastAction())]
+        [1.43, 1.9]
+
+        ```
+    """
+    if isinstance(law, Hamiltonian):
+        return 1 / law.dissipation
+    assert isinstance(law.neurons, Inertial), "overdamped neurons have a bound of their own"
+    m, theta, h = law.neurons.mass, law.neurons.dissipation, law.stiffness + curvature
+    return (m * theta + math.sqrt((m * theta) ** 2 + 4 * m * h)) / h
 
 
 class Durations:
-    """Durations relative to their mean so far, within [0.7, 1.4].
+    """Durations relative to their mean so far, within [√½, √2].
 
     A sample lasts as long as the one before it was ago: what comes after it is not known yet. The
     bounds keep two rows of the same second from vanishing and a night's silence from counting as

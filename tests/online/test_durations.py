@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from localprop import Cost, Digraph, SquaredError
 from localprop.errors import StreamError
-from localprop.law.untuned import DISSIPATION
-from localprop.online.defaults import ACTION_DISSIPATIONS
-from localprop.online.durations import LONGEST, SHORTEST, Durations
+from localprop.online.defaults import ACTION_RATES, law_for
+from localprop.online.durations import LONGEST, SHORTEST, Durations, longest_stable
 
 
 def by_hand(times):
@@ -56,10 +59,45 @@ def test_pieces_do_not_change_a_bit(steps, a, b):
     np.testing.assert_array_equal(encoded(times), np.concatenate(parts))
 
 
-def test_no_row_counts_much_more_or_less_than_another_and_friction_stays_below_one():
-    assert DISSIPATION * LONGEST < 1
-    assert max(ACTION_DISSIPATIONS.values()) * LONGEST < 1
-    assert 0.48 < SHORTEST**2 < LONGEST**2 < 2  # a hop moves a weight by tau squared
+@pytest.mark.parametrize("task", ACTION_RATES)
+def test_durations_stay_within_what_is_stable(task):
+    """The bounds are those of a row that counts half or twice as much, and both laws bear them."""
+    # A hop moves a weight by its squared length.
+    np.testing.assert_allclose([SHORTEST**2, LONGEST**2], [0.5, 2], rtol=1e-15)
+    for name in ("hamiltonian", "least-action"):
+        assert longest_stable(law_for(name, task)) > LONGEST
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_longest_stable_hop_is_where_a_hop_begins_to_grow():
+    """Against the spectral radius of one output neuron's hop, differentiated."""
+    network, cost = Digraph.layered([1, 1]), Cost(SquaredError())
+    law = law_for("least-action", "regression")
+    start = law.init(network, cost, jax.random.key(0))
+
+    def radius(tau):
+        def hop(y):
+            # Weights that do not move: the neuron alone.
+            phase = eqx.tree_at(lambda p: (p.x, p.costate), start, (y[:1], y[1:]))
+            after = law.hop(network, cost, phase, jnp.ones(1), jnp.zeros(1), tau)
+            return jnp.concatenate([after.x, after.costate])
+
+        return np.abs(np.linalg.eigvals(jax.jacobian(hop)(jnp.zeros(2)))).max()
+
+    bound = longest_stable(law)
+    assert radius(0.999 * bound) < 1 < radius(1.001 * bound)
+
+
+@pytest.mark.usefixtures("x64")
+def test_friction_ends_a_motion_at_the_longest_stable_hop_and_never_reverses_it():
+    law = law_for("hamiltonian", "regression")
+    network, cost = Digraph.layered([1, 1]), Cost(SquaredError())
+    start = law.init(network, cost, jax.random.key(0))
+    moving = eqx.tree_at(lambda p: p.momentum, start, jnp.ones_like(start.momentum))
+    kept = lambda tau: law.hop(network, cost, moving, jnp.zeros(1), jnp.zeros(1), tau).momentum  # noqa: E731
+    bound = longest_stable(law)
+    np.testing.assert_allclose(kept(0.9 * bound), 0.1, rtol=1e-12)
+    np.testing.assert_allclose(kept(1.1 * bound), 0, atol=1e-15)
 
 
 def test_a_duration_knows_nothing_of_later_rows():
