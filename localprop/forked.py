@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax._src.xla_bridge import backends_are_initialized  # there is no public way to ask
+from jax.core import Tracer
 
 from .errors import ForkError
 
@@ -37,7 +38,7 @@ def refuse_lame_fork() -> None:
 
 def as_numbers(leaf: Any) -> Any:
     """Returns a leaf as pickle should find it: JAX's arrays as NumPy's."""
-    known = isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer)
+    known = isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer)
     return np.asarray(leaf) if known else leaf
 
 

@@ -62,6 +62,7 @@ def test_the_force_is_the_gradient_of_the_mean_loss_of_the_labelled_streams():
     law = Hamiltonian(mass=1e30)
     learner = Learner(Layered.dense([2, 4, 3, 1]), Cost(SquaredError()), law, streams=4)
     u, z = (a[0] for a in samples(4))
+    u = jnp.asarray(u)
     z[1] = np.nan
     z = jnp.asarray(z)
     start = learner.init(jax.random.key(1))
@@ -89,6 +90,7 @@ def test_energies_are_means_over_the_labelled_streams(law):
     learner = Learner(network, COST, law, streams=3)
     alone = Learner(network, COST, law)
     u, z = (a[0] for a in samples(3))
+    u = jnp.asarray(u)
     z[1] = np.nan
     z = jnp.asarray(z)
     rng = np.random.default_rng(2)
