@@ -163,9 +163,14 @@ def test_options_without_sense(run, tmp_path, name):
 def test_wrong_usage(run, tmp_path, arguments, words):
     before = everything(tmp_path)
     outcome = run(*arguments)
-    assert_one_line(outcome, words, "see localprop learn --help", status=2)
+    assert_one_line(outcome, words, "see localprop", "--help", status=2)
     assert outcome.out == ""
     assert everything(tmp_path) == before
+
+
+@pytest.fixture
+def localprop(monkeypatch, capfd):
+    return lambda *arguments: in_process(monkeypatch, capfd, *arguments)
 
 
 def test_a_command_that_is_not_there_is_one_line(localprop):
