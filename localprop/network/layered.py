@@ -279,9 +279,12 @@ class Layered(AbstractNetwork):
 
     def _learns(self, name: str) -> Any:
         """Returns `True`, or which of the block's arrays are weights where some are not."""
+        module = self.modules[name]
+        if isinstance(module, eqx.Partial) and module.func is dense:
+            return True  # known, and spares a growing network a trace per layer
         known, dtype = {**self.inputs, **self.shapes}, jnp.result_type(float)
         sources = {p: jnp.zeros(known[p], dtype) for p in self.wiring[name].parents}
-        make = lambda key: eqx.filter(_make(self.modules[name], key), eqx.is_inexact_array)  # noqa: E731
+        make = lambda key: eqx.filter(_make(module, key), eqx.is_inexact_array)  # noqa: E731
         w = eqx.filter_eval_shape(make, jax.random.key(0))
         tree = plastic_arrays(lambda w: self._drive_block(name, sources, w), w)
         return True if all(jax.tree.leaves(tree)) else tree
