@@ -79,7 +79,13 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
+# A thousand classes, one by one; twenty are told of in test_learn_remarks.py.
+LONG = ("classes.csv",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in FILES]
+)
 def test_bad_files(run, tmp_path, name):
     content, words = FILES[name]
     (tmp_path / name).write_bytes(content)
