@@ -482,7 +482,7 @@ def _settled_depth(network: AbstractNetwork, tau: float) -> int:
             "error has arrived along its cycles, and the force is not the gradient of the loss; "
             "give hops and settle yourself, or more inputs, smaller weights or a slower speed",
             UnsettledWarning,
-            stacklevel=3,
+            stacklevel=5,  # past this, __init__ and the two frames of Equinox: who made the learner
         )
         return network.depth
     return depth
