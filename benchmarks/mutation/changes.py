@@ -66,39 +66,43 @@ class Mutant:
 def sample(packages: Sequence[str], size: int, seed: int) -> tuple[list[Mutant], dict[str, int]]:
     """Returns `size` mutants of each package in a random order, and how many places each has.
 
-    Of the changes that a place allows one is drawn, and of the places of a package `size`.
+    Of the changes that a place allows one is drawn, and of the places of a package `size`. Every
+    place draws for itself, by its own line: code that changes elsewhere leaves its draw alone.
     """
-    rng, chosen, counts = random.Random(seed), [], {}
+    chosen, counts = [], {}
     for package in packages:
-        modules = sorted((ROOT / "localprop" / package).glob("[!_]*.py"))
-        every = [(module, place) for module in modules for place in places(module)]
-        counts[package] = len(every)
-        found: list[Mutant] = []
-        for module, place in rng.sample(every, len(every)):
-            mutant = change(package, module, *rng.choice(place))
+        drawn = []
+        for module in sorted((ROOT / "localprop" / package).glob("[!_]*.py")):
+            for line, column, operators in places(module):
+                rng = random.Random(f"{seed} {module.name} {line} {column}")
+                drawn.append((rng.random(), module, rng.choice(operators)))
+        counts[package] = len(drawn)
+        found: list[tuple[float, Mutant]] = []
+        for rank, module, (operator, occurrence) in sorted(drawn, key=lambda d: d[:2]):
+            mutant = change(package, module, operator, occurrence)
             if mutant is not None:
-                found.append(mutant)
+                found.append((rank, mutant))
             if len(found) == size:
                 break
         chosen += found
-    rng.shuffle(chosen)
-    return chosen, counts
+    return [mutant for _, mutant in sorted(chosen, key=lambda c: c[0])], counts
 
 
-def places(module: Path) -> list[list[tuple[Operator, int]]]:
-    """Returns every place of a module that can be changed: the operators that apply to it.
+def places(module: Path) -> list[tuple[str, int, list[tuple[Operator, int]]]]:
+    """Returns every place of a module that can be changed: line, column, operators that apply.
 
     The number beside an operator counts its own places, from 0.
     """
     source = module.read_text()
     nodes, silent = list(ast_nodes(get_ast(source))), _annotations(source)
-    found: dict[tuple, list[tuple[Operator, int]]] = {}
+    found: dict[tuple[int, int], list[tuple[Operator, int]]] = {}
     for operator in (Opposite(), *_operators()):
         starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, start in enumerate(starts):
             if not any(first <= start < last for first, last in silent):
                 found.setdefault(start, []).append((operator, occurrence))
-    return [found[start] for start in sorted(found)]
+    lines = source.splitlines()
+    return [(lines[row - 1].strip(), column, found[row, column]) for row, column in sorted(found)]
 
 
 def change(package: str, module: Path, operator: Operator, occurrence: int) -> Mutant | None:
