@@ -95,13 +95,14 @@ def places(module: Path) -> list[tuple[str, int, list[tuple[Operator, int]]]]:
     """
     source = module.read_text()
     nodes, silent = list(ast_nodes(get_ast(source))), _annotations(source)
+    lines = source.splitlines()
     found: dict[tuple[int, int], list[tuple[Operator, int]]] = {}
     for operator in (Opposite(), *_operators()):
         starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, start in enumerate(starts):
-            if not any(first <= start < last for first, last in silent):
+            bare = lines[start[0] - 1].strip() == "*,"  # of a signature
+            if not bare and not any(first <= start < last for first, last in silent):
                 found.setdefault(start, []).append((operator, occurrence))
-    lines = source.splitlines()
     return [(lines[row - 1].strip(), column, found[row, column]) for row, column in sorted(found)]
 
 

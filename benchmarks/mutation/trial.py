@@ -67,6 +67,7 @@ TESTS = {
     "oracle/bptt.py": ["oracle/test_recurrent_references.py"],
     "oracle/constrained.py": ["oracle/test_constrained.py"],
     "oracle/heavy_ball.py": ["oracle/test_riccati_and_heavy_ball.py"],
+    "oracle/linear_quadratic.py": ["oracle/test_linear_quadratic.py"],
     "oracle/riccati.py": ["oracle/test_riccati_and_heavy_ball.py"],
     "oracle/rtrl.py": ["oracle/test_recurrent_references.py"],
     "oracle/boundary_value.py": ["oracle/test_closed_forms.py", "oracle/test_boundary_value.py"],

@@ -36,6 +36,13 @@ def test_exponential_euler_is_the_matrix_exponential_under_a_held_drive(sign, th
 
 
 @pytest.mark.usefixtures("x64")
+def test_where_friction_balances_growth_a_costate_is_pushed_at_a_constant_rate():
+    """ẏ = s c (f - y) - θ y with s = -1 and θ = c: y falls by c f per unit of time."""
+    c, tau = 2.5, 0.3
+    keep, pull = ExponentialEuler().gains(c, -1.0, c, tau)
+    np.testing.assert_allclose([keep, pull], [1.0, -c * tau], rtol=1e-6)
+
+
 def test_large_speeds_tend_to_infinite_speed_whatever_the_dissipation():
     speeds = np.array([1e3, 1e6, 1e9, 1e300, np.inf])
     keep, pull = ExponentialEuler().gains(speeds, 1.0, 2.0, 1.0)

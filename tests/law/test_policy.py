@@ -148,6 +148,7 @@ def test_a_hamiltonian_track_of_another_speed_than_the_network_is_refused():
     "make",
     [
         lambda: SignFlip(0),
+        lambda: SignFlip(2**31 + 1),
         lambda: SignFlip(2, omega=1.0),
         lambda: SignFlip(omega=-1.0),
         lambda: SignFlip(omega=float("inf")),

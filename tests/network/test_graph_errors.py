@@ -61,10 +61,13 @@ MISTAKES = {
     ),
     "output out of range": (lambda: Digraph.complete(3, 1, outputs=(3,)), "output 3"),
     "output before the first": (lambda: Digraph.complete(3, 1, outputs=(0, -1)), "output -1"),
+    "output far out of range": (lambda: Digraph.complete(3, 1, outputs=(7,)), "output 7"),
     "output named twice": (lambda: Digraph.complete(3, 1, outputs=(1, 1)), "output 'x1'"),
     "no neurons": (lambda: Digraph.complete(0, 1), "0 neurons"),
     "one layer": (lambda: Digraph.layered([3]), r"\[3\]"),
     "empty layer": (lambda: Digraph.layered([3, 0, 1]), r"\[3, 0, 1\]"),
+    "one dense layer": (lambda: Layered.dense([3]), r"\[3\]"),
+    "empty dense layer": (lambda: Layered.dense([3, 0, 1]), r"\[3, 0, 1\]"),
     "density": (lambda: Digraph.random(3, 1, density=0.0), "density"),
     "undirected": (lambda: Digraph.from_networkx(nx.path_graph(3)), "DiGraph"),
     "lone vertex": (

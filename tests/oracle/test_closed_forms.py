@@ -153,6 +153,31 @@ def test_where_every_other_step_misleads_the_best_start_is_descended_from(monkey
     assert max(solution.residual.values()) < 1e-4
 
 
+def test_a_network_too_large_for_curvature_is_solved_by_first_derivatives(monkeypatch):
+    def never(*arguments):
+        raise AssertionError("no second derivatives")
+
+    problem = _linear(np.full(20, 0.1), 0.5)
+    expected = oracle.solve(problem, random_starts=0)
+    monkeypatch.setattr(boundary_value.newton, "minimise", never)
+    # The curvature of 20 steps in 2 neurons and 6 weights.
+    monkeypatch.setattr(boundary_value, "MOST_CURVATURE", 20 * (2 + 6) ** 2 - 1)
+    found = oracle.solve(problem, random_starts=0)
+    # L-BFGS stops where the action no longer falls in float64: errors of its root.
+    np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-9)
+    np.testing.assert_allclose(found.w, expected.w, atol=1e-4)
+
+
+def test_where_nothing_moves_no_residual_is_left():
+    network = Digraph.complete(1, bias=False, speed=1.0)
+    u, z, zero = np.zeros((5, 0)), np.zeros((5, 1)), np.zeros((1, 1))
+    problem = oracle.Problem(network, Cost(SquaredError()), u, z, np.zeros(1), zero, 0.1)
+    solution = oracle.solve(problem, random_starts=0)
+    parts = (*solution.residual.values(), *solution.continuous_residual.values())
+    assert set(parts) == {0.0}
+    assert (solution.cost, solution.end) == (0.0, 0.0)
+
+
 def test_speeds_of_which_some_are_infinite_take_exponential_steps():
     tau = np.full(20, 0.1)
     with pytest.raises(ConfigError, match="explicit Euler"):
