@@ -64,7 +64,7 @@ class Mutant:
 
 
 def sample(packages: Sequence[str], size: int, seed: int) -> tuple[list[Mutant], dict[str, int]]:
-    """Returns `size` mutants of each package in a random order, and how many places each has.
+    """Returns `size` mutants of each package, the packages in turn, and how many places each has.
 
     Of the changes that a place allows one is drawn, and of the places of a package `size`. Every
     place draws for itself, by its own line: code that changes elsewhere leaves its draw alone.
@@ -77,14 +77,14 @@ def sample(packages: Sequence[str], size: int, seed: int) -> tuple[list[Mutant],
                 rng = random.Random(f"{seed} {module.name} {line} {column}")
                 drawn.append((rng.random(), module, rng.choice(operators)))
         counts[package] = len(drawn)
-        found: list[tuple[float, Mutant]] = []
-        for rank, module, (operator, occurrence) in sorted(drawn, key=lambda d: d[:2]):
+        found: list[Mutant] = []
+        for _, module, (operator, occurrence) in sorted(drawn, key=lambda d: d[:2]):
             mutant = change(package, module, operator, occurrence)
             if mutant is not None:
-                found.append((rank, mutant))
+                found.append(mutant)
             if len(found) == size:
                 break
-        chosen += found
+        chosen += enumerate(found)
     return [mutant for _, mutant in sorted(chosen, key=lambda c: c[0])], counts
 
 

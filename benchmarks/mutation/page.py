@@ -17,8 +17,8 @@ those that Cosmic Ray {tool} knows (arithmetic to its nearest relative, numbers 
 loops) and from the opposites of names (`max` and `min`). A sample of the places is tried, {wanted}
 of each package: the quick tests that speak of the changed module run, and its examples, until one
 fails, and then the change is *killed*; in brackets those that ran out of three times the processor
-time that these tests need. An *equivalent*
-change computes the same, and no test can notice.{unfinished}
+time that these tests need. An *equivalent* change computes the same, and no test can notice.
+{unfinished}
 
 | package | places | tried | killed | survived | score | equivalent | score without these |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
@@ -58,7 +58,8 @@ def page(todo: list[Mutant], outcomes: list[Outcome], counts: dict[str, int], se
         seed=seed,
         tool=version("cosmic-ray"),
         wanted=len(todo) // len(counts),
-        unfinished=f" The run was stopped: {missing} of the sample were not tried." * (missing > 0),
+        unfinished=f" The run was stopped early:\n{missing} of the sample were not tried."
+        * (missing > 0),
     )
 
 
