@@ -3,7 +3,9 @@
 from . import by_name as by_name
 from . import checkpoint as checkpoint
 from .audit import Audit as Audit
+from .audit import SampleAudit as SampleAudit
 from .audit import audit as audit
+from .audit import audit_sample as audit_sample
 from .cost import Cost as Cost
 from .cost import SoftmaxCrossEntropy as SoftmaxCrossEntropy
 from .cost import SquaredError as SquaredError
@@ -38,6 +40,7 @@ from .learner import Samples as Samples
 from .network import AbstractNetwork as AbstractNetwork
 from .network import Block as Block
 from .network import Digraph as Digraph
+from .network import FeedbackWeights as FeedbackWeights
 from .network import Layered as Layered
 from .network import SharedWeights as SharedWeights
 from .online import Online as Online

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -14,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 import localprop
 from localprop import (
     Adaptive,
+    Cauchy,
     ConfigError,
     Cost,
     Digraph,
@@ -21,7 +23,9 @@ from localprop import (
     Hamiltonian,
     HamiltonianTrack,
     Layered,
+    Learner,
     LeastAction,
+    Samples,
     SharedWeights,
     SignFlip,
     SquaredError,
@@ -258,3 +262,139 @@ class Undeclared(AbstractNetwork):
 def test_a_network_without_declared_arcs_is_refused():
     with pytest.raises(ConfigError, match="Undeclared declares no arcs"):
         localprop.audit(Undeclared(), Hamiltonian())
+
+
+POLICIES = {"sign flip": SignFlip(2), "track": HamiltonianTrack(radius=100.0), "cauchy": Cauchy()}
+EVERY_LAW = {
+    "costate reversal": (Hamiltonian(), 4),
+    "adaptive mass": (Hamiltonian(mass=Adaptive()), 4),
+    "least action": (LeastAction(), 2),
+    **{name: (Hamiltonian(policy, **EULER), 4) for name, policy in POLICIES.items()},
+}
+
+
+@pytest.fixture(scope="module", params=EVERY_LAW)
+def sample(request):
+    """A learner of seven hops, its audit, and how many hops hold its weights."""
+    law, held = EVERY_LAW[request.param]
+    learner = Learner(Digraph.layered([2, 3, 1], speed=2.0), Cost(SquaredError()), law)
+    return learner, localprop.audit_sample(learner), held
+
+
+def test_a_whole_sample_holds_the_weights_in_its_settle_hops_and_nothing_else(sample):
+    learner, proof, held = sample
+    assert (proof.hops, proof.settle) == (7, held)
+    masses = bool(jax.tree.leaves(jax.eval_shape(learner.init, jax.random.key(0)).mass))
+    assert proof.held == dict.fromkeys(("x", "costate"), 0) | dict.fromkeys(
+        ("w", "momentum", "mass") if masses else ("w", "momentum"), held
+    )
+    # Seen in numbers, too: of a phase in motion, hop by hop.
+    phase = jax.tree.map(
+        lambda a: a + 0.1 if a.dtype == jnp.float32 else a, learner.init(jax.random.key(1))
+    )
+    phases = [phase, *learner._hops(phase, Samples(jnp.ones(2), jnp.ones(1)))]
+    for name in ("x", "w"):
+        still = [np.array_equal(getattr(a, name), getattr(b, name)) for a, b in pairwise(phases)]
+        assert sum(still) == proof.held[name]
+
+
+def test_a_whole_sample_is_what_its_hops_make_and_its_prediction_knows_no_target(sample):
+    learner, proof, _ = sample
+    assert proof.beyond == 0
+    assert proof.honest
+    assert proof.constant
+    assert proof.reach[0] < proof.reach[1] < 1
+    track = isinstance(getattr(learner.law, "policy", None), HamiltonianTrack)
+    assert proof.local is not track
+
+
+def test_every_law_transports_the_weights_of_the_arcs_to_the_output(sample):
+    _, proof, _ = sample
+    assert proof.transport == 3
+    assert "weight transport: λ_i reads the number w_ki" in str(proof)
+
+
+def test_the_hamiltonian_tracks_ball_is_named_and_is_all_that_is_global(sample):
+    learner, proof, _ = sample
+    phase = jax.eval_shape(learner.init, jax.random.key(0))
+    numbers = sum(
+        a.size for a in jax.tree.leaves((phase.x, phase.costate, phase.w, phase.momentum))
+    )
+    if isinstance(getattr(learner.law, "policy", None), HamiltonianTrack):
+        assert proof.heard == numbers
+        assert proof.forbidden > 0 == proof.given_sign
+        assert f"one sign, made of {numbers} numbers" in str(proof)
+    else:
+        assert proof.heard == 0
+        assert "global" not in str(proof)
+
+
+def test_transport_is_what_autodiff_sees_where_slopes_are_constant():
+    """With linear neurons the costate's derivative by weights is transport and nothing else."""
+    network = Digraph.from_edges(
+        [("u", "a"), ("a", "b"), ("a", "y"), ("b", "y"), ("b", "a")],
+        inputs=["u"], outputs=["y"], activation="identity", storage="sparse",
+    )  # fmt: skip
+    law, cost = Hamiltonian(), Cost(SquaredError())
+    phase = law.init(network, cost, jax.random.key(0))
+    phase = eqx.tree_at(lambda p: p.costate, phase, jnp.array([0.3, -0.7, 1.1]))
+
+    def costate(w):
+        moved = eqx.tree_at(lambda p: p.w, phase, w)
+        return law.hop(network, cost, moved, jnp.ones(1), jnp.ones(1), 1.0).costate
+
+    rows, columns = np.nonzero(np.asarray(jax.jacobian(costate)(phase.w)))
+    edges, neurons = network.edges(), network.vertices[1:]
+    seen = {(neurons[i], edges[s]) for i, s in zip(rows, columns, strict=True)}
+    assert seen == {(tail, (tail, head)) for tail, head in edges if tail in neurons}
+    named = localprop.audit(network, law).transport
+    assert set(named) == {(f"costate of {i}", f"w of {tail} -> {head}") for i, (tail, head) in seen}
+
+
+def _audit_chain(monkeypatch, present):
+    """Audits a learner whose samples do something beside their hops."""
+    learner = Learner(CHAIN, Cost(SquaredError()), Hamiltonian(), hops=4, settle=0)
+    honest = Learner.present
+    monkeypatch.setattr(
+        Learner, "present", lambda self, p, sample: present(honest, self, p, sample)
+    )
+    return localprop.audit_sample(learner)
+
+
+def test_a_learner_that_shows_the_target_to_its_prediction_is_refuted(monkeypatch):
+    def late(honest, learner, phase, sample):
+        phase, _ = honest(learner, phase, sample)
+        return phase, learner.network.output(phase.x)
+
+    proof = _audit_chain(monkeypatch, late)
+    assert proof.beyond == 0
+    assert not proof.honest
+    assert "KNOWS its target" in str(proof)
+
+
+def test_a_learner_that_rescales_all_weights_between_samples_is_refuted(monkeypatch):
+    def rescale(honest, learner, phase, sample):
+        phase, output = honest(learner, phase, sample)
+        return eqx.tree_at(lambda p: p.w, phase, phase.w / jnp.linalg.norm(phase.w)), output
+
+    proof = _audit_chain(monkeypatch, rescale)
+    assert proof.forbidden == 0 < proof.beyond
+    assert not proof.local
+    assert "beside the hops" in str(proof)
+
+
+def test_a_track_whose_prediction_is_read_as_costate_reversals_is_refuted(monkeypatch):
+    """In the second hop the sign, made of costates, has told every state of the target."""
+    law = Hamiltonian(HamiltonianTrack(radius=100.0), **EULER)
+    learner = Learner(
+        Digraph.layered([1, 1], speed=2.0), Cost(SquaredError()), law, hops=3, settle=0
+    )
+    assert localprop.audit_sample(learner).honest
+    monkeypatch.setattr(Hamiltonian, "blind_hops", lambda self, settle: max(settle + 1, 2))
+    assert not localprop.audit_sample(learner).honest
+
+
+def test_samples_of_more_hops_than_can_be_looked_into_are_refused():
+    learner = Learner(CHAIN, Cost(SquaredError()), Hamiltonian(), hops=17)
+    with pytest.raises(ConfigError, match="at most 16"):
+        localprop.audit_sample(learner)

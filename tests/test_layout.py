@@ -28,7 +28,7 @@ ARROWS = {
     "report": {"online"},
     "tracking": {"law", "network", "cost", "report"},
     "oracle": {"law", "network", "cost"},
-    "audit": {"law", "network", "cost", "oracle"},
+    "audit": {"learner", "law", "network", "cost", "oracle"},
     "reproduce": {
         *("network", "cost", "law", "learner", "tracking", "oracle", "audit", "report"),
     },

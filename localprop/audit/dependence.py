@@ -52,6 +52,13 @@ NESTED = {
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }
 RELAYOUTS = frozenset(["reshape", "squeeze", "expand_dims", "transpose", "broadcast_in_dim"])
+# Elementwise and not linear: what a neuron's activation, or its slope, is made by.
+NONLINEAR = frozenset(
+    """
+    tanh logistic exp exp2 log expm1 log1p erf erf_inv erfc sin cos tan atan sinh cosh asinh acosh
+    atanh sqrt rsqrt cbrt abs sign max min eq ne lt le gt ge clamp is_finite
+    """.split()  # noqa: SIM905
+)
 REDUCTIONS = frozenset(["reduce_sum", "reduce_max", "reduce_min", "reduce_or", "reduce_and"])
 
 
@@ -69,6 +76,7 @@ def dependence(
     arguments: Sequence[Any],
     labels: Sequence[Any],
     chosen: np.ndarray,
+    stop: frozenset[str] = frozenset(),
 ) -> list[np.ndarray]:
     """Returns for every leaf of the result a boolean array `(labels, *shape)`.
 
@@ -78,6 +86,8 @@ def dependence(
     - `labels`: a tree like `arguments` of integer arrays, one label per number; −1 for numbers
       that are held.
     - `chosen`: the labels to follow, `(labels,)`.
+    - `stop`: primitives beyond which nothing is followed. With `NONLINEAR`, only numbers that are
+      handed on as they are, or multiplied and added.
 
     !!! example
 
@@ -99,7 +109,7 @@ def dependence(
     inputs = [
         Reach(None, np.ones(a.shape, bool), chosen.reshape(-1, *(1,) * a.ndim) == a) for a in flat
     ]
-    outs = _run(closed.jaxpr, closed.consts, inputs)
+    outs = _run(closed.jaxpr, closed.consts, inputs, stop)
     blank = lambda r: np.zeros((len(chosen), *r.nonzero.shape), bool)  # noqa: E731
     return [blank(r) if r.labels is None else r.labels for r in outs]
 
@@ -111,22 +121,27 @@ def _known(value: Any) -> Reach:
     return Reach(value, np.asarray(np.asarray(value) != 0), None)
 
 
-def _run(jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Reach]) -> list[Reach]:
+def _run(
+    jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Reach], stop: frozenset[str]
+) -> list[Reach]:
     known: dict[Any, Reach] = {}
     known.update(zip(jaxpr.constvars, map(_known, consts), strict=True))
     known.update(zip(jaxpr.invars, inputs, strict=True))
     read = lambda v: _known(v.val) if isinstance(v, Literal) else known[v]  # noqa: E731
     for eqn in jaxpr.eqns:
-        known.update(zip(eqn.outvars, _step(eqn, [read(v) for v in eqn.invars]), strict=True))
+        outs = _step(eqn, [read(v) for v in eqn.invars], stop)
+        if eqn.primitive.name in stop:
+            outs = [r._replace(labels=None) for r in outs]
+        known.update(zip(eqn.outvars, outs, strict=True))
     return [read(v) for v in jaxpr.outvars]
 
 
-def _step(eqn: Any, ins: list[Reach]) -> list[Reach]:
+def _step(eqn: Any, ins: list[Reach], stop: frozenset[str]) -> list[Reach]:
     name = eqn.primitive.name
     if name in NESTED:
         inner = eqn.params[NESTED[name]]
         jaxpr, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
-        return _run(jaxpr, consts, ins)
+        return _run(jaxpr, consts, ins, stop)
     if all(r.value is not None for r in ins):
         out = eqn.primitive.bind(*(r.value for r in ins), **eqn.params)
         return [_known(o) for o in (out if eqn.primitive.multiple_results else [out])]

@@ -11,19 +11,16 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from ..cost import Cost, SquaredError
-from ..law import AbstractLaw, LeastAction, Phase
-from ..network import AbstractNetwork, SharedWeights
-from .dependence import dependence
+from ..law import AbstractLaw, Hamiltonian, LeastAction
+from ..network import AbstractNetwork, FeedbackWeights, SharedWeights
+from .channels import channel_lines, forbidden, heard_by_all, hop_step, sign_given, transported
 from .reference_methods import Method, reference_methods
-from .rules import QUANTITIES, VERTEX, Rules
-from .wiring import Wiring, example, wiring
+from .rules import Rules
+from .wiring import wiring
 
-# Labels followed at once, and violations that are spelled out.
-CHUNK, MOST_LISTED = 512, 50
+MOST_LISTED, MOST_PRINTED = 50, 8  # violations that are spelled out
 
 
 class Violation(NamedTuple):
@@ -56,6 +53,11 @@ class Audit(eqx.Module):
     - `formula`: the numbers carried, in $n$ and $N$.
     - `constant`: whether a hop leaves every shape as it was, so that nothing grows.
     - `methods`: the same facts for backprop, BPTT, truncated BPTT and RTRL.
+    - `policy`: its kind, empty for a law that has none.
+    - `transport`: the pairs of a vertex' quantity and a child's weight that it reads. Section 10
+      allows it, and no synapse can do it: $\\lambda_i$ reads the number $w_{ki}$ itself.
+    - `heard`: of how many numbers of the phase the one sign is made that everybody obeys.
+      `given_sign`: the forbidden dependencies that are left when that sign is given.
 
     !!! example
 
@@ -82,6 +84,10 @@ class Audit(eqx.Module):
     formula: str
     constant: bool
     methods: tuple[Method, ...]
+    policy: str
+    transport: tuple[tuple[str, str], ...]
+    heard: int
+    given_sign: int
 
     @property
     def local_in_space(self) -> bool:
@@ -101,6 +107,7 @@ class Audit(eqx.Module):
         return {
             "network": self.network,
             "law": self.law,
+            "policy": self.policy,
             "neurons": self.neurons,
             "weights": self.weights,
             "arcs": self.arcs,
@@ -109,6 +116,9 @@ class Audit(eqx.Module):
             "dependencies": self.dependencies,
             "forbidden": self.forbidden,
             "violations": [v._asdict() for v in self.violations],
+            "weight_transport": [{"reads": q, "weight": w} for q, w in self.transport],
+            "numbers_in_one_sign": self.heard,
+            "forbidden_given_the_sign": self.given_sign,
             "state": self.state,
             "state_bytes": self.state_bytes,
             "formula": self.formula,
@@ -120,9 +130,10 @@ class Audit(eqx.Module):
         time = "constant" if self.constant else "GROWING"
         lines = [
             f"{self.network}, n = {self.neurons} neurons, N = {self.weights} weights, "
-            f"{self.arcs} arcs, under {self.law}",
+            f"{self.arcs} arcs, under {', '.join(filter(None, (self.law, self.policy)))}",
             f"space: {verdict} ({sum(self.dependencies.values())} dependencies followed)",
-            *(f"  {v}" for v in self.violations),
+            *(f"  {v}" for v in self.violations[:MOST_PRINTED]),
+            *channel_lines(len(self.transport), self.heard, self.given_sign),
             f"time:  {time} state of {self.formula} numbers, {self.state_bytes} bytes",
             "",
             f"{'method':34}{'space':>12}{'numbers':>12}{'bytes':>12}  {'formula':28}grows with",
@@ -163,23 +174,24 @@ def audit(network: AbstractNetwork, law: AbstractLaw, cost: Cost | None = None) 
     cost = Cost(SquaredError(), weight_decay=0.1) if cost is None else cost
     wires = wiring(network)
     phase = jax.eval_shape(lambda key: law.init(network, cost, key), jax.random.key(0))
-    hop = _Hop(network, cost, law, wires, phase)
-    reach, labels = hop.reach()
+    hop = hop_step(network, cost, law, wires)
     rules = Rules(wires, drifts=isinstance(law, LeastAction))
-    dependencies, found = dict.fromkeys(reach, 0), []
-    for name, table in reach.items():
-        dependencies[name] = int(table.sum())
-        source, target = np.nonzero(table & ~rules.allowed(name, labels))
-        found += [(name, int(t), int(s)) for s, t in zip(source, target, strict=True)]
+    dependencies, found = forbidden(hop, rules)
     violations = tuple(
         Violation(rules.name(q, t), rules.label_name(s), hop.witness(q, t, s))
         for q, t, s in found[:MOST_LISTED]
     )
+    heard, given = heard_by_all(law, hop), set(found)
+    if heard:
+        told = (hop_step(network, cost, signed, wires) for signed in sign_given(law))
+        given = set().union(*(forbidden(step, rules)[1] for step in told))
     state = _count(phase)
     n, weights = state["x"], state["w"]
-    after = jax.eval_shape(hop.whole, phase)
+    after = jax.eval_shape(hop.move, phase, *hop.example[1:])
     same = lambda a, b: a.shape == b.shape and a.dtype == b.dtype  # noqa: E731
-    plain = network.network if isinstance(network, SharedWeights) else network
+    plain = network
+    while isinstance(plain, SharedWeights | FeedbackWeights):
+        plain = plain.network
     return Audit(
         type(network).__name__,
         type(law).__name__,
@@ -195,90 +207,11 @@ def audit(network: AbstractNetwork, law: AbstractLaw, cost: Cost | None = None) 
         jax.tree.structure(phase) == jax.tree.structure(after)
         and all(map(same, jax.tree.leaves(phase), jax.tree.leaves(after))),
         reference_methods(plain, cost, wiring(plain)),
+        type(law.policy).__name__ if isinstance(law, Hamiltonian) else "",
+        transported(network, cost, law, wires),
+        heard,
+        len(given),
     )
-
-
-class _Hop:
-    """One hop as a function of the labelled parts of the phase."""
-
-    def __init__(
-        self, network: AbstractNetwork, cost: Cost, law: AbstractLaw, wires: Wiring, phase: Any
-    ):
-        self.network, self.cost, self.law, self.wires = network, cost, law, wires
-        self.clock = (jnp.zeros(()), jnp.zeros((), jnp.int32))
-        vertices, synapses = len(wires.names), len(wires.heads)
-        self.offsets = dict(
-            zip(QUANTITIES, np.cumsum([0, *[vertices] * 3, *[synapses] * 3])[:-1], strict=True)
-        )
-        self.count = 3 * vertices + 3 * synapses
-        self.sizes = {q: vertices if q in VERTEX else synapses for q in QUANTITIES}
-        groups = {"x": wires.state, "costate": wires.state, "w": wires.synapse}
-        groups["momentum"] = wires.synapse
-        groups["mass"] = _mass_groups(phase, wires)
-        self.groups = groups
-        at = lambda q, tree: jax.tree.map(lambda a: np.asarray(a) + self.offsets[q], tree)  # noqa: E731
-        moving = {q: at(q, tree) for q, tree in groups.items()}
-        # An input vertex has no state; what it shows is its x.
-        self.labels = (moving, at("x", wires.sample), at("z", wires.target))
-        self.example = example(self.labels, jax.random.key(7))
-        self.compiled = jax.jit(lambda arguments: self(*arguments))
-        self.example[0]["mass"] = jax.tree.map(jnp.abs, self.example[0]["mass"])
-
-    def __call__(self, moving: dict[str, Any], u: Any, z: Any) -> dict[str, Any]:
-        phase = Phase(**moving, time=self.clock[0], hop=self.clock[1])
-        after = self.law.hop(self.network, self.cost, phase, u, z, 0.125)
-        return {q: getattr(after, q) for q in moving}
-
-    def whole(self, phase: Phase) -> Phase:
-        _, u, z = self.example
-        return self.law.hop(self.network, self.cost, phase, u, z, 0.125)
-
-    def reach(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Returns per quantity `[label, vertex or synapse]`: whether the label can reach it."""
-        every = np.arange(self.count)
-        parts: list[dict[str, np.ndarray]] = []
-        structure = jax.tree.structure(jax.eval_shape(self, *self.example))
-        for start in range(0, self.count, CHUNK):
-            flat = dependence(self, self.example, self.labels, every[start : start + CHUNK])
-            tree = structure.unflatten(flat)
-            rows = min(CHUNK, self.count - start)
-            parts.append({q: self._grouped(q, tree[q], rows) for q in tree})
-        return {q: np.concatenate([p[q] for p in parts]) for q in parts[0]}, every
-
-    def _grouped(self, quantity: str, tree: Any, labels: int) -> np.ndarray:
-        leaves = jax.tree.leaves(tree)
-        table = np.zeros((labels, self.sizes[quantity]), bool)
-        groups = jax.tree.leaves(self.groups[quantity])
-        for reach, group in zip(leaves, groups, strict=True):
-            rows, places = np.nonzero(reach.reshape(len(reach), -1))
-            table[rows, np.ravel(group)[places]] = True
-        return table
-
-    def witness(self, quantity: str, target: int, label: int) -> bool:
-        """Returns whether changing one label's numbers, by much or little, moves the target."""
-        for scale in (1.0, 0.01):  # a switch may be thrown at another size of the phase
-            start = jax.tree.map(lambda a, c=scale: c * a, self.example)
-            before = self._value(quantity, target, start)
-            for change in (0.1, 1.0, 10.0, 1000.0):
-                moved = jax.tree.map(
-                    lambda a, mark, c=change: jnp.where(mark == label, a + c, a), start, self.labels
-                )
-                if not np.array_equal(self._value(quantity, target, moved), before):
-                    return True
-        return False
-
-    def _value(self, quantity: str, target: int, arguments: Any) -> np.ndarray:
-        after = jax.tree.leaves(self.compiled(arguments)[quantity])
-        groups = jax.tree.leaves(self.groups[quantity])
-        parts = [np.asarray(a)[np.asarray(g) == target] for a, g in zip(after, groups, strict=True)]
-        return np.concatenate(parts)
-
-
-def _mass_groups(phase: Any, wires: Wiring) -> Any:
-    """The mass remembers per synapse, or nothing."""
-    if not jax.tree.leaves(phase.mass):
-        return phase.mass
-    return jax.tree.map(lambda _, group: group, phase.mass, wires.synapse)
 
 
 def _count(phase: Any) -> dict[str, int]:

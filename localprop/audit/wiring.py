@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, PyTree
 
 from ..errors import ConfigError
-from ..network import AbstractNetwork, Digraph, Layered, SharedWeights
+from ..network import AbstractNetwork, Digraph, FeedbackWeights, Layered, SharedWeights
 
 # A weight that serves all arcs into its block at once.
 ALL_PARENTS = -1
@@ -28,6 +28,7 @@ class Wiring(NamedTuple):
     - `synapse`: a tree like `w`, for every number which synapse it belongs to.
     - `heads`, `tails`: the vertices of every synapse; a tail is `ALL_PARENTS` where a block's
       parameters serve all its arcs.
+    - `forward`: how many of the synapses are forward ones; those behind them are their feedback.
     - `sample`: a tree like `u`, the vertex of every number. `target`: the same for `z`.
     """
 
@@ -40,11 +41,14 @@ class Wiring(NamedTuple):
     tails: np.ndarray
     sample: PyTree
     target: np.ndarray
+    forward: int | None = None
 
     def synapse_name(self, s: int) -> str:
-        """Returns `tail -> head`."""
+        """Returns `tail -> head`, of a feedback weight `head -> tail`."""
         head, tail = self.names[self.heads[s]], self.tails[s]
-        return f"{'(parents)' if tail == ALL_PARENTS else self.names[tail]} -> {head}"
+        tail = "(parents)" if tail == ALL_PARENTS else self.names[tail]
+        back = self.forward is not None and s >= self.forward
+        return f"{head} -> {tail}, back" if back else f"{tail} -> {head}"
 
 
 @singledispatch
@@ -128,6 +132,20 @@ def _(network: SharedWeights) -> Wiring:
         state=jax.tree.map(copies, inner.state),
         sample=jax.tree.map(copies, inner.sample),
         target=copies(inner.target),
+    )
+
+
+@wiring.register
+def _(network: FeedbackWeights) -> Wiring:
+    # A feedback weight lies between the same two vertices, and is a synapse of its own.
+    inner = wiring(network.network)
+    synapses = len(inner.heads)
+    behind = jax.tree.map(lambda a: a + synapses, inner.synapse)
+    return inner._replace(
+        synapse={"forward": inner.synapse, "feedback": behind},
+        heads=np.tile(inner.heads, 2),
+        tails=np.tile(inner.tails, 2),
+        forward=synapses,
     )
 
 

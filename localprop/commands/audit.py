@@ -14,7 +14,11 @@ def audit_command(
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
 ) -> None:
-    """Prove locality arc by arc, and count what is carried, beside backprop, BPTT and RTRL."""
+    """Prove locality arc by arc, of a hop and of whole samples; say what waits and what is carried.
+
+    Beside backprop, BPTT and RTRL.
+    """
+    from ..audit.survey import survey, table
     from ..reproduce.locality import default_audits
 
     audits = default_audits()
@@ -22,5 +26,12 @@ def audit_command(
     for audit in audits:
         # As it stands: its columns are aligned, and names are not markup.
         console.print(f"{audit}\n", markup=False, highlight=False, soft_wrap=True)
+    samples = survey()
+    console.print(table(samples), markup=False, highlight=False, soft_wrap=True)
     if as_json:
-        print_json({"audits": [audit.as_dict() for audit in audits]})
+        print_json(
+            {
+                "audits": [audit.as_dict() for audit in audits],
+                "samples": [sample.as_dict() for sample in samples],
+            }
+        )

@@ -16,7 +16,7 @@ from ..network import AbstractNetwork
 from .base import AbstractLaw, Energies, Phase, output_loss, pull_back, rest, total
 from .integrator import AbstractIntegrator, ExponentialEuler
 from .mass import AbstractMass, Constant, as_mass
-from .policy import AbstractPolicy, CostateReversal
+from .policy import AbstractPolicy, CostateReversal, HamiltonianTrack
 
 
 class Hamiltonian(AbstractLaw):
@@ -146,6 +146,8 @@ class Hamiltonian(AbstractLaw):
         return phase.costate
 
     def blind_hops(self, settle: int) -> int:
+        if isinstance(self.policy, HamiltonianTrack):
+            return 1  # its sign is made of costates too, and moves every state in the second hop
         # The target enters the costate in the first hop; in the second, or in the first after the
         # settle hops, that costate moves the weights; the outputs feel it one hop later.
         return max(settle + 1, 2)

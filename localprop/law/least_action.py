@@ -214,7 +214,8 @@ class LeastAction(AbstractLaw):
 
         zeros = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
         rates = (zeros(u) if u_rate is None else u_rate, zeros(z) if z_rate is None else z_rate)
-        exchanged = jax.jvp(potential, (u, z), rates)[1]
+        slopes = jax.grad(potential, argnums=(0, 1))(u, z)
+        exchanged = total(jax.tree.map(jnp.multiply, slopes, rates))
         return ActionEnergies(
             loss=loss,
             lagrangian=T_x + T_w - connection - rate,

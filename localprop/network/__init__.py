@@ -4,6 +4,7 @@ from .activation import ACTIVATIONS as ACTIVATIONS
 from .activation import Activation as Activation
 from .base import AbstractNetwork as AbstractNetwork
 from .digraph import Digraph as Digraph
+from .feedback import FeedbackWeights as FeedbackWeights
 from .grow import grow as grow
 from .layered import Block as Block
 from .layered import Layered as Layered

@@ -20,6 +20,7 @@ from .base import AbstractNetwork
 from .exchange import BIAS, read_networkx, write_networkx
 from .gaussian import gaussian
 from .topology import check_arcs, has_cycle, hops_to_outputs
+from .two_way import two_way
 
 Vertex = Hashable
 PerNeuron = Any  # one value for all, a mapping from vertices, or a sequence in neuron order
@@ -349,14 +350,23 @@ class Digraph(AbstractNetwork):
         return jnp.zeros(self.arcs.neurons), self.arcs.place(w)
 
     def drive(
-        self, x: Float[Array, " neurons"], w: Array, u: Float[Array, " inputs"]
+        self,
+        x: Float[Array, " neurons"],
+        w: Array,
+        u: Float[Array, " inputs"],
+        feedback: Array | None = None,
     ) -> Float[Array, " neurons"]:
+        """Returns $D$; where there are `feedback` weights, errors are pulled back by them."""
         if u.shape != (self.inputs,):
             raise StreamError(
                 f"the digraph has {self.inputs} inputs, the sample has shape {u.shape}"
             )
         s = jnp.concatenate([u, jnp.ones((int(self.bias),), x.dtype), x])
-        return activate(self.activations, self.arcs.weigh(w, s))
+        if feedback is None:
+            a = self.arcs.weigh(w, s)
+        else:
+            a = two_way((w, feedback, s), _weigh, self.arcs)
+        return activate(self.activations, a)
 
     def output(self, x: Float[Array, " neurons"]) -> Float[Array, " outputs"]:
         return x[self.outputs]
@@ -370,6 +380,10 @@ class Digraph(AbstractNetwork):
             f"Digraph(vertices={len(self.vertices)}, arcs={arcs}, inputs={self.inputs}, "
             f"outputs={len(self.outputs)}, depth={self.depth})"
         )
+
+
+def _weigh(arcs: AbstractArcs, w: Array, s: Array) -> Array:
+    return arcs.weigh(w, s)
 
 
 def _names(inputs: int, neurons: int) -> list[str]:

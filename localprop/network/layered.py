@@ -20,6 +20,7 @@ from .activation import Activation, resolve
 from .base import AbstractNetwork
 from .gaussian import gaussian
 from .topology import check_arcs, has_cycle, hops_to_outputs
+from .two_way import two_way
 from .weights import check_untied, plastic_arrays
 
 INPUT = "input"
@@ -206,13 +207,23 @@ class Layered(AbstractNetwork):
         check_untied(w, self.plastic)
         return {name: jnp.zeros(shape) for name, shape in self.shapes.items()}, w
 
-    def drive(self, x: dict[str, Array], w: dict[str, PyTree], u: Any) -> dict[str, Array]:
+    def drive(
+        self,
+        x: dict[str, Array],
+        w: dict[str, PyTree],
+        u: Any,
+        feedback: dict[str, PyTree] | None = None,
+    ) -> dict[str, Array]:
+        """Returns $D$; where there are `feedback` weights, errors are pulled back by them."""
         u = u if isinstance(u, Mapping) else {next(iter(self.inputs)): u}
         for name, shape in self.inputs.items():
             if name not in u or u[name].shape != shape:
                 given = u[name].shape if name in u else "nothing"
                 raise StreamError(f"input '{name}' has shape {shape}, the sample has {given}")
-        return {name: self._drive_block(name, {**u, **x}, w[name]) for name in self.wiring}
+        back = dict.fromkeys(self.wiring) if feedback is None else feedback
+        return {
+            name: self._drive_block(name, {**u, **x}, w[name], back[name]) for name in self.wiring
+        }
 
     def output(self, x: dict[str, Array]) -> Array:
         return x[self.output_block]
@@ -232,11 +243,14 @@ class Layered(AbstractNetwork):
             f"inputs={self.inputs}, outputs={outputs}, depth={self.depth})"
         )
 
-    def _drive_block(self, name: str, sources: Mapping[str, Array], w: PyTree) -> Array:
+    def _drive_block(
+        self, name: str, sources: Mapping[str, Array], w: PyTree, feedback: PyTree = None
+    ) -> Array:
         block = self.wiring[name]
         _, frame = eqx.partition(self._skeleton(name), eqx.is_inexact_array)
-        module = eqx.combine(w, frame)
-        return block.activation(module(block.join(*(sources[p] for p in block.parents))))
+        s = block.join(*(sources[p] for p in block.parents))
+        a = _apply(frame, w, s) if feedback is None else two_way((w, feedback, s), _apply, frame)
+        return block.activation(a)
 
     def _skeleton(self, name: str) -> Any:
         """The block's module; only what is not a weight is read from it."""
@@ -310,6 +324,10 @@ def _outline(maker: Any, dtype: Any) -> Any:
     del dtype  # of jax's configuration, which the shapes hang on
     # What the maker returns besides weights does not hang on the key.
     return eqx.filter_eval_shape(_make, maker, jax.random.key(0))
+
+
+def _apply(frame: Any, w: PyTree, s: Array) -> Array:
+    return eqx.combine(w, frame)(s)
 
 
 def _make(module: Any, key: PRNGKeyArray) -> Any:
