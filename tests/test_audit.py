@@ -20,6 +20,7 @@ from localprop import (
     Cost,
     Digraph,
     ExplicitEuler,
+    FastCostates,
     Hamiltonian,
     HamiltonianTrack,
     Layered,
@@ -269,6 +270,7 @@ EVERY_LAW = {
     "costate reversal": (Hamiltonian(), 4),
     "adaptive mass": (Hamiltonian(mass=Adaptive()), 4),
     "least action": (LeastAction(), 2),
+    "fast costates": (Hamiltonian(FastCostates()), 4),
     **{name: (Hamiltonian(policy, **EULER), 4) for name, policy in POLICIES.items()},
 }
 

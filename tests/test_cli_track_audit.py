@@ -41,12 +41,11 @@ def test_track_prints_one_object_with_the_promised_keys_on_the_last_line(localpr
 def test_track_takes_the_papers_parameters_and_reports_both_errors(localprop):
     outcome = localprop(
         "track", "--policy", "sign-flip", "--q", 100, "--speed", 2, "--dt", 0.1, "--omega", 0.1,
-        "--json",
+        "--rx", 0, "--no-bias", "--json",
     )  # fmt: skip
     settings = outcome.result["settings"]
-    assert {k: settings[k] for k in ("q", "r", "rw", "speed", "dt", "neurons")} == {
-        "q": 100, "r": 0.1, "rw": 1, "speed": 2, "dt": 0.1, "neurons": 5
-    }  # fmt: skip
+    told = {"q": 100, "r": 0.1, "rw": 1, "rx": 0, "speed": 2, "dt": 0.1, "neurons": 5}
+    assert {k: settings[k] for k in (*told, "bias")} == told | {"bias": False}
     assert outcome.result["nrmse"] < 0.2 < outcome.result["replayed_nrmse"]
 
 
@@ -155,3 +154,14 @@ def test_audit_proves_both_laws_local_and_compares_them_with_what_is_not(localpr
         others = [m["method"] for m in audit["methods"]]
         assert all(any(name in m for m in others) for name in ("backprop", "BPTT", "RTRL"))
     assert "BPTT" in outcome.err
+    samples = outcome.result["samples"]
+    kinds = {(s["network"], s["policy"] or s["law"]) for s in samples}
+    assert len(kinds) == 2 * 6  # two of the three networks are digraphs
+    for sample in samples:
+        assert sample["prediction_is_honest"]
+        assert sample["weight_transport"] > 0
+        assert sample["held"]["w"] == sample["settle"] > 0
+        track = sample["policy"] == "HamiltonianTrack"
+        assert sample["local_in_space"] is not track
+        assert (sample["numbers_in_one_sign"] > 0) is track
+    assert "update locking" in outcome.err

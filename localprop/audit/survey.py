@@ -10,6 +10,7 @@ from ..law import (
     AbstractPolicy,
     Cauchy,
     ExplicitEuler,
+    FastCostates,
     Hamiltonian,
     HamiltonianTrack,
     LeastAction,
@@ -24,7 +25,8 @@ def survey() -> list[SampleAudit]:
     """Returns audits of whole samples, with the settle hops that a learner takes by itself.
 
     Of a digraph without cycles, a complete one and one of blocks, small enough for seconds; under
-    costate reversal, least action, the sign flip, the Hamiltonian track and Cauchy's policy.
+    costate reversal, least action, fast costates, the sign flip, the Hamiltonian track and
+    Cauchy's policy.
     """
     networks: list[AbstractNetwork] = [
         Digraph.layered([2, 3, 1], speed=2.0),
@@ -32,7 +34,7 @@ def survey() -> list[SampleAudit]:
         Layered.dense([2, 3, 1], speed=2.0),
     ]
     policies: list[AbstractPolicy] = [SignFlip(), HamiltonianTrack(radius=100.0), Cauchy()]
-    laws: list[AbstractLaw] = [Hamiltonian(), LeastAction()]
+    laws: list[AbstractLaw] = [Hamiltonian(), LeastAction(), Hamiltonian(FastCostates())]
     laws += [Hamiltonian(p, integrator=ExplicitEuler(), weights="explicit") for p in policies]
     cost = Cost(SquaredError())
     return [audit_sample(Learner(network, cost, law)) for network in networks for law in laws]

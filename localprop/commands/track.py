@@ -65,6 +65,14 @@ def track_command(
     ] = None,
     r: Annotated[float, typer.Option(parser=real, help="Cost of the rate of the weights.")] = 0.1,
     rw: Annotated[float, typer.Option(parser=real, help="Cost of the weights.")] = 1.0,
+    rx: Annotated[float, typer.Option(parser=real, help="Cost of the states.")] = 0.0,
+    bias: Annotated[
+        bool | None,
+        typer.Option(
+            help="Whether a constant input has an arc to every neuron; by default only where the "
+            "state never reverses.",
+        ),
+    ] = None,
     speed: Annotated[
         float | None,
         typer.Option(
@@ -105,10 +113,11 @@ def track_command(
     made = _policy(policy, period, flip_omega, radius, q, speed)
     how = tracker(
         None if law == "least-action" else made,
-        LinearQuadratic(q, r, rw),
+        LinearQuadratic(q, r, rw, rx),
         neurons=neurons,
         speed=speed,
         dt=dt,
+        bias=bias,
         review=review,
     )
     if out is not None:

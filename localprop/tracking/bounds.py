@@ -39,7 +39,7 @@ class Range(NamedTuple):
 SCALE = Range(1e-9, 1e9)
 RANGES = {
     **dict.fromkeys(("omega", "flip_omega", "amplitude", "radius", "q", "r", "dt"), SCALE),
-    "rw": Range(1e-9, 1e9, besides=0),
+    **dict.fromkeys(("rw", "rx"), Range(1e-9, 1e9, besides=0)),
     "speed": Range(1e-9, 1e9, besides=np.inf),
     "duration": Range(1e-9, 1e9 * MOST_STEPS),
     "period": Range(1, 2**31 - 1, whole=True),  # hops are counted in 32 bits

@@ -20,7 +20,7 @@ from .tracker import Tracker
 
 CHUNK = 1 << 16  # steps in one call of the compiled loop
 REMEDY = (
-    "take a shorter dt, a smaller q, rw or speed, a larger r, or another policy; Cauchy's is "
+    "take a shorter dt, a smaller q, rw, rx or speed, a larger r, or another policy; Cauchy's is "
     "unstable by nature"
 )
 
@@ -185,6 +185,8 @@ def _step(tracker: Tracker, carry: _Carry, z: Array) -> tuple[_Carry, dict[str, 
         "square": z**2,
         "rate": jnp.sum((phase.w - before.w) ** 2) / tracker.dt**2,
         "weight": jnp.sum(before.w**2),
+        "state_square": jnp.sum(before.x**2),
+        "replay_square": jnp.sum(carry.replay**2),
     }
     total = jnp.sum(jnp.stack([jnp.sum(a) for a in (*_moving(phase).values(), replay)]))
     # A sum is finite only if all its terms are; once it was not, the count stands still.
@@ -212,8 +214,8 @@ def _check_finite(part: dict[str, np.ndarray], start: int, stride: int) -> None:
 
 
 def _evaluate(tracker: Tracker, trace: dict[str, np.ndarray], settings: dict) -> Tracking:
-    names = ("error", "replay_error", "square", "rate", "weight")
-    error, replay_error, square, rate, weight = (trace.pop(name) for name in names)
+    names = ("square", "rate", "weight", "error", "state_square", "replay_error", "replay_square")
+    square, rate, weight, error, states, replay_error, replays = (trace.pop(n) for n in names)
     late = slice(len(error) // 3, None)
     if not square[late].sum() > 0:
         raise StreamError(
@@ -223,13 +225,13 @@ def _evaluate(tracker: Tracker, trace: dict[str, np.ndarray], settings: dict) ->
     nrmse = lambda e: float(np.sqrt(e[late].sum() / square[late].sum()))  # noqa: E731
     p, dt = tracker.problem, tracker.dt
     control = p.r / 2 * rate + p.rw * weight
-    integral = lambda e: float(dt * (p.q / 2 * e + control).sum())  # noqa: E731
+    integral = lambda e, x: float(dt * (p.q / 2 * e + p.rx * x + control).sum())  # noqa: E731
     return Tracking(
         policy=tracker.name,
         nrmse=nrmse(error),
         replayed_nrmse=nrmse(replay_error),
-        cost=integral(replay_error),
-        flip_cost=integral(error),
+        cost=integral(replay_error, replays),
+        flip_cost=integral(error, states),
         untracked_cost=float(dt * p.q / 2 * square.sum()),
         settings=settings,
         trace=trace,

@@ -1,8 +1,9 @@
 """Networks that track: the cost of NLP's experiments, and a setting for every policy.
 
-The cost is $\\int \\tfrac q2 (x_0 - z)^2 + \\tfrac r2 |\\dot w|^2 + r_w |w|^2 \\, dt$, without
-dissipation. In `Cost` and `Hamiltonian` that is $L = \\tfrac{q}{2c}(x_0 - z)^2$,
-$kV = \\tfrac{r_w}{c}|w|^2$, $m = r/c$ for neurons of speed $c$.
+The cost is $\\int \\tfrac q2 (x_0 - z)^2 + \\tfrac r2 |\\dot w|^2 + r_w |w|^2 + r_x |x|^2 \\, dt$,
+without dissipation. In `Cost` and `Hamiltonian` that is $L = \\tfrac{q}{2c}(x_0 - z)^2 +
+\\tfrac{r_x}{c}|x|^2$, $kV = \\tfrac{r_w}{c}|w|^2$, $m = r/c$ for neurons of speed $c$. The paper
+prints no $r_x$ and no bias; its authors' script has both.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from ..cost import Cost, SquaredError
 from ..errors import ConfigError
@@ -42,24 +45,55 @@ LEAST_ACTION = "least-action"
 
 @dataclass(frozen=True)
 class LinearQuadratic:
-    """The paper's cost parameters.
+    """The paper's cost parameters, and the cost of the state that its authors' script adds.
 
     **Arguments:** `q`: of the squared error, above 0; `r`: of the rate of the weights, above 0;
-    `rw`: of the weights themselves, 0 or more.
+    `rw`: of the weights themselves, 0 or more; `rx`: of the states of all neurons, 0 or more.
 
     **Raises:** `ConfigError`.
+
+    !!! example
+
+        ```python
+        >>> import jax.numpy as jnp
+        >>> from localprop.tracking.tracker import LinearQuadratic
+        >>> x, z = jnp.array([1.0, 2.0]), jnp.array([0.0])  # 10/2 1² + 3 (1² + 2²)
+        >>> float(LinearQuadratic(q=10.0, rx=3.0).cost(speed=1.0).target_loss(x, z))
+        20.0
+
+        ```
     """
 
     q: float = 1000.0
     r: float = 0.1
     rw: float = 1.0
+    rx: float = 0.0
 
     def __post_init__(self):
-        check(q=self.q, r=self.r, rw=self.rw)
+        check(q=self.q, r=self.r, rw=self.rw, rx=self.rx)
 
     def cost(self, speed: float) -> Cost:
-        """Returns the rate of cost divided by the speed $c$."""
-        return Cost(SquaredError(scale=self.q / speed), weight_decay=2 * self.rw / speed)
+        """Returns the rate of cost divided by the speed $c$.
+
+        Its loss takes the output neuron, or, where states cost something, all neurons.
+        """
+        error: Any = SquaredError(scale=self.q / speed)
+        loss = _StateCost(error, self.rx / speed) if self.rx else error
+        return Cost(loss, weight_decay=2 * self.rw / speed)
+
+    def seen(self, neurons: int) -> tuple[int, ...]:
+        """Returns the neurons that the loss of `cost` takes."""
+        return tuple(range(neurons)) if self.rx else (0,)
+
+
+class _StateCost(eqx.Module):
+    """$L = \\tfrac s2 (x_0 - z)^2 + k|x|^2$ of all neurons."""
+
+    error: SquaredError
+    scale: float = eqx.field(static=True)
+
+    def __call__(self, x: Array, z: Array) -> Array:
+        return self.error(x[:1], z) + self.scale * jnp.sum(x**2)
 
 
 class Tracker(eqx.Module):
@@ -110,6 +144,7 @@ class Tracker(eqx.Module):
             **{f"policy_{name}": value for name, value in policy.items()},
             **asdict(self.problem),
             "neurons": len(self.network.vertices),
+            "bias": self.network.bias,
             "speed": "inf" if self.network.speed == np.inf else self.network.speed,
             "dt": self.dt,
             "hops": self.hops,
@@ -126,6 +161,7 @@ def tracker(
     neurons: int = 5,
     speed: float | None = None,
     dt: float | None = None,
+    bias: bool | None = None,
     review: str = "live",
     buffer: int = 1024,
 ) -> Tracker:
@@ -151,6 +187,8 @@ def tracker(
     - `speed`: $c$ per unit of time; by default 1, for costate reversal infinite.
     - `dt`: of a step, in units of time; by default 0.1, for the Hamiltonian track 0.05, for
       costate reversal (the duration of a sample) 1.
+    - `bias`: whether a constant input of value 1 has an arc to every neuron; by default as said
+      above.
     - `review`: what a reversed phase reads: the target `"live"`, or backward from a `"buffer"`.
     - `buffer`: the size of that buffer, in steps.
 
@@ -165,7 +203,8 @@ def tracker(
     dt = default if dt is None else float(dt)
     _check_policy(policy, dt)
     memory = Review(buffer) if review == "buffer" and not forward else None
-    return build(policy, problem, int(neurons), speed, dt, memory)
+    bias = forward if bias is None else bias
+    return build(policy, problem, int(neurons), bias, speed, dt, memory)
 
 
 def _check_policy(policy: AbstractPolicy | None, dt: float) -> None:
@@ -176,35 +215,38 @@ def _check_policy(policy: AbstractPolicy | None, dt: float) -> None:
         check(radius=policy.radius)
 
 
-def _flipping(policy, problem, neurons, speed, dt, review) -> Tracker:
+def _flipping(policy, problem, neurons, bias, speed, dt, review) -> Tracker:
     c = 1.0 if speed is None else float(speed)
     if c == np.inf:
         raise ConfigError("a policy that reverses the state needs a finite speed")
     law = Hamiltonian(policy, problem.r / c, integrator=ExplicitEuler(), weights="explicit")
     forward = Hamiltonian(integrator=ExplicitEuler())
-    network = Digraph.complete(neurons, bias=False, speed=c)
+    network = Digraph.complete(neurons, outputs=problem.seen(neurons), bias=bias, speed=c)
     return Tracker(network, problem.cost(c), law, forward, review, problem, dt, 1, c)
 
 
-def _descending(policy, problem, neurons, speed, dt, review) -> Tracker:
+def _descending(policy, problem, neurons, bias, speed, dt, review) -> Tracker:
     hops = 4
     tau = dt / hops
-    network = Digraph.complete(neurons, speed=np.inf if speed is None else float(speed))
+    speed = np.inf if speed is None else float(speed)
+    network = Digraph.complete(neurons, outputs=problem.seen(neurons), bias=bias, speed=speed)
     mass = 4 * problem.q * tau**2 * max(1.0, (neurons + 1) / 6)
     law = Hamiltonian(policy, mass, dissipation=0.75 / tau)
     return Tracker(network, problem.cost(1.0), law, law, review, problem, dt, hops, 1.0)
 
 
-def _acting(policy, problem, neurons, speed, dt, review) -> Tracker:
+def _acting(policy, problem, neurons, bias, speed, dt, review) -> Tracker:
     del policy
     hops = 4
     tau = dt / hops
-    network = Digraph.complete(neurons, speed=np.inf if speed is None else float(speed))
-    cost = Cost(SquaredError(), weight_decay=2 * problem.rw / problem.q)
+    speed = np.inf if speed is None else float(speed)
+    network = Digraph.complete(neurons, outputs=problem.seen(neurons), bias=bias, speed=speed)
     law = LeastAction(
         stiffness=1.0,
         neurons=Inertial(mass=tau**2, dissipation=1 / tau),
         mass=tau**2 * max(1.0, (neurons + 1) / 6),
         dissipation=0.5 / tau,
     )
-    return Tracker(network, cost, law, Hamiltonian(), review, problem, dt, hops, problem.q)
+    return Tracker(
+        network, problem.cost(problem.q), law, Hamiltonian(), review, problem, dt, hops, problem.q
+    )

@@ -99,11 +99,11 @@ NUMBERS = (
 )
 OPTIONS = {
     "--omega": (), "--amplitude": (), "--duration": (), "--neurons": (), "--r": (), "--rw": (),
-    "--speed": (), "--dt": (), "--q": (), "--seed": ("--signal", "patched"),
+    "--rx": (), "--speed": (), "--dt": (), "--q": (), "--seed": ("--signal", "patched"),
     "--period": ("--policy", "sign-flip"), "--flip-omega": ("--policy", "sign-flip"),
     "--radius": ("--policy", "hamiltonian-track"),
 }  # fmt: skip
-SENSE = {("--rw", "0"), ("--speed", "inf"), ("--seed", "0")}
+SENSE = {("--rw", "0"), ("--rx", "0"), ("--speed", "inf"), ("--seed", "0")}
 
 
 @pytest.mark.parametrize("option", OPTIONS)

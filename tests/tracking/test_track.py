@@ -94,18 +94,20 @@ def test_costate_reversal_tracks_without_ever_reversing_the_state(signal, bound,
     assert run.cost == run.flip_cost < run.untracked_cost
 
 
-def _numpy_tracking(signal, run, q, r, rw, c, tau):
+def _numpy_tracking(signal, run, q, r, rw, c, tau, rx=0.0):
     """Replays recorded weights by Euler's rule in NumPy and integrates the cost of NLP."""
     w, z = run.trace["w"], signal(run.trace["time"])
-    x, replay = run.trace["x"][0], []
+    x, states = run.trace["x"][0], []
+    bias = np.ones(w.shape[2] - len(x))  # the constant input, if there is one, comes first
     for weights in w:
-        replay.append(x[0])
-        x = x + tau * c * (np.tanh(weights @ x) - x)
-    replay = np.array(replay)
+        states.append(x)
+        x = x + tau * c * (np.tanh(weights @ np.concatenate([bias, x])) - x)
+    replay = np.array(states)[:, 0]
     late = slice(len(z) // 3, None)
     nrmse = np.sqrt(np.mean((replay - z)[late] ** 2) / np.mean(z[late] ** 2))
     rate = np.sum(np.diff(w, axis=0) ** 2, axis=(1, 2)) / tau**2
     rest = q / 2 * (replay - z) ** 2 + rw * np.sum(w**2, axis=(1, 2))
+    rest = rest + rx * np.sum(np.square(states), axis=1)
     return replay, nrmse, tau * (rest[:-1] + r / 2 * rate).sum()
 
 
@@ -148,6 +150,40 @@ def test_the_flip_follows_the_papers_own_equations_in_its_own_cost():
         p_x_dot, p_w_dot = c * p_x - w.T @ back - miss, -np.outer(back, x) - 2 * rw * w
         x, w = x + s * tau * x_dot, w + s * tau * w_dot
         p_x, p_w = p_x + s * tau * p_x_dot, p_w + s * tau * p_w_dot
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_bias_and_a_cost_of_the_state_are_in_the_replay_and_in_the_cost():
+    how = tracker(SignFlip(2), LinearQuadratic(100.0, rx=3.0), speed=2.0, dt=0.1, bias=True)
+    run = track(Patched(), how, seed=1, duration=60.0, frames=600, trajectory=True)
+    assert run.trace["w"].shape == (600, 5, 6)
+    replay, nrmse, cost = _numpy_tracking(Patched(), run, 100, 0.1, 1, 2, 0.1, rx=3.0)
+    np.testing.assert_allclose(run.trace["replay"], replay, atol=1e-9)
+    np.testing.assert_allclose(run.replayed_nrmse, nrmse, rtol=1e-9)
+    shorter = track(Patched(), how, seed=1, duration=59.9)
+    np.testing.assert_allclose(shorter.cost, cost, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("policy", [SignFlip(), None], ids=["sign flip", "least action"])
+def test_the_cost_of_the_state_pulls_at_every_neuron(policy):
+    """At rest the first force is q (x_0 - z) on neuron 0 and 2 r_x x on all, times τ (NumPy)."""
+    how, plain = (tracker(policy, LinearQuadratic(100.0, rx=rx), dt=0.1) for rx in (3.0, 0.0))
+    phase, z, tau = how.init(0), jnp.array([0.4]), 0.1 / how.hops
+    with_cost, without = (
+        t.law.hop(t.network, t.cost, phase, jnp.zeros(0), z, tau) for t in (how, plain)
+    )
+    pull = np.asarray(with_cost.costate - without.costate)
+    # Least action: kick and friction at once, (p - τ U_x)/(1 + θτ) with θτ = 1, costs over q.
+    scale = 1.0 if policy is not None else 1 / (2 * 100.0)
+    np.testing.assert_allclose(pull, -tau * scale * 6.0 * np.asarray(phase.x), rtol=1e-9)
+    assert how.settings()["rx"] == 3.0
+
+
+def test_whether_there_is_a_bias_is_the_policys_choice_unless_said():
+    for policy, usual in ((SignFlip(), False), (Cauchy(), False), (CostateReversal(), True)):
+        assert tracker(policy).settings()["bias"] is usual
+        assert tracker(policy, bias=not usual).network.bias is not usual
 
 
 def test_numbers_do_not_depend_on_how_many_frames_the_picture_keeps():
@@ -217,6 +253,8 @@ def test_settings_without_sense_are_refused():
         lambda: LinearQuadratic(q=0.0),
         lambda: LinearQuadratic(r=-1.0),
         lambda: LinearQuadratic(rw=float("nan")),
+        lambda: LinearQuadratic(rx=-1.0),
+        lambda: LinearQuadratic(rx=float("inf")),
         lambda: tracker(SignFlip(), speed=float("inf")),
         lambda: tracker(SignFlip(), dt=0.0),
         lambda: tracker(SignFlip(), dt=float("inf")),
