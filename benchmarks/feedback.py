@@ -1,0 +1,112 @@
+"""Feedback weights of their own against weight transport, on tables.
+
+Each stream is learned by `localprop learn` as it stands, with one thing changed: the network's
+errors come back by weights of their own (`FeedbackWeights`, learned as Kolen and Pollack do). The
+forward output layer starts at zero there. *zero* lets its feedback start at zero, too, which is
+aligned from the start; *random* draws it with variance 1/fan-in, so that first errors come back
+along arbitrary directions. With weight decay k forward and feedback weights align; without, their
+difference stays. *alignment* is the cosine between the two sets of hidden and output weights that
+errors pass, after the stream.
+
+    python -m benchmarks.feedback
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from unittest import mock
+
+import numpy as np
+
+from localprop import Cost, FeedbackWeights, Layered
+from localprop.online import growing
+from localprop.online.learn import learn
+from localprop.online.settings import Settings
+
+from .accuracy import export
+
+STREAMS, SEEDS = ("Phishing", "Bananas", "TrumpApproval"), range(10)
+DECAYS = (0.0, 1e-3)
+WAYS = ("transport", "own, zero", "own, random")
+PASSED = ("hidden2", "output")  # no error passes the first hidden layer's weights
+
+
+class _Networks:
+    """Stands where the model takes its network from."""
+
+    def __init__(self, way: str):
+        self.way = way
+
+    def dense(self, sizes: list[int], **settings) -> Layered | FeedbackWeights:
+        """Returns the model's network, errors coming back by the way that is measured."""
+        network = Layered.dense(sizes, **settings)
+        if self.way == "transport":
+            return network
+        drawn = Layered.dense(sizes, **settings | {"output_scale": 1.0})
+        return FeedbackWeights(network, drawn if self.way == "own, random" else None)
+
+
+def run(file: Path, target: str, way: str, decay: float, seed: int) -> tuple[float, float]:
+    """Returns the prequential score, and the alignment after the stream."""
+    models = []
+
+    class Seen(growing.Model):
+        def __init__(self, cost: Cost, *arguments, **settings):
+            super().__init__(Cost(cost.loss, decay), *arguments, **settings)
+            models.append(self)
+
+    with (
+        mock.patch.object(growing, "Layered", _Networks(way)),
+        mock.patch("localprop.online.column_model.Model", Seen),
+    ):
+        result, _ = learn(file, Settings(target=target, seed=seed))
+    w = models[-1].phase.w
+    if way == "transport":
+        return result.score, 1.0
+    there, back = (
+        np.concatenate([np.ravel(w[name][block].weight) for block in PASSED])
+        for name in ("forward", "feedback")
+    )
+    return result.score, float(there @ back / np.sqrt((there @ there) * (back @ back)))
+
+
+def main() -> int:
+    """Measures and writes `feedback.md`."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: export(name, Path(folder)) for name in STREAMS}
+        for decay in DECAYS:
+            for way in WAYS:
+                cells = []
+                for name in STREAMS:
+                    one = partial(run, *files[name], way, decay)
+                    scores, aligned = zip(*map(one, SEEDS), strict=True)
+                    cells.append(f"{mean(scores):.3f} ± {stdev(scores):.3f}")
+                    cells.append(f"{mean(aligned):.2f}")
+                rows.append(f"| {way} | {decay:g} | {' | '.join(cells)} |")
+                print(rows[-1], flush=True)
+    head = (__doc__ or "").split("    python")[0].strip().split("\n", 1)
+    titles = [f"{name}{', MAE' * (name == 'TrumpApproval')} | alignment" for name in STREAMS]
+    text = [
+        f"# {head[0].rstrip('.')}",
+        "",
+        head[1].strip(),
+        "",
+        f"Mean and standard deviation over {len(SEEDS)} seeds, accuracy unless said. Written by "
+        "`python -m benchmarks.feedback`.",
+        "",
+        f"| errors come back by | k | {' | '.join(titles)} |",
+        "| --- " * (2 + 2 * len(STREAMS)) + "|",
+        *rows,
+        "",
+    ]
+    Path(__file__).with_suffix(".md").write_text("\n".join(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

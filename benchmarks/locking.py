@@ -1,0 +1,92 @@
+"""Weights that never wait, on slow streams.
+
+With settle hops a learner holds its weights until the error of a sample has arrived. Here the same
+law learns the teacher-student streams of `timescales` with the settle hops that a learner takes by
+itself and with none at all, so that every hop moves every weight. The law is that of
+`localprop learn` (adaptive mass and friction, per hop), ten seeds, nothing tuned.
+
+- *held*: hops of a sample in which the weights are held;
+- *predicted*: NMSE over the second half of the stream, read before the target is used;
+- *frozen*: what the weights after the last sample answer on another stream of the same teacher,
+  without learning: what they know, not what the state remembers;
+- *last value*: the target of the sample before, for every sample.
+
+    python -m benchmarks.locking
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from localprop import Cost, Layered, Learner, Samples, SquaredError
+
+from .timescales import SIZES, teacher_stream
+
+SEEDS, TRAINED = range(10), 40_000  # of 60 000 samples; the last third is the other stream
+TIME_SCALES = (5, 20, 100)
+SETTINGS: tuple[tuple[int, Any], ...] = ((9, "auto"), (9, 0), (2, 0), (1, 0))
+
+
+def measure(time_scale: int, hops: int, settle: Any) -> tuple[int, np.ndarray]:
+    """Returns the settle hops, and NMSE predicted, frozen and of the last value, per seed."""
+    learner = Learner(Layered.dense(SIZES), Cost(SquaredError()), hops=hops, settle=settle)
+    streams = [teacher_stream(time_scale, seed) for seed in SEEDS]
+    u, z = (np.stack(part) for part in zip(*streams, strict=True))
+    keys = jax.vmap(jax.random.key)(jnp.array(SEEDS))
+
+    def one(key: Array, u: Array, z: Array) -> Any:
+        def sample(phase: Any, sample: Any) -> Any:
+            return learner.present(phase, Samples(*sample))
+
+        first = (u[:TRAINED], z[:TRAINED])
+        phase, predicted = jax.lax.scan(sample, learner.init(key), first)
+        return predicted, jax.vmap(lambda u: learner._answer(phase, u))(u[TRAINED:])
+
+    predicted, frozen = (np.asarray(a, np.float64) for a in jax.jit(jax.vmap(one))(keys, u, z))
+    half = slice(TRAINED // 2, TRAINED)
+    last = np.concatenate([z[:, :1], z[:, :-1]], axis=1)
+    parts = [
+        (predicted[:, half], z[:, half]),
+        (frozen, z[:, TRAINED:]),
+        (last[:, half], z[:, half]),
+    ]
+    errors = [np.mean((o - t) ** 2, axis=(1, 2)) / np.var(t, axis=(1, 2)) for o, t in parts]
+    return learner.settle, np.array(errors)
+
+
+def main() -> int:
+    """Measures and writes `locking.md`."""
+    rows = []
+    for time_scale in TIME_SCALES:
+        for hops, settle in SETTINGS:
+            held, errors = measure(time_scale, hops, settle)
+            cells = [f"{np.mean(e):.2g} ({np.max(e):.2g})" for e in errors]
+            rows.append(f"| {time_scale} | {hops} | {held} | {' | '.join(cells)} |")
+            print(rows[-1], flush=True)
+    head = (__doc__ or "").split("    python")[0].strip().split("\n", 1)
+    text = [
+        f"# {head[0].rstrip('.')}",
+        "",
+        head[1].strip(),
+        "",
+        f"{TRAINED:,} samples, student 4-32-32-1, {len(SEEDS)} seeds: mean, and in brackets the "
+        "worst. Written by `python -m benchmarks.locking`.",
+        "",
+        "| time scale | hops | held | predicted | frozen | last value |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+    ]
+    Path(__file__).with_suffix(".md").write_text("\n".join(text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
