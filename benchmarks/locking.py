@@ -7,7 +7,7 @@ itself and with none at all, so that every hop moves every weight. The law is th
 
 - *held*: hops of a sample in which the weights are held;
 - *predicted*: NMSE over the second half of the stream, read before the target is used;
-- *frozen*: what the weights after the last sample answer on another stream of the same teacher,
+- *frozen*: what the weights after the last sample answer on the 20 000 samples that follow,
   without learning: what they know, not what the state remembers;
 - *last value*: the target of the sample before, for every sample.
 
@@ -29,7 +29,7 @@ from localprop import Cost, Layered, Learner, Samples, SquaredError
 
 from .timescales import SIZES, teacher_stream
 
-SEEDS, TRAINED = range(10), 40_000  # of 60 000 samples; the last third is the other stream
+SEEDS, TRAINED = range(10), 40_000  # of 60 000 samples; the last third is answered only
 TIME_SCALES = (5, 20, 100)
 SETTINGS: tuple[tuple[int, Any], ...] = ((9, "auto"), (9, 0), (2, 0), (1, 0))
 
