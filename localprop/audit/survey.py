@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from ..cost import Cost, SquaredError
 from ..law import (
@@ -21,36 +21,41 @@ from ..network import AbstractNetwork, Digraph, Layered
 from .sample import SampleAudit, audit_sample
 
 
-def survey() -> list[SampleAudit]:
-    """Returns audits of whole samples, with the settle hops that a learner takes by itself.
+def survey() -> dict[str, SampleAudit]:
+    """Returns audits of whole samples by what they are of, with a learner's own settle hops.
 
     Of a digraph without cycles, a complete one and one of blocks, small enough for seconds; under
     costate reversal, least action, fast costates, the sign flip, the Hamiltonian track and
     Cauchy's policy.
     """
-    networks: list[AbstractNetwork] = [
-        Digraph.layered([2, 3, 1], speed=2.0),
-        Digraph.complete(3, 1, speed=2.0),
-        Layered.dense([2, 3, 1], speed=2.0),
-    ]
+    networks: dict[str, AbstractNetwork] = {
+        "neurons in layers": Digraph.layered([2, 3, 1], speed=2.0),
+        "neurons in cycles": Digraph.complete(3, 1, speed=2.0),
+        "blocks": Layered.dense([2, 3, 1], speed=2.0),
+    }
     policies: list[AbstractPolicy] = [SignFlip(), HamiltonianTrack(radius=100.0), Cauchy()]
     laws: list[AbstractLaw] = [Hamiltonian(), LeastAction(), Hamiltonian(FastCostates())]
     laws += [Hamiltonian(p, integrator=ExplicitEuler(), weights="explicit") for p in policies]
     cost = Cost(SquaredError())
-    return [audit_sample(Learner(network, cost, law)) for network in networks for law in laws]
+    found = {}
+    for kind, network in networks.items():
+        for law in laws:
+            sample = audit_sample(Learner(network, cost, law))
+            found[f"{kind}, {sample.policy or sample.law}"] = sample
+    return found
 
 
-def table(samples: Sequence[SampleAudit]) -> str:
+def table(samples: Mapping[str, SampleAudit]) -> str:
     """Returns the audits, one line each."""
     head = (
         f"{'a whole sample':40}{'hops':>5}{'held':>5}{'space':>14}{'sample joins':>14}"
         f"{'prediction':>12}{'transport':>11}{'one sign of':>13}"
     )
     lines = [
-        f"{f'{s.network}, {s.policy or s.law}':40}{s.hops:>5}{s.held['w']:>5}"
+        f"{title:40}{s.hops:>5}{s.held['w']:>5}"
         f"{'local' if s.local else f'{s.forbidden + s.beyond} breaks':>14}{s.reach[1]:>14.0%}"
         f"{'honest' if s.honest else 'TOLD':>12}{s.transport:>11}{s.heard or '-':>13}"
-        for s in samples
+        for title, s in samples.items()
     ]
     words = """
 held: hops in which the weights wait for an error that is under way (update locking); space: of

@@ -32,6 +32,6 @@ def audit_command(
         print_json(
             {
                 "audits": [audit.as_dict() for audit in audits],
-                "samples": [sample.as_dict() for sample in samples],
+                "samples": [{"of": of, **sample.as_dict()} for of, sample in samples.items()],
             }
         )
