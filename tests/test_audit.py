@@ -265,7 +265,11 @@ def test_a_network_without_declared_arcs_is_refused():
         localprop.audit(Undeclared(), Hamiltonian())
 
 
-POLICIES = {"sign flip": SignFlip(2), "track": HamiltonianTrack(radius=100.0), "cauchy": Cauchy()}
+POLICIES = {
+    "sign flip": SignFlip(2),
+    "track": HamiltonianTrack(radius=100.0, speed=2.0),
+    "cauchy": Cauchy(),
+}
 EVERY_LAW = {
     "costate reversal": (Hamiltonian(), 4),
     "adaptive mass": (Hamiltonian(mass=Adaptive()), 4),
@@ -387,7 +391,7 @@ def test_a_learner_that_rescales_all_weights_between_samples_is_refuted(monkeypa
 
 def test_a_track_whose_prediction_is_read_as_costate_reversals_is_refuted(monkeypatch):
     """In the second hop the sign, made of costates, has told every state of the target."""
-    law = Hamiltonian(HamiltonianTrack(radius=100.0), **EULER)
+    law = Hamiltonian(HamiltonianTrack(radius=100.0, speed=2.0), **EULER)
     learner = Learner(
         Digraph.layered([1, 1], speed=2.0), Cost(SquaredError()), law, hops=3, settle=0
     )

@@ -22,25 +22,31 @@ from .sample import SampleAudit, audit_sample
 
 
 def survey() -> dict[str, SampleAudit]:
-    """Returns audits of whole samples by what they are of, with a learner's own settle hops.
+    """Returns audits of whole samples by what they are of.
 
-    Of a digraph without cycles, a complete one and one of blocks, small enough for seconds; under
-    costate reversal, least action, fast costates, the sign flip, the Hamiltonian track and
-    Cauchy's policy.
+    Of 2 × depth + 3 hops, with the settle hops that the law asks for, on a digraph without cycles,
+    a complete one and one of blocks, small enough for seconds; under costate reversal, least
+    action, fast costates, the sign flip, the Hamiltonian track and Cauchy's policy.
     """
     networks: dict[str, AbstractNetwork] = {
         "neurons in layers": Digraph.layered([2, 3, 1], speed=2.0),
         "neurons in cycles": Digraph.complete(3, 1, speed=2.0),
         "blocks": Layered.dense([2, 3, 1], speed=2.0),
     }
-    policies: list[AbstractPolicy] = [SignFlip(), HamiltonianTrack(radius=100.0), Cauchy()]
+    policies: list[AbstractPolicy] = [
+        SignFlip(),
+        HamiltonianTrack(radius=100.0, speed=2.0),
+        Cauchy(),
+    ]
     laws: list[AbstractLaw] = [Hamiltonian(), LeastAction(), Hamiltonian(FastCostates())]
     laws += [Hamiltonian(p, integrator=ExplicitEuler(), weights="explicit") for p in policies]
     cost = Cost(SquaredError())
     found = {}
     for kind, network in networks.items():
         for law in laws:
-            sample = audit_sample(Learner(network, cost, law))
+            hops = 2 * network.depth + 3
+            settle = law.settle_hops(network.depth, hops)
+            sample = audit_sample(Learner(network, cost, law, hops=hops, settle=settle))
             found[f"{kind}, {sample.policy or sample.law}"] = sample
     return found
 

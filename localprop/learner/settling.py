@@ -14,7 +14,7 @@ from ..cost import Cost, SquaredError
 from ..forked import refuse_lame_fork
 from ..law import Hamiltonian, Phase
 from ..law.base import pull_back, squares
-from ..network import AbstractNetwork, Digraph, Layered, SharedWeights
+from ..network import AbstractNetwork, Digraph, FeedbackWeights, Layered, SharedWeights
 
 STARTS, SHARE = 16, 3 / 4  # random weights, inputs and targets; how many of them shall settle
 TOLERANCE = 0.05  # of the force at the fixed point
@@ -50,7 +50,7 @@ def settled_depth(network: AbstractNetwork, tau: float = 1.0) -> int | None:
 
         ```
     """
-    if isinstance(network, SharedWeights):
+    while isinstance(network, SharedWeights | FeedbackWeights):
         network = network.network
     if not isinstance(network, Digraph | Layered) or not network.cyclic:
         return network.depth

@@ -72,7 +72,7 @@ def test_the_difference_dies_out_as_in_closed_form_whatever_the_stream(kind):
     first = _numbers(start.w["forward"]) - _numbers(start.w["feedback"])
     seen, phase = [float(network.alignment(start.w))], start
     for samples in (20, 40, 80):
-        phase, _ = learner.run(phase, _stream(samples))
+        phase, _ = learner.run(phase, _stream(samples), chunk=20)  # one program for all
         done = sum((20, 40, 80)[: len(seen)]) * (learner.hops - 2)
         d = np.linalg.matrix_power(hop, done)[0, 0] * first
         w, b = (_numbers(phase.w[name]) for name in ("forward", "feedback"))
