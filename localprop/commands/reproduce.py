@@ -24,7 +24,7 @@ def reproduce_command(
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="Ten times as many seeds.")] = False,
 ) -> None:
-    """Measure every claim of the papers, and say of each whether it holds. Takes minutes."""
+    """Measure every claim of the papers against baselines and proofs; those that fail first."""
     from ..reproduce import plan, reproduce
     from ..reproduce.page import claims_table
 

@@ -31,8 +31,8 @@ CAPTIONS = {
     "optimum_paper": "The best trajectory of the paper's net, and its policies' weights replayed.",
     "optimum_bias": "The best trajectory of a net of infinite speed with one constant input, and "
     "costate reversal.",
-    "conjecture_1": "Conjecture 1: loss over time at finite speed, by number of hidden layers; "
-    "mean and 95 % interval over seeds.",
+    "conjecture_1": "Conjecture 1: loss over time at finite speed, by number of hidden layers, and "
+    "with all hidden layers frozen; mean and 95 % interval over seeds.",
     "least_action_mismatch": "S1: the mismatch at rest approaches backprop's deltas like 1/κ.",
     "energy_balance": "S3: energies over a run under least action, and how their balance closes.",
 }
@@ -139,6 +139,9 @@ def _conjecture(curve: Evidence) -> Figure:
         axes.loglog(curve.time, np.exp(middle), color=colour, linestyle=dashes, label=label)
         low, high = np.exp(middle - half), np.exp(middle + half)
         axes.fill_between(curve.time, low, high, color=colour, alpha=0.2, linewidth=0)
+        frozen = np.exp(np.log(curve.frozen[depth]).mean(axis=0))
+        label = "hidden layers frozen" if depth == min(curve.losses) else None
+        axes.loglog(curve.time, frozen, color=colour, linewidth=0.6, alpha=0.6, label=label)
     axes.set(
         xlabel="samples seen",
         ylabel="squared error\nover variance (1)",

@@ -17,10 +17,14 @@ from .claim import Claim
 from .figures import CAPTIONS, draw
 from .reproduction import Reproduction
 
-COLUMNS = ("id", "claim", "source", "measured", "bound", "holds", "note")
+COLUMNS = (
+    "id", "claim", "source", "against", "measured", "bound", "holds", "baselines", "note"
+)  # fmt: skip
 SOURCES = (
     "Sources: NLP is Betti and Gori, Nature-Inspired Local Propagation, NeurIPS 2024; STLP is "
-    "their Spatiotemporal Local Propagation, 2019; laws is docs/laws.md here, by section."
+    "their Spatiotemporal Local Propagation, 2019; laws is docs/laws.md here, by section. Claims "
+    "that fail come first. What a claim is held against is a proof, a reference outside the law, "
+    "or a baseline; baselines stand in their order, the best first."
 )
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -90,6 +94,8 @@ def claims_table(found: Reproduction) -> Table:
         holds = Text("yes", "green") if claim.holds else Text("NO", "bold red")
         # As plain text: brackets in a statement would be markup.
         statement = Text.assemble((f"{claim.id}: ", "bold"), claim.statement)
+        if claim.ranking:
+            statement.append(f" [{claim.ranking}]", "dim")
         table.add_row(statement, Text(f"{number(claim.measured)}\n{claim.bound}"), holds)
     return table
 
@@ -106,7 +112,10 @@ def number(value: float) -> str:
 def _cells(claim: Claim) -> tuple[str, ...]:
     holds = "yes" if claim.holds else "no"
     measured = number(claim.measured)
-    return claim.id, claim.statement, claim.source, measured, claim.bound, holds, claim.note
+    return (
+        claim.id, claim.statement, claim.source, claim.against, measured, claim.bound, holds,
+        claim.ranking, claim.note,
+    )  # fmt: skip
 
 
 def _markdown(found: Reproduction, pictures: dict[str, list[Path]]) -> str:
@@ -124,7 +133,7 @@ def _markdown(found: Reproduction, pictures: dict[str, list[Path]]) -> str:
 def _html(found: Reproduction, pictures: dict[str, list[Path]]) -> str:
     rows = []
     for claim in found.claims:
-        kinds = ["", "", "", ' class="number"', ' class="number"', "", ""]
+        kinds = [*4 * [""], *2 * [' class="number"'], *3 * [""]]
         cells = zip(kinds, _cells(claim), strict=True)
         row = "".join(f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in cells)
         rows.append(f'<tr class="{"yes" if claim.holds else "no"}">{row}</tr>')

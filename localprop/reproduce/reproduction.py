@@ -13,8 +13,8 @@ from .claim import Claim
 class Reproduction:
     """What `reproduce` found.
 
-    **Fields:** `claims`, in the order of the parts; `curves` of the figures, by name; `seeds`;
-    `seconds` it took; `files` that were written.
+    **Fields:** `claims`, those that fail first, else in the order of the parts; `curves` of the
+    figures, by name; `seeds`; `seconds` it took; `files` that were written.
     """
 
     claims: tuple[Claim, ...]
@@ -22,6 +22,10 @@ class Reproduction:
     seeds: tuple[int, ...]
     seconds: float
     files: tuple[Path, ...] = ()
+
+    def __post_init__(self):
+        failing_first = tuple(sorted(self.claims, key=lambda claim: claim.holds))
+        object.__setattr__(self, "claims", failing_first)
 
     @property
     def failing(self) -> tuple[Claim, ...]:

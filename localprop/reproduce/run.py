@@ -13,6 +13,7 @@ import jax
 from ..errors import ConfigError
 from . import (
     conjecture,
+    learning,
     least_action,
     locality,
     optimum,
@@ -31,34 +32,50 @@ SEEDS, FULL_SEEDS = 4, 40
 
 
 class Planned(NamedTuple):
-    """What is measured: in words, by whom, whether in float64, and how many claims that gives."""
+    """What is measured: in words, by whom, whether in float64, how many claims that gives.
+
+    `seconds`: how long it takes on two cores with the usual seeds; `per_seed`: whether that
+    grows with the number of seeds.
+    """
 
     name: str
     measure: Callable[[Sequence[int]], Part]
     double: bool
     claims: int
+    seconds: float
+    per_seed: bool = True
 
 
 # Identities are exact only in float64; what a user would see is measured as a user would.
 PARTS: tuple[Planned, ...] = (
-    Planned("Hamilton's equations", theorems.measure, True, 7),
-    Planned("propagation and backpropagation", propagation.measure, True, 5),
-    Planned("examples and Riccati's equation", riccati.measure, True, 4),
-    Planned("sign flip", sign_flip.measure, True, 5),
-    Planned("tracking", tracking.measure, False, 19),
-    Planned("boundary-value problem", optimum.measure, True, 9),
-    Planned("uneven samples", sampling.measure, True, 2),
-    Planned("conjecture", conjecture.measure, False, 3),
-    Planned("locality", locality.measure, False, 7),
-    Planned("least action", least_action.measure, True, 6),
+    Planned("Hamilton's equations", theorems.measure, True, 7, 6),
+    Planned("propagation and backpropagation", propagation.measure, True, 9, 14),
+    Planned("examples and Riccati's equation", riccati.measure, True, 4, 1),
+    Planned("sign flip", sign_flip.measure, True, 5, 4, per_seed=False),
+    Planned("tracking", tracking.measure, False, 18, 20, per_seed=False),
+    Planned("boundary-value problem", optimum.measure, True, 11, 40, per_seed=False),
+    Planned("uneven samples", sampling.measure, True, 2, 3, per_seed=False),
+    Planned("learning", learning.measure, False, 6, 30),
+    Planned("conjecture", conjecture.measure, False, 6, 25),
+    Planned("locality", locality.measure, False, 9, 15, per_seed=False),
+    Planned("least action", least_action.measure, True, 6, 15),
 )
 
 
 def plan(full: bool = False) -> str:
     """Returns one sentence on what `reproduce` will do."""
     claims, seeds = sum(part.claims for part in PARTS), FULL_SEEDS if full else SEEDS
-    long = "up to minutes each, an hour or more" if full else "some seconds each, minutes"
-    return f"measuring {claims} claims in {len(PARTS)} parts, on {seeds} seeds: {long} in all"
+    more = seeds / SEEDS
+    seconds = sum(part.seconds * (more if part.per_seed else 1) for part in PARTS)
+    return (
+        f"measuring {claims} claims in {len(PARTS)} parts, on {seeds} seeds; it takes about "
+        f"{_in_words(seconds)} on two cores"
+    )
+
+
+def _in_words(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"
 
 
 def reproduce(
@@ -84,7 +101,9 @@ def reproduce(
 
         ```python
         >>> from localprop.reproduce import Claim, Reproduction
-        >>> claim = Claim.at_most("P0", "a claim", "nowhere", measured=2.0, bound=1.0)
+        >>> claim = Claim.at_most(
+        ...     "P0", "a claim", "nowhere", against="a count", measured=2.0, bound=1.0
+        ... )
         >>> found = Reproduction((claim,), {}, (0, 1), 0.1)
         >>> [c.id for c in found.failing]
         ['P0']

@@ -46,6 +46,7 @@ def measure(seeds: Sequence[int]) -> Part:
                 f"{name}ly spaced samples: the learner converges to the solution of the continuous "
                 "equations (order in the sample's duration, by regression)",
                 "laws I11",
+                against="SciPy's solution of the continuous equations",
                 measured=min(order),
                 bound=0.9,
                 note="durations over a factor of 19; " * (name == "uneven")

@@ -1,0 +1,96 @@
+"""Streams on which neither the last target nor frozen hidden weights can answer.
+
+A *lesson* is a sample to learn and a question to answer next, with what is then right. Whoever
+answers may have learned nothing later than the lesson.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+HORIZON = 2
+
+
+class Lessons(NamedTuple):
+    """A stream of lessons: inputs and targets to learn, then the question and its answer.
+
+    **Fields:** `u`, `query` of shape `(T, d)`; `z`, `answer` of shape `(T, 1)`.
+    """
+
+    u: np.ndarray
+    z: np.ndarray
+    query: np.ndarray
+    answer: np.ndarray
+
+    def score(self, errors: np.ndarray) -> np.ndarray:
+        """Returns the mean of squared errors `(..., T)` over the variance, in the last fifth."""
+        late = slice(-(len(self.z) // 5), None)
+        return np.mean(errors[..., late], axis=-1) / np.var(self.answer[late])
+
+    def persistence(self) -> float:
+        """Returns the score of answering with the last target that is known."""
+        return float(self.score((self.answer - self.z)[:, 0] ** 2))
+
+    def linear(self) -> float:
+        """Returns the score of the best affine map, known in hindsight."""
+        late = slice(-(len(self.z) // 5), None)
+        known = np.c_[self.query, np.ones(len(self.query))]
+        map = np.linalg.lstsq(known[late], self.answer[late], rcond=None)[0]
+        return float(self.score((self.answer - known @ map)[:, 0] ** 2))
+
+
+Maker = Callable[[int, int], Lessons]
+
+
+def teacher(seed: int, samples: int) -> Lessons:
+    """Eight numbers at random, and what a net of hidden neurons makes of them.
+
+    $z = \\tanh 2a_1^\\top u \\tanh 2a_2^\\top u + \\tanh 2a_3^\\top u \\tanh 2a_4^\\top u$ with
+    directions $a_k$ at random. No sample tells of the next; no linear map comes closer than the
+    mean, since $z(-u) = z(u)$; and few random features see the directions.
+    """
+    rng = np.random.default_rng(seed)
+    u = rng.standard_normal((samples + 1, 8))
+    directions = rng.standard_normal((4, 8))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    z = np.prod(np.tanh(2 * u @ directions.T).reshape(-1, 2, 2), axis=2).sum(axis=1, keepdims=True)
+    return _one_after_another(u, (z - z.mean()) / z.std())
+
+
+def horizon(seed: int, samples: int) -> Lessons:
+    """Hénon's map $x_{t+1} = 1 - 1.4x_t^2 + 0.3x_{t-1}$, asked for two steps ahead.
+
+    The question is $(x_t, x_{t-1})$, its answer $x_{t+2}$; at the same time the answer to the
+    question of two steps ago is learned. It is a polynomial of degree four.
+    """
+    x = np.zeros(samples + 200)
+    x[:2] = np.random.default_rng(seed).uniform(-0.1, 0.1, 2)
+    for t in range(2, len(x)):
+        x[t] = 1 - 1.4 * x[t - 1] ** 2 + 0.3 * x[t - 2]
+    x = (x - x.mean()) / x.std()
+    t = 100 + np.arange(samples)  # on the attractor
+    seen = lambda t: np.stack([x[t], x[t - 1]], axis=1)  # noqa: E731
+    return Lessons(seen(t - HORIZON), x[t, None], seen(t), x[t + HORIZON, None])
+
+
+def order(seed: int, samples: int) -> Lessons:
+    """A slow path and what lies on it, met in another order than that of its targets.
+
+    Inputs are $(\\cos a, \\sin a, \\cos b, \\sin b)$ with slow angles $a, b$, targets
+    $0.8\\sin 2a\\cos b$, in which each angle counts only with the other. The moments of the path
+    come shuffled, so that its slowness helps nobody.
+    """
+    rng = np.random.default_rng(seed)
+    t = np.arange(samples + 1)
+    a, b = 0.01 * t + rng.uniform(0, 6), 0.01 * np.sqrt(2) * t + rng.uniform(0, 6)
+    u = np.stack([np.cos(a), np.sin(a), np.cos(b), np.sin(b)], axis=1)
+    z = 0.8 * np.sin(2 * a) * np.cos(b)
+    shuffled = rng.permutation(samples + 1)
+    return _one_after_another(u[shuffled], z[shuffled, None])
+
+
+def _one_after_another(u: np.ndarray, z: np.ndarray) -> Lessons:
+    return Lessons(u[:-1], z[:-1], u[1:], z[1:])
