@@ -1,7 +1,8 @@
 """I2 at finite speed under dissipation: every neuron on the way takes $c_i/(c_i+\\theta)$.
 
 At rest the reversed costate obeys
-$(c_i + \\theta)\\lambda_i = c_i((D_x^\\top\\lambda)_i + L_{x_i})$. With $g_i = c_i/(c_i+\\theta)$ and $G$ the diagonal of them
+$(c_i + \\theta)\\lambda_i = c_i((D_x^\\top\\lambda)_i + L_{x_i})$. With $g_i = c_i/(c_i+\\theta)$
+and $G$ the diagonal of them
 
 $$\\lambda = (1 - G D_x^\\top)^{-1} G L_x
   = \\sum_{i = k_0 \\to k_1 \\to \\dots \\to k_n} \\prod_{j=0}^n g_{k_j}
