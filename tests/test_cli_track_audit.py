@@ -85,10 +85,11 @@ def test_a_run_that_diverges_says_when_and_has_status_1(localprop):
 @pytest.fixture
 def claims(monkeypatch):
     """Two claims in the place of all, one of which fails."""
-    held = Claim.at_most("A", "one is small", "here", measured=1.0, bound=2.0)
-    failed = Claim.at_most("B", "∞ is [small]", "here", measured=float("inf"), bound=2.0)
+    one = {"against": "a count", "bound": 2.0}
+    held = Claim.at_most("A", "one is small", "here", measured=1.0, **one)
+    failed = Claim.at_most("B", "∞ is [small]", "here", measured=float("inf"), **one)
     part = Part([held, failed])
-    planned = run.Planned("only this", lambda seeds: part, False, 2)
+    planned = run.Planned("only this", lambda seeds: part, False, 2, 30)
     monkeypatch.setattr(run, "PARTS", (planned,))
 
 
@@ -101,6 +102,7 @@ def test_reproduce_prints_every_claim_the_failing_one_as_failing(localprop, clai
     announced, first = outcome.err.splitlines()
     assert announced.startswith("localprop: measuring 2 claims")
     assert "on 4 seeds" in announced
+    assert "it takes about 1 minute on two cores" in announced
     assert first == "0 of 2 claims measured; next: only this"
     assert "on 40 seeds" in localprop("reproduce", "--full").err
 
@@ -108,15 +110,16 @@ def test_reproduce_prints_every_claim_the_failing_one_as_failing(localprop, clai
 def test_the_table_of_claims_can_be_read_at_80_columns(localprop, monkeypatch):
     words = [f"word{k}" for k in range(20)]
     claim = Claim.within(
-        "I8-gap-hamiltonian-track", " ".join(words), "here", measured=0.0712, low=0.0592, high=0.12
-    )
-    monkeypatch.setattr(run, "PARTS", (run.Planned("all", lambda s: Part([claim]), False, 1),))
+        "I8-worth-hamiltonian-track", " ".join(words), "here", against="nothing", measured=0.0712,
+        low=0.0592, high=0.12,
+    )  # fmt: skip
+    monkeypatch.setattr(run, "PARTS", (run.Planned("all", lambda s: Part([claim]), False, 1, 1),))
     monkeypatch.setenv("COLUMNS", "80")
     rows = [line.split("│") for line in localprop("reproduce").out.splitlines() if "│" in line]
     assert {sum(map(len, row)) + len(row) - 1 for row in rows} == {80}
     assert len(rows[0][1]) >= 45  # what a statement has of a line
     text = " ".join(row[1] for row in rows).split()
-    assert text == ["I8-gap-hamiltonian-track:", *words]  # nothing is cut
+    assert text == ["I8-worth-hamiltonian-track:", *words]  # nothing is cut
     assert [row[2].strip() for row in rows[:2]] == ["0.0712", "0.0592 … 0.12"]
 
 
@@ -125,7 +128,7 @@ def test_reproduce_json_is_one_object_of_claims_on_the_last_line(localprop, clai
     assert len(outcome.out.splitlines()) == 1
     records = outcome.result["claims"]
     assert [(r["id"], r["measured"], r["holds"]) for r in records] == [
-        ("A", 1.0, True), ("B", None, False)
+        ("B", None, False), ("A", 1.0, True)
     ]  # fmt: skip
     assert {"id", "statement", "source", "measured", "bound", "holds"} <= set(records[0])
     written = json.loads((tmp_path / "report" / "claims.json").read_text())

@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -31,6 +32,7 @@ from localprop.reproduce.figures import CAPTIONS, figure_of
 from localprop.reproduce.page import claims_table, write_report
 
 SEEDS = (0, 1)
+README = Path(__file__).parents[2] / "README.md"
 QUICK = {
     "theorems": (theorems, True),
     "propagation": (propagation, True),
@@ -38,10 +40,14 @@ QUICK = {
     "sign flip": (sign_flip, True),
     "uneven samples": (sampling, True),
 }
-NOT = Claim.at_most("X2", "2 is at most 1 | 0", "nobody", measured=2.0, bound=1.0, note="a <b>")
-NONE = Claim.at_most("X3", "what is not a number", "nobody", measured=np.nan, bound=1.0)
-HELD = Claim.within("X1", "1 is between 0 and 2", "everybody", measured=1.0, low=0.0, high=2.0)
-ENDLESS = Claim.at_least("X4", "∞ is large", "everybody", measured=np.inf, bound=1.0)
+COUNT = {"against": "a count"}
+NOT = Claim.at_most(
+    "X2", "2 is at most 1 | 0", "nobody", measured=2.0, bound=1.0, note="a <b>",
+    baselines={"do nothing": 1.5}, **COUNT,
+)  # fmt: skip
+NONE = Claim.at_most("X3", "what is not a number", "nobody", measured=np.nan, bound=1.0, **COUNT)
+HELD = Claim.within("X1", "1 is in 0 … 2", "everybody", measured=1.0, low=0.0, high=2.0, **COUNT)
+ENDLESS = Claim.at_least("X4", "∞ is large", "everybody", measured=np.inf, bound=1.0, **COUNT)
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -50,6 +56,7 @@ def test_quick_claims_hold(name):
     with jax.enable_x64(double):
         part = module.measure(SEEDS)
     assert [p.claims for p in run.PARTS if p.measure is module.measure] == [len(part.claims)]
+    assert all(claim.against for claim in part.claims)
     assert [c.id for c in part.claims if not c.holds] == []
 
 
@@ -61,10 +68,32 @@ def test_a_claim_holds_where_its_number_keeps_its_bound_and_nan_keeps_none(claim
 
 
 def test_bounds_are_inclusive():
-    assert Claim.at_most("a", "", "", measured=1, bound=1).holds
-    assert Claim.at_least("a", "", "", measured=1, bound=1).holds
-    assert Claim.within("a", "", "", measured=2, low=1, high=2).holds
-    assert not Claim.within("a", "", "", measured=2.01, low=1, high=2).holds
+    assert Claim.at_most("a", "", "", measured=1, bound=1, **COUNT).holds
+    assert Claim.at_least("a", "", "", measured=1, bound=1, **COUNT).holds
+    assert Claim.within("a", "", "", measured=2, low=1, high=2, **COUNT).holds
+    assert not Claim.within("a", "", "", measured=2.01, low=1, high=2, **COUNT).holds
+
+
+def test_no_claim_without_what_it_is_held_against():
+    with pytest.raises(TypeError, match="against"):
+        Claim.at_most("a", "", "", measured=1, bound=1)
+
+
+def test_a_claim_beats_its_baselines_by_the_factor_on_the_worst_start_or_not_at_all():
+    last, frozen = np.array([2.0, 2.0, 2.0]), np.array([1.0, 0.8, 0.9])
+
+    def beats(*errors):
+        baselines = {"last": last, "frozen": frozen}
+        return Claim.beats("a", "", "", errors=np.array(errors), baselines=baselines, factor=2.0)
+
+    claim = beats(0.1, 0.4, 0.2)
+    assert claim.holds
+    assert claim.measured == 2.0
+    assert claim.ranking == "law 0.2 < frozen 0.9 < last 2"
+    assert not beats(0.1, 0.41, 0.2).holds  # one start is enough
+    assert "33% of 3 starts fail" in beats(0.1, 0.41, 0.2).note
+    assert not beats(0.1, np.inf, 0.2).holds  # one that diverged too
+    assert not beats(0.1, np.nan, 0.2).holds
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +101,20 @@ def found():
     """A short run's curves, with claims of every kind."""
     with jax.enable_x64(True):
         slope = propagation.measure(SEEDS).curves
-    rows = tracking._runs(tracking.FAST, tracking.SignFlip(1), 1, q=100.0, speed=2.0, dt=0.1)
-    curves = {**slope, "figure_2": rows.first}
+    curves = {**slope, "figure_2": tracking._first(tracking.FLIPS[4])}
     return Reproduction((HELD, NOT, NONE, ENDLESS), curves, SEEDS, 1.5)
+
+
+def test_claims_that_fail_come_first(found):
+    assert [c.id for c in found.claims] == ["X2", "X3", "X1", "X4"]
 
 
 def test_the_record_has_the_keys_that_are_promised(found):
     records = found.as_dict()["claims"]
     assert len(records) == 4
-    promised = {"id", "statement", "source", "measured", "bound", "holds"}
+    promised = {"id", "statement", "source", "against", "measured", "bound", "holds", "baselines"}
     assert all(promised <= set(record) for record in records)
+    assert records[0]["ranking"] == "do nothing 1.5 < law 2"
 
 
 def test_a_failing_claim_is_shown_as_failing_and_none_is_left_out(found, tmp_path):
@@ -125,8 +158,8 @@ def test_the_html_stands_alone_and_the_json_is_strict(found, tmp_path):
         raise AssertionError(constant)
 
     claims = json.loads((tmp_path / "claims.json").read_text(), parse_constant=refuse)["claims"]
-    assert [c["measured"] for c in claims] == [1.0, 2.0, None, None]
-    assert [c["holds"] for c in claims] == [True, False, False, True]
+    assert [c["measured"] for c in claims] == [2.0, None, 1.0, None]
+    assert [c["holds"] for c in claims] == [False, False, True, True]
 
 
 def test_figures_are_one_column_wide_with_labelled_axes_and_written_twice(found, tmp_path):
@@ -148,7 +181,7 @@ def test_a_run_tells_its_progress_and_leaves_the_callers_precision_alone(monkeyp
         precisions.append(jax.numpy.zeros(()).dtype.name)
         return Part([replace(HELD, id=f"X{len(precisions)}", note=str(seeds))])
 
-    two_parts = run.Planned("one", measure, True, 1), run.Planned("two", measure, False, 1)
+    two_parts = run.Planned("one", measure, True, 1, 5), run.Planned("two", measure, False, 1, 5)
     monkeypatch.setattr(run, "PARTS", two_parts)
     found = reproduce((3, 4), watch=lambda *step: seen.append(step), out=tmp_path / "report")
     assert seen == [("one", 0, 2), ("two", 1, 2)]
@@ -160,8 +193,17 @@ def test_a_run_tells_its_progress_and_leaves_the_callers_precision_alone(monkeyp
     assert len(reproduce(full=True).seeds) > len(reproduce().seeds)
 
 
+def test_how_long_it_takes_is_said_before_it_starts(monkeypatch):
+    parts = run.Planned("a", None, True, 2, 60), run.Planned("b", None, True, 3, 60, per_seed=False)
+    monkeypatch.setattr(run, "PARTS", parts)
+    assert run.plan() == (
+        "measuring 5 claims in 2 parts, on 4 seeds; it takes about 2 minutes on two cores"
+    )
+    assert "about 11 minutes" in run.plan(full=True)
+
+
 def test_one_seed_and_a_folder_that_is_a_file_are_refused_before_any_work(monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "PARTS", (run.Planned("never", None, False, 0),))
+    monkeypatch.setattr(run, "PARTS", (run.Planned("never", None, False, 0, 0),))
     with pytest.raises(ConfigError, match="two seeds"):
         reproduce((0,))
     (tmp_path / "file").write_text("")
@@ -170,15 +212,15 @@ def test_one_seed_and_a_folder_that_is_a_file_are_refused_before_any_work(monkey
 
 
 @pytest.mark.slow
-def test_the_whole_run_holds_draws_every_figure_and_gives_the_same_numbers_twice(tmp_path):
+def test_the_whole_run_fails_where_the_readme_says_and_draws_every_figure(tmp_path):
     found = reproduce(out=tmp_path)
-    assert [c.id for c in found.failing] == []
+    section = README.read_text("utf-8").split("## For researchers")[1].split("\n## ")[0]
+    assert {c.id for c in found.failing} == set(re.findall(r"`([A-Z][A-Z0-9]+(?:-\w+)+)`", section))
     assert set(found.curves) == set(CAPTIONS)
     assert len(found.claims) == sum(planned.claims for planned in run.PARTS)
+    assert all(claim.against for claim in found.claims)
     ids = [c.id for c in found.claims]
     assert len(set(ids)) == len(ids)
     named = " ".join(f"{c.id} {c.source}" for c in found.claims)
     for identity in [f"I{k}" for k in range(1, 12)] + [f"S{k}" for k in range(1, 5)]:
         assert re.search(rf"\b{identity}\b", named), identity
-    again = reproduce()
-    assert [c.measured for c in again.claims] == [c.measured for c in found.claims]
