@@ -50,7 +50,14 @@ class Claim:
 
     @classmethod
     def at_most(
-        cls, id: str, statement: str, source: str, *, measured: Any, bound: float, **other: Any
+        cls,
+        id: str,
+        statement: str,
+        source: str,
+        *,
+        measured: Any,
+        bound: int | float,
+        **other: Any,
     ) -> Claim:
         """A claim that holds where `measured` ≤ `bound`; `other`: fields by name."""
         words, holds = f"≤ {bound:.4g}", bool(float(measured) <= bound)
@@ -58,7 +65,14 @@ class Claim:
 
     @classmethod
     def at_least(
-        cls, id: str, statement: str, source: str, *, measured: Any, bound: float, **other: Any
+        cls,
+        id: str,
+        statement: str,
+        source: str,
+        *,
+        measured: Any,
+        bound: int | float,
+        **other: Any,
     ) -> Claim:
         """A claim that holds where `measured` ≥ `bound`; `other`: fields by name."""
         words, holds = f"≥ {bound:.4g}", bool(float(measured) >= bound)
@@ -72,8 +86,8 @@ class Claim:
         source: str,
         *,
         measured: Any,
-        low: float,
-        high: float,
+        low: int | float,
+        high: int | float,
         **other: Any,
     ) -> Claim:
         """A claim that holds where `low` ≤ `measured` ≤ `high`; `other`: fields by name."""

@@ -7,7 +7,7 @@ answers may have learned nothing later than the lesson.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Lessons(NamedTuple):
     query: np.ndarray
     answer: np.ndarray
 
-    def score(self, errors: np.ndarray) -> np.ndarray:
+    def score(self, errors: np.ndarray) -> Any:
         """Returns the mean of squared errors `(..., T)` over the variance, in the last fifth."""
         late = slice(-(len(self.z) // 5), None)
         return np.mean(errors[..., late], axis=-1) / np.var(self.answer[late])

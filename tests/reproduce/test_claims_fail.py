@@ -6,8 +6,6 @@ is measured on a shorter run than there.
 
 from __future__ import annotations
 
-import contextlib
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 
 from localprop import oracle
+from localprop.audit import verdict
 from localprop.law import (
     Adaptive,
     CostateReversal,
@@ -47,7 +46,7 @@ SEEDS = (0, 1)
 
 
 @pytest.fixture(autouse=True)
-def fresh_programs(request):
+def fresh_programs():
     """Nothing compiled before is taken for what is broken now, nor the other way round."""
     jax.clear_caches()
     yield
@@ -131,12 +130,14 @@ def test_states_under_explicit_euler_are_not_bounded(monkeypatch, x64):
     assert failing([propagation._bounded(SEEDS)]) == {"P1"}
 
 
+@pytest.mark.slow
 def test_a_sign_that_never_flips_neither_moves_as_a_pair_nor_converges(monkeypatch, x64):
     monkeypatch.setattr(SignFlip, "signs", lambda self, phase: (1.0, 1.0))
     monkeypatch.setattr(sign_flip, "PAIRS", 2000)
     assert {"SF-pair", "SF-euler"} <= failing(sign_flip.measure(SEEDS).claims)
 
 
+@pytest.mark.slow
 def test_an_integrator_that_is_not_reversible_does_not_stay_where_it_is(monkeypatch, x64):
     euler = lambda y, tau: y + tau * sign_flip.flow.hamiltonian_rate(sign_flip.HELD, y, 0.0)  # noqa: E731
     monkeypatch.setattr(sign_flip, "_midpoint", euler)
@@ -144,6 +145,7 @@ def test_an_integrator_that_is_not_reversible_does_not_stay_where_it_is(monkeypa
     assert "SF-midpoint" in failing(sign_flip.measure(SEEDS).claims)
 
 
+@pytest.mark.slow
 def test_a_learner_deaf_to_durations_misses_the_solution_of_uneven_samples(monkeypatch, x64):
     even = sampling.END / sampling.SAMPLES / 2
     monkeypatch.setattr(Learner, "_tau", lambda self, sample: jnp.asarray(even))
@@ -225,7 +227,10 @@ class Nosy(Hamiltonian.__mro__[1]):  # a law like any other
         return self.law.settle(*arguments)
 
 
-def test_a_law_that_reads_a_global_norm_is_not_local_and_one_that_remembers_more_is_seen():
+def test_a_law_that_reads_a_norm_of_all_is_not_local_and_one_that_remembers_more_is_seen(
+    monkeypatch,
+):
+    monkeypatch.setattr(verdict, "reference_methods", lambda *arguments: ())  # which takes time
     audits = [locality.audit(Digraph.complete(2, 1), Nosy())]
     assert failing([locality._space(audits), locality._carried(audits)]) == {"L-space", "L-time"}
 
@@ -240,6 +245,7 @@ def test_a_loop_that_keeps_what_it_saw_has_no_constant_memory(monkeypatch):
     assert "L-stream" in failing(locality._memory())
 
 
+@pytest.mark.slow
 def test_an_oracle_that_stops_short_leaves_a_way_down(x64):
     how = tracker(SignFlip(2), LinearQuadratic(optimum.Q), speed=2.0, dt=0.1)
     problem = optimum._problem(how, 0, 0.05)
@@ -260,6 +266,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(learning, "FACTOR", 1.5)
 
 
+@pytest.mark.slow
 def test_learning_holds_on_a_short_stream_and_falls_where_errors_do_not_flow(quick, monkeypatch):
     assert learning.taught(1, SEEDS, LESSONS).holds
     jax.clear_caches()
@@ -278,12 +285,10 @@ def test_learning_holds_on_a_short_stream_and_falls_where_errors_do_not_flow(qui
     assert failing(claims) == {"CJ1-1", "CJ1-1-credit"}
 
 
+@pytest.mark.slow
 def test_a_network_at_rest_tracks_nothing(monkeypatch):
     row = tracking.REVERSALS[1]
     assert tracking.tracked(row, tracking.runs(row, range(2))).holds
     jax.clear_caches()
-    still = lambda self, network, phase, *rest: phase  # noqa: E731
-    with contextlib.suppress(AttributeError):
-        monkeypatch.setattr(Digraph, "drive", lambda self, x, w, u: 0 * x + 0 * jnp.sum(w))
-    del still
+    monkeypatch.setattr(Digraph, "drive", lambda self, x, w, u: 0 * x + 0 * jnp.sum(w))
     assert not tracking.tracked(row, tracking.runs(row, range(2))).holds
