@@ -36,8 +36,10 @@ class Hamiltonian(AbstractLaw):
 
     The integrator takes θ into the costate's exponent, $e^{-(c_i + \\theta)\\tau}$, where laws.md,
     section 5, writes $-\\theta\\tau\\lambda$: the leak is linear, so it can be solved exactly. With
-    costates reversed the fixed point is $c_i/(c_i + \\theta)$ of the error that arrives, and for
-    $c \\to \\infty$ that error itself: θ leaves the costate, and λ is backpropagation's.
+    costates reversed the fixed point is $c_i/(c_i + \\theta)$ of the error that arrives, so that a
+    settled λ is backpropagation's with that factor for every neuron on every path to the outputs
+    (laws.md, section 6). For $c \\to \\infty$ it is that error itself: θ leaves the costate, and λ
+    is backpropagation's.
 
     Unit mass and no friction, the defaults, are the bare equations, and diverge on nearly every
     stream. To learn one give an adaptive mass and friction, or give `Learner` no law at all.

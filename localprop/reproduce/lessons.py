@@ -20,10 +20,10 @@ class Lessons(NamedTuple):
     **Fields:** `u`, `query` of shape `(T, d)`; `z`, `answer` of shape `(T, 1)`.
     """
 
-    u: np.ndarray
-    z: np.ndarray
-    query: np.ndarray
-    answer: np.ndarray
+    u: Any
+    z: Any
+    query: Any
+    answer: Any
 
     def score(self, errors: np.ndarray) -> Any:
         """Returns the mean of squared errors `(..., T)` over the variance, in the last fifth."""

@@ -100,7 +100,9 @@ def _working_memory(run: Callable, learner: Learner, samples: int) -> int:
     phase = learner.init(jax.random.key(0))
     stream = jnp.zeros((samples, 3)), jnp.zeros((samples, 2))
     compiled = jax.jit(partial(run, learner)).lower(phase, stream).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    memory = compiled.memory_analysis()
+    assert memory is not None  # which a backend may decline to tell
+    return memory.temp_size_in_bytes
 
 
 def _learn(learner: Learner, phase: Phase, stream: Any) -> Phase:

@@ -57,7 +57,7 @@ PARTS: tuple[Planned, ...] = (
     Planned("uneven samples", sampling.measure, True, 2, 3, per_seed=False),
     Planned("learning", learning.measure, False, 6, 30),
     Planned("conjecture", conjecture.measure, False, 6, 25),
-    Planned("locality", locality.measure, False, 9, 15, per_seed=False),
+    Planned("locality", locality.measure, False, 8, 15, per_seed=False),
     Planned("least action", least_action.measure, True, 6, 15),
 )
 

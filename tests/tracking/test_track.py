@@ -24,7 +24,7 @@ from localprop.commands.track import track_command
 from localprop.tracking.bounds import check
 from localprop.tracking.figure import draw_tracking
 from localprop.tracking.signals import Column, Patched, Sine, read_column
-from localprop.tracking.track import track
+from localprop.tracking.track import track, track_starts
 from localprop.tracking.tracker import LinearQuadratic, tracker
 
 PI = float(np.pi)
@@ -51,6 +51,22 @@ def test_sign_flip_tracks_the_slow_sine_at_q_1000_within_20_percent_of_its_row(s
     assert low < run.nrmse < high
     # The table's flip time is not a trajectory of the forward network.
     assert run.replayed_nrmse > 0.9
+
+
+def test_many_starts_at_once_reach_what_each_reaches_alone_and_divergence_is_infinite():
+    how, signal = tracker(CostateReversal()), Sine(0.1)
+    many = track_starts(signal, how, range(2))
+    for seed in range(2):
+        alone = track(signal, how, seed=seed)
+        # Both sum 377 squares in float32, in another order.
+        np.testing.assert_allclose(
+            [many.nrmse[seed], many.replayed_nrmse[seed], many.cost[seed], many.untracked_cost],
+            [alone.nrmse, alone.replayed_nrmse, alone.cost, alone.untracked_cost],
+            rtol=1e-4,
+        )
+    diverged = track_starts(signal, tracker(Cauchy()), range(2))
+    assert np.isinf(diverged.nrmse).all()
+    assert np.isinf(diverged.cost).all()
 
 
 @pytest.mark.slow
