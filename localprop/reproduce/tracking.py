@@ -63,7 +63,7 @@ FLIPS = (
     _flip("F3", "a target of patches", PATCHED, 100.0, 2.0, 0.1, 2),
     _flip("TT-2", "0.5 sin 0.02t", SLOW, 100.0, 2.0, 0.1, 1),
     _flip("TT-4", "0.5 sin 0.1t", FAST, 100.0, 2.0, 0.1, 1),
-    _flip("TT-5", "0.5 sin 0.1t", FAST, 1000.0, 5.0, 0.005, 5, periods=3),
+    _flip("TT-5", "0.5 sin 0.1t", FAST, 1000.0, 5.0, 0.005, 5),
     _flip("TT-7", "a target of patches", PATCHED, 1000.0, 2.0, 0.02, 1, periods=3),
 )
 BALL = Row(

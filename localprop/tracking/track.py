@@ -139,7 +139,7 @@ def track_starts(
     seeds: Sequence[int],
     *,
     duration: float | None = None,
-    frames: int = 200,
+    frames: int = 2000,
 ) -> Starts:
     """Tracks a signal from many starts at once, in one compiled loop.
 
