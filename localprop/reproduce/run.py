@@ -53,7 +53,7 @@ PARTS: tuple[Planned, ...] = (
     Planned("examples and Riccati's equation", riccati.measure, True, 4, 1),
     Planned("sign flip", sign_flip.measure, True, 5, 4, per_seed=False),
     Planned("tracking", tracking.measure, False, 18, 20, per_seed=False),
-    Planned("boundary-value problem", optimum.measure, True, 11, 40, per_seed=False),
+    Planned("boundary-value problem", optimum.measure, True, 9, 40, per_seed=False),
     Planned("uneven samples", sampling.measure, True, 2, 3, per_seed=False),
     Planned("learning", learning.measure, False, 6, 30),
     Planned("conjecture", conjecture.measure, False, 6, 25),
