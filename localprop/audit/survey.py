@@ -21,18 +21,22 @@ from ..network import AbstractNetwork, Digraph, Layered
 from .sample import SampleAudit, audit_sample
 
 
-def survey() -> dict[str, SampleAudit]:
-    """Returns audits of whole samples by what they are of.
-
-    Of 2 × depth + 3 hops, with the settle hops that the law asks for, on a digraph without cycles,
-    a complete one and one of blocks, small enough for seconds; under costate reversal, least
-    action, fast costates, the sign flip, the Hamiltonian track and Cauchy's policy.
-    """
-    networks: dict[str, AbstractNetwork] = {
+def networks() -> dict[str, AbstractNetwork]:
+    """Returns a digraph without cycles, a complete one and one of blocks, each very small."""
+    return {
         "neurons in layers": Digraph.layered([2, 3, 1], speed=2.0),
         "neurons in cycles": Digraph.complete(3, 1, speed=2.0),
         "blocks": Layered.dense([2, 3, 1], speed=2.0),
     }
+
+
+def survey() -> dict[str, SampleAudit]:
+    """Returns audits of whole samples by what they are of.
+
+    Of 2 × depth + 3 hops, with the settle hops that the law asks for, on each of `networks()`;
+    under costate reversal, least action, fast costates, the sign flip, the Hamiltonian track and
+    Cauchy's policy.
+    """
     policies: list[AbstractPolicy] = [
         SignFlip(),
         HamiltonianTrack(radius=100.0, speed=2.0),
@@ -42,7 +46,7 @@ def survey() -> dict[str, SampleAudit]:
     laws += [Hamiltonian(p, integrator=ExplicitEuler(), weights="explicit") for p in policies]
     cost = Cost(SquaredError())
     found = {}
-    for kind, network in networks.items():
+    for kind, network in networks().items():
         for law in laws:
             hops = 2 * network.depth + 3
             settle = law.settle_hops(network.depth, hops)

@@ -43,6 +43,7 @@ def test_where_friction_balances_growth_a_costate_is_pushed_at_a_constant_rate()
     np.testing.assert_allclose([keep, pull], [1.0, -c * tau], rtol=1e-6)
 
 
+@pytest.mark.usefixtures("x64")
 def test_large_speeds_tend_to_infinite_speed_whatever_the_dissipation():
     speeds = np.array([1e3, 1e6, 1e9, 1e300, np.inf])
     keep, pull = ExponentialEuler().gains(speeds, 1.0, 2.0, 1.0)
