@@ -2,8 +2,9 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS := 4
 
-.PHONY: demo test test-slow lint format bench mutation clean
+.PHONY: demo test test-slow test-shuffled lint format bench mutation clean
 
 # The stamp comes last, so that an interrupted installation is done again.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -19,6 +20,14 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
+
+# In another order every time, with other workers, in another place. Installed beside the rest,
+# or it would shuffle every run.
+test-shuffled: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt \
+		--upgrade --target out/shuffled pytest-randomly
+	PYTHONPATH=out/shuffled LC_ALL=C TZ=Asia/Kathmandu \
+		$(BIN)/python -m pytest -p pytest_randomly -n $(WORKERS) --dist loadfile -rs -m 'not slow'
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
