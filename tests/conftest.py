@@ -45,6 +45,24 @@ def forget_programs():
             jax.clear_caches()
 
 
+# Files whose numbers are held against a reference, within a tolerance. Their programs are many and
+# small, and compiling them for speed takes longer than what it saves; all others, where bits are
+# compared too, are compiled as for users.
+TOLERANT = ["law", "network", "oracle", "reproduce", "sklearn_adapter", "test_audit.py"]
+EXACT = ["test_identities.py", "test_integrator.py"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_lightly(request):
+    """Compiles for the quick tests of tolerant files in three quarters of the time."""
+    names = {*request.path.relative_to(request.config.rootpath).parts}
+    light = request.config.option.markexpr == "not slow"
+    light = light and not names.isdisjoint(TOLERANT) and names.isdisjoint({*EXACT, "localprop"})
+    if light != jax.config.read("jax_disable_most_optimizations"):
+        jax.clear_caches()
+        jax.config.update("jax_disable_most_optimizations", light)
+
+
 @pytest.fixture
 def x64():
     """The test runs in float64; all others keep float32, the default."""

@@ -198,7 +198,10 @@ def _orders(law, path, hops=(64, 128, 256), duration=2.0):
 INERTIAL = Inertial(mass=0.8, dissipation=0.7)
 
 
-@pytest.mark.parametrize("path", [_held, _smooth], ids=["held", "smooth"])
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(_held, id="held", marks=pytest.mark.slow), pytest.param(_smooth, id="smooth")],
+)
 @pytest.mark.parametrize(
     ("motion", "neurons", "order"),
     [

@@ -10,7 +10,8 @@ from localprop import Adaptive, Cost, Digraph, Hamiltonian, Layered, Learner, Sq
 from localprop.law import untuned_law
 from localprop.online.defaults import law_for
 
-SHAPES = [(1, 1), (2, 1), (2, 8), (2, 64), (3, 1), (3, 8), (3, 64)]
+SHAPES = [(1, 1), (2, 1), (2, 64), (3, 8)]
+SHAPES += [pytest.param(*shape, marks=pytest.mark.slow) for shape in [(2, 8), (3, 1), (3, 64)]]
 
 
 @pytest.mark.parametrize(("depth", "width"), SHAPES)
