@@ -43,7 +43,7 @@ EXPLAINED: dict[str, str] = {
     "oracle/backprop.py: if not _traced(gap) and not gap <= 1e3 * jnp.finfo(x.dtype).eps * "
     "(1 + jnp.max(jnp.abs(x))): -> if not _traced(gap) and not gap <= 1e3 * "
     "jnp.finfo(x.dtype).eps * (1 + jnp.min(jnp.abs(x))):": (
-        "Equivalent for states of order 1: Newton's steps leave a gap far below either tolerance."
+        "Newton's steps leave a gap far below either tolerance; only states far from 1 could tell."
     ),
     "oracle/boundary_value.py: apart = after[cold] - after[best] > APART * abs(after[best]) -> "
     "apart = after[cold] - after[best] > APART / abs(after[best])": (
@@ -56,10 +56,10 @@ EXPLAINED: dict[str, str] = {
     ),
     "oracle/newton.py: noise = 1e-13 * abs(float(here.action)) -> "
     "noise = 1e-13 / abs(float(here.action))": (
-        "Equivalent for actions of order 1: an allowance for rounding, below every tolerance."
+        "An allowance for rounding, 1e-13 of the action: only actions far from 1 could tell."
     ),
     "oracle/newton.py: smaller = np.abs(there.gradient).max() < np.abs(here.gradient).max() -> "
     "smaller = np.abs(there.gradient).max() > np.abs(here.gradient).max()": (
-        "Equivalent within rounding: it decides about steps that change the action by 1e-13."
+        "It decides about steps that change the action by 1e-13, which no tolerance sees."
     ),
 }

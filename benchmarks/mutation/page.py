@@ -58,7 +58,7 @@ def page(todo: list[Mutant], outcomes: list[Outcome], counts: dict[str, int], se
         seed=seed,
         tool=version("cosmic-ray"),
         wanted=len(todo) // len(counts),
-        unfinished=f" The run was stopped early:\n{missing} of the sample were not tried."
+        unfinished=f"\n**Stopped early: {missing} of the sample were not tried.**\n"
         * (missing > 0),
     )
 
