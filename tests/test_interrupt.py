@@ -33,7 +33,9 @@ def wait_for_handlers(job):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_idle_pipe_is_left_with_every_whole_row_learned(tmp_path, number):
     path = tmp_path / "c.npz"
     job = started("learn", "-", *OPTIONS, "--checkpoint", path)

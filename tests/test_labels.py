@@ -6,6 +6,8 @@ import pytest
 from command_line import in_process
 
 from localprop import Online
+from localprop.online import run
+from localprop.online.classification import MOST_CLASSES
 
 
 @pytest.fixture
@@ -13,7 +15,7 @@ def learn(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
-    def run(labels, *options):
+    def learned(labels, *options):
         lines = [f"{k % 5},{label}" for k, label in enumerate(labels)]
         (tmp_path / "t.csv").write_text("\n".join(["a,y", *lines]) + "\n")
         options = ("--target", "y", "--hidden", "3", "--json", *options)
@@ -23,7 +25,7 @@ def learn(tmp_path, monkeypatch, capfd):
         )
         return outcome, Online.load("c.npz") if outcome.status == 0 else None
 
-    return run
+    return learned
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,10 @@ def test_blanks_around_a_label_are_no_part_of_it(learn):
     assert model.classes == ["p", "q"]
 
 
-def test_many_classes_are_pointed_out_before_they_are_too_many(learn):
-    outcome, _ = learn([f"c{k}" for k in range(700)])
-    assert "has 700 classes in its first rows, and at most 1,000 can be learned" in outcome.err
+@pytest.mark.parametrize("most", [20, pytest.param(MOST_CLASSES, marks=pytest.mark.slow)])
+def test_many_classes_are_pointed_out_before_they_are_too_many(learn, monkeypatch, most):
+    monkeypatch.setattr(run, "MOST_CLASSES", most)
+    many = most * 7 // 10
+    outcome, _ = learn([f"c{k}" for k in range(many)])
+    told = f"has {many} classes in its first rows, and at most {most:,} can be learned"
+    assert told in outcome.err

@@ -186,7 +186,12 @@ def assert_same_checkpoint(a, b):
 
 @pytest.mark.parametrize("kind", RUNS)
 @pytest.mark.parametrize(
-    "limits", [(1000, 2000), pytest.param((1500,), marks=pytest.mark.slow), (1001, 1002, 3299)]
+    "limits",
+    [
+        pytest.param((1000, 2000), marks=pytest.mark.slow),
+        pytest.param((1500,), marks=pytest.mark.slow),
+        (1001, 1002, 3299),
+    ],
 )
 def test_a_run_in_parts_ends_with_the_same_bits(tmp_path, monkeypatch, capfd, kind, limits):
     table = tmp_path / "t.csv"
@@ -284,7 +289,9 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kind):
     assert {f.name for f in tmp_path.iterdir()} == {"t.csv", "whole.npz", "killed.npz"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_keeps_all_of_it(run, tmp_path, number):
     table, path = tmp_path / "t.csv", tmp_path / "c.npz"
     table.write_text(long_table(3300))

@@ -41,11 +41,14 @@ def _numbers(tree):
 
 
 @pytest.mark.parametrize(
-    "law",
-    [Hamiltonian(mass=Adaptive(0.01), dissipation=0.5), LeastAction()],
-    ids=["hamiltonian", "least action"],
+    ("kind", "law"),
+    [
+        ("neurons", Hamiltonian(mass=Adaptive(0.01), dissipation=0.5)),
+        ("blocks", LeastAction()),
+        pytest.param("blocks", Hamiltonian(mass=Adaptive(0.01)), marks=pytest.mark.slow),
+        pytest.param("neurons", LeastAction(), marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("kind", NETWORKS)
 def test_feedback_that_equals_the_forward_weights_is_the_ordinary_law(kind, law):
     network, cost, stream = NETWORKS[kind](SIZES), Cost(SquaredError(), weight_decay=0.1), _stream()
     plain = Learner(network, cost, law)

@@ -37,7 +37,9 @@ def _without_time(path):
     return rest
 
 
-@pytest.mark.parametrize("law", ["hamiltonian", "least-action"])
+@pytest.mark.parametrize(
+    "law", ["hamiltonian", pytest.param("least-action", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("bursts", GAPS)
 def test_bursty_times_are_learned_about_as_well_as_without_times(tmp_path, bursts, law):
     timed, baseline = scores(tmp_path, bursts, law, True)
