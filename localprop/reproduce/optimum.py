@@ -31,7 +31,7 @@ from .flow import Setting
 PERIODS, Q = 2, 100.0
 # The problem that is small enough for collocation, and the steps of its grids.
 SMALL = Setting((2.0, 2.0), inputs=1, mass=0.25, dissipation=0.0, decay=0.1, scale=10.0)
-END, STEPS = 5.0, (250, 500, 1000)
+END, STEPS = 5.0, (125, 250, 500)
 TARGET = Patched(0.02, seed=1)
 NAMES = {
     SignFlip: "sign flip",
