@@ -27,7 +27,7 @@ test-shuffled: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt \
 		--upgrade --target out/shuffled pytest-randomly
 	PYTHONPATH=out/shuffled LC_ALL=C TZ=Asia/Kathmandu \
-		$(BIN)/python -m pytest -p pytest_randomly -n $(WORKERS) --dist loadfile -rs -m 'not slow'
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs -m 'not slow'
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
