@@ -7,6 +7,7 @@ from .audit import SampleAudit as SampleAudit
 from .audit import audit as audit
 from .audit import audit_sample as audit_sample
 from .cost import Cost as Cost
+from .cost import Huber as Huber
 from .cost import SoftmaxCrossEntropy as SoftmaxCrossEntropy
 from .cost import SquaredError as SquaredError
 from .errors import CheckpointError as CheckpointError

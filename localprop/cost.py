@@ -49,14 +49,57 @@ class SquaredError(eqx.Module):
         return self.scale / 2 * jnp.sum(error**2)
 
 
+class Huber(eqx.Module):
+    """Huber's loss: half the squared error up to δ, beyond it linear.
+
+    $$L = \\sum_k \\begin{cases} e_k^2/2 & |e_k| \\le \\delta \\\\
+                               \\delta(|e_k| - \\delta/2) & \\text{else} \\end{cases},
+      \\qquad e = x_O - z$$
+
+    (Huber, *Robust estimation of a location parameter*, 1964). No target pulls with more than δ,
+    however far it lies. Called as `SquaredError`; a component of `z` that is NaN adds nothing.
+
+    **Arguments:** `delta`: $\\delta > 0$, in the target's unit.
+
+    **Raises:** `ConfigError` for another δ; `StreamError`, when called, for another shape of `z`
+    than of the output.
+
+    !!! example
+
+        ```python
+        >>> import jax.numpy as jnp
+        >>> from localprop import Huber
+        >>> float(Huber()(jnp.array([0.5, 3.0, 1.0]), jnp.array([0.0, 0.0, jnp.nan])))
+        2.625
+
+        ```
+    """
+
+    delta: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self):
+        if not 0 < self.delta < float("inf"):
+            raise ConfigError(f"delta of Huber's loss is {self.delta}; give one above 0")
+
+    def __call__(self, output: Float[Array, ...], z: Float[Array, ...]) -> Scalar:
+        _check_shape(output, z)
+        size = jnp.abs(jnp.where(jnp.isnan(z), 0, output - z))
+        near = jnp.minimum(size, self.delta)
+        return jnp.sum(near * (size - near / 2))
+
+
 class SoftmaxCrossEntropy(eqx.Module):
-    """Cross-entropy of the outputs as logits, $L = -\\sum_k z_k \\log \\mathrm{softmax}(x_O)_k$.
+    """Cross-entropy of the outputs as logits, $L = -\\sum_k q_k \\log \\mathrm{softmax}(x_O)_k$.
 
     Called with the output and `z`, both of shape `(classes,)`; `z` gives one probability per class,
     and the loss is in nats. A component that is NaN is a class that does not exist (yet): it takes
-    no part in the softmax.
+    no part in the softmax. With smoothing, $q_k = (1 - s) z_k + s/K$ over the $K$ classes that
+    exist, so that no logit is driven to infinity.
 
-    **Raises:** `StreamError`, when called, for another shape of `z` than of the output.
+    **Arguments:** `smoothing`: $s$ in [0, 1).
+
+    **Raises:** `ConfigError` for another smoothing; `StreamError`, when called, for another shape
+    of `z` than of the output.
 
     !!! example
 
@@ -70,10 +113,19 @@ class SoftmaxCrossEntropy(eqx.Module):
         ```
     """
 
+    smoothing: float = eqx.field(static=True, default=0.0)
+
+    def __check_init__(self):
+        if not 0 <= self.smoothing < 1:
+            raise ConfigError(f"smoothing is {self.smoothing}; give one from 0 to below 1")
+
     def __call__(self, output: Float[Array, " classes"], z: Float[Array, " classes"]) -> Scalar:
         _check_shape(output, z)
         exists = ~jnp.isnan(z)
         z = jnp.where(exists, z, 0)
+        if self.smoothing:
+            share = self.smoothing / jnp.maximum(jnp.sum(exists), 1)
+            z = jnp.where(exists, (1 - self.smoothing) * z + share, 0)
         # A finite floor: with -inf, a sample without any class would give NaN gradients.
         logits = jnp.where(exists, output, jnp.finfo(output.dtype).min)
         return -jnp.sum(z * jax.nn.log_softmax(logits))
@@ -95,8 +147,8 @@ class Cost(eqx.Module):
 
     **Arguments:**
 
-    - `loss`: $L(\\text{output}, z) \\to$ scalar; `SquaredError()`, `SoftmaxCrossEntropy()` or any
-      differentiable callable.
+    - `loss`: $L(\\text{output}, z) \\to$ scalar; `SquaredError()`, `Huber()`,
+      `SoftmaxCrossEntropy()` or any differentiable callable.
     - `weight_decay`: $k \\ge 0$.
     - `regulariser`: $V(w) \\to$ scalar, or `None` for $|w|^2/2$.
 

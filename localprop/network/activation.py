@@ -25,6 +25,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "logistic": jax.nn.sigmoid,
     "softplus": jax.nn.softplus,
     "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "gelu": jax.nn.gelu,
     "identity": identity,
 }
 
