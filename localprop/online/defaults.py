@@ -1,27 +1,111 @@
-"""Settings with which a table is learned when nobody tunes anything.
+"""The bank of experts with which a stream is learned when nobody tunes anything.
 
-Measured on a dozen streams; none is fitted to one data set.
+Measured on two dozen streams (benchmarks/streams.md); none is fitted to one data set.
 """
 
 from __future__ import annotations
 
-from ..law import AbstractLaw, Adaptive, LeastAction, untuned_law
+from dataclasses import dataclass
+
+from ..cost import Cost, Huber, SoftmaxCrossEntropy
+from ..law import AbstractLaw, Adaptive, Hamiltonian, LeastAction
+from ..learner import Learner
+from ..network import Layered
+from .bank import Bank, Expert, View
+from .settings import OnlineSettings
 
 OUTPUT_SCALE = 0.0  # new classes start with zero weights; the first ones are no exception
 BIAS_SCALE = 0.8  # hidden neurons bend at different places from the start
-# Successive windows of one series overlap, so successive errors repeat each other.
-FORECAST_RATE = 1e-4
+ACTIVATION = "silu"
+SMOOTHING = 0.05  # of classes; a linear expert cannot overfit, and has none
+DECAY, FLOOR = 1e-3, 3e-4  # of the adaptive mass
 
-
-# Least action feels the target in its outputs at once, and wants gentler classes.
-ACTION_RATES = {"classification": 2.5e-4, "regression": 4e-4, "forecast": 1e-4}
-ACTION_DISSIPATIONS = {"classification": 0.3, "regression": 0.5, "forecast": 0.5}
+# Least action feels the target in its outputs at once, and wants gentler steps.
+ACTION_SHARE = 0.25
 ACTION_DECAY, ACTION_FLOOR = 3e-4, 3e-5
 
 
-def law_for(name: str, task: str) -> AbstractLaw:
-    """Returns the law of that name with its settings for a task."""
+@dataclass(frozen=True)
+class Recipe:
+    """What makes one expert different from the others.
+
+    **Fields:** `rate`: of the adaptive mass, per row; `keep`: share of the momentum that outlives
+    a row; `view`: what it sees; `hidden`: whether it has hidden layers.
+    """
+
+    rate: float
+    keep: float
+    view: View
+    hidden: bool = True
+
+
+# *fast* follows what moves, *high* and *slow* learn from what they review, *linear* is hard to
+# beat where everything is linear.
+RECIPES = {
+    "fast": Recipe(2.5e-3, 0.0, "new"),
+    "high": Recipe(4e-3, 0.5, "reviewed"),
+    "slow": Recipe(1e-3, 0.5, "reviewed"),
+    "linear": Recipe(2e-3, 0.0, "plain", hidden=False),
+}
+NAMES = list(RECIPES)
+
+
+def bank_for(
+    settings: OnlineSettings, task: str, inputs: int, plain: int, outputs: int, streams: int
+) -> Bank:
+    """Returns the bank for a task, for networks of these sizes.
+
+    **Arguments:** `streams`: how many rows the networks that review see at once; 1 for none.
+    """
+    experts = []
+    for name, recipe in RECIPES.items():
+        hidden = settings.hidden if recipe.hidden else ()
+        sizes = [plain if recipe.view == "plain" else inputs, *hidden, outputs]
+        network = Layered.dense(
+            sizes, activation=ACTIVATION, output_scale=OUTPUT_SCALE, bias_scale=BIAS_SCALE
+        )
+        view = recipe.view if streams > 1 or recipe.view == "plain" else "new"
+        hops, settle = hops_for(settings, network.depth)
+        learner = Learner(
+            network,
+            _cost(task, recipe),
+            law_for(settings.law, recipe, hops - settle),
+            hops=hops,
+            settle=settle,
+            duration=float(hops),
+            streams=streams if view == "reviewed" else None,
+        )
+        experts.append(Expert(name, learner, view))
+    return Bank(tuple(experts))
+
+
+def hops_for(settings: OnlineSettings, depth: int) -> tuple[int, int]:
+    """Returns how many hops a row takes, and in how many of them the weights are held.
+
+    After 2 × depth hops the costates have settled, and the one more in which weights move follows
+    the exact gradient. Under least action the error needs two more hops to reach a weight.
+    """
+    action = settings.law == "least-action"
+    hops = 2 * depth + (3 if action else 1)
+    if isinstance(settings.hops, int):
+        hops = settings.hops
+    settled = depth if action else 2 * depth
+    return hops, settled if hops > settled else max(0, min(depth, hops) - 1)
+
+
+def law_for(name: str, recipe: Recipe, plastic: int) -> AbstractLaw:
+    """Returns the law of that name for an expert.
+
+    **Arguments:** `plastic`: hops of a row in which weights move; the rate is that of a row.
+    """
     if name == "least-action":
-        mass = Adaptive(ACTION_RATES[task], ACTION_DECAY, ACTION_FLOOR)
-        return LeastAction(mass=mass, dissipation=ACTION_DISSIPATIONS[task])
-    return untuned_law(rate=FORECAST_RATE) if task == "forecast" else untuned_law()
+        mass = Adaptive(ACTION_SHARE * recipe.rate / plastic, ACTION_DECAY, ACTION_FLOOR)
+        return LeastAction(mass=mass, dissipation=1.0 - recipe.keep)
+    mass = Adaptive(recipe.rate / plastic, DECAY / plastic, FLOOR)
+    return Hamiltonian(mass=mass, dissipation=1.0 - recipe.keep)
+
+
+def _cost(task: str, recipe: Recipe) -> Cost:
+    if task != "classification":
+        return Cost(Huber())
+    return Cost(SoftmaxCrossEntropy(SMOOTHING if recipe.hidden else 0.0))

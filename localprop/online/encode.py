@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..table.table import Column, ColumnKind
-from .moments import Moments, standardised
+from .moments import standardised
+from .window import BINS, Scales, Window
 
 CLIP = 5.0  # standardised values beyond this are clipped
 OWN_VALUES = 32  # distinct values of a text column that get an input of their own
@@ -18,19 +20,38 @@ BUCKETS = 8  # inputs shared by all further values
 CYCLES = {"day": 86_400.0, "week": 7 * 86_400.0, "year": 365.2425 * 86_400.0}
 WAVES = {np.sin: "(sin of {})", np.cos: "(cos of {})"}
 CYCLE_ROLES = [role.format(cycle) for cycle in CYCLES for role in WAVES.values()]
+BIN_ROLES = [f"in bin {k}" for k in range(1, BINS + 1)]
+SCALED = {ColumnKind.NUMBER: BIN_ROLES, ColumnKind.BOOLEAN: [], ColumnKind.TIME: []}
 
 
 Key = tuple[str, str]  # column, role
 Part = tuple[int, Key, np.ndarray]  # first row, key, values
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows before they are scaled, and how their columns lay then.
+
+    **Fields:** `numbers`: `(T, D)`, of the columns that are scaled, NaN where missing; `fixed`:
+    `(T, F)`, inputs that no scale changes; `scales`: `(T, D)`, edges `(T, D, 7)`.
+    """
+
+    numbers: np.ndarray
+    fixed: np.ndarray
+    scales: Scales
+
+
 class Encoder:
     """Gives every number, category and gap of a table its input.
 
-    Numbers, booleans and timestamps are standardised with the running mean and deviation of their
-    column; timestamps also give the phases of day, week and year; values of text columns switch
-    on an input each, up to 32, and hashed ones beyond; a missing value is the mean, and switches
-    on an input that says so. Inputs are added as the stream needs them and keep their places.
+    A number gives seven inputs: its standardised value, by the mean and deviation of a `Window`,
+    within ±5; and how far it fills each of six quantile bins,
+    $\\mathrm{clip}((x - e_b)/(e_{b+1} - e_b), 0, 1)$ less its mean (Gorishniy et al., *On
+    embeddings for numerical features*, 2022), so that a first layer can bend at every quantile.
+    Booleans and timestamps are standardised; timestamps also give the phases of day, week and year;
+    values of text columns switch on an input each, up to 32, and hashed ones beyond; a missing
+    value is the mean, and switches on an input that says so. Inputs are added as the stream needs
+    them and keep their places.
 
     !!! example
 
@@ -39,7 +60,8 @@ class Encoder:
         >>> from localprop.online.encode import Encoder
         >>> from localprop.table.table import Column, ColumnKind
         >>> encoder = Encoder()
-        >>> encoder.encode({"a": Column(ColumnKind.NUMBER, np.array([1.0, 3.0, np.nan]))}, 3)
+        >>> rows = encoder.encode({"a": Column(ColumnKind.BOOLEAN, np.array([0, 1, np.nan]))}, 3)
+        >>> encoder.now(rows)
         array([[0., 0.],
                [1., 0.],
                [0., 1.]])
@@ -50,7 +72,7 @@ class Encoder:
     """
 
     def __init__(self) -> None:
-        self.moments: dict[str, Moments] = {}
+        self.windows: dict[str, Window] = {}  # of the columns that are scaled, in order
         self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
 
@@ -59,31 +81,75 @@ class Encoder:
         """Names of the inputs, in order."""
         return [f"{column} {role}".strip() for column, role in self._places]
 
+    @property
+    def plain(self) -> list[int]:
+        """The inputs that are no bins, in order: all that a linear expert needs."""
+        return [k for (_, role), k in self._places.items() if role not in BIN_ROLES]
+
     def expect(self, kinds: Mapping[str, ColumnKind]) -> int:
         """Gives numbers, booleans and times their inputs ahead; returns with how many to begin.
 
         Hence a network can begin with random weights for all of them, for a few values of each
-        text column, whose inputs follow as they appear, and for one input of each column that
+        text column, whose inputs follow as they appear, and for a number in each column that
         nothing is known of.
 
         **Arguments:** `kinds`: of the columns as the first row alone shows them.
         """
         for name, kind in kinds.items():
-            if kind not in (ColumnKind.TEXT, ColumnKind.UNDECIDED):
-                for role in ("", *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
+            if kind in SCALED:
+                self._scaled(name)
+                for role in ("", *SCALED[kind], *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
                     self._places.setdefault((name, role), len(self._places))
-        room = {ColumnKind.TEXT: TEXT_ROOM, ColumnKind.UNDECIDED: 1}
+        room = {ColumnKind.TEXT: TEXT_ROOM, ColumnKind.UNDECIDED: 1 + BINS}
         return len(self._places) + sum(room.get(kind, 0) for kind in kinds.values())
 
-    def encode(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
-        """Takes a piece of the table in and returns its inputs, `(rows, inputs)`."""
-        found = [part for name, column in columns.items() for part in self._parts(name, column)]
+    def encode(self, columns: Mapping[str, Column], rows: int) -> Rows:
+        """Takes a piece of the table in and returns its rows, to be scaled by `now` or `again`."""
+        found, scaled = [], {}
+        for name, column in columns.items():
+            found += self._parts(name, column)
+            if name in self.windows:
+                scaled[name] = self.windows[name].update(column.values)[1], column.values
         # By first use, so that places do not depend on how the stream is cut into pieces.
         for _, key, _ in sorted(found, key=lambda part: part[0]):
             self._places.setdefault(key, len(self._places))
-        u = np.zeros((rows, len(self._places)))
+        nothing = np.full(rows, np.nan)
+        known = [scaled.get(name, (_unscaled(rows), nothing)) for name in self.windows]
+        at = {key: k for k, key in enumerate(self._fixed_keys())}
+        fixed = np.zeros((rows, len(at)))
         for _, key, values in found:
-            u[:, self._places[key]] += values
+            if key in at:
+                fixed[:, at[key]] += values
+        return Rows(
+            np.stack([v for _, v in known], axis=1) if known else np.zeros((rows, 0)),
+            fixed,
+            _stacked([scales for scales, _ in known], rows),
+        )
+
+    def now(self, rows: Rows) -> np.ndarray:
+        """Returns the inputs of rows by their own scales, `(T, inputs)`."""
+        return self.again(rows.numbers[:, None], rows.fixed[:, None], rows.scales)[:, 0]
+
+    def again(self, numbers: np.ndarray, fixed: np.ndarray, scales: Scales) -> np.ndarray:
+        """Returns the inputs of rows by the scales of others, `(T, S, inputs)`.
+
+        **Arguments:** `numbers`, `fixed`: `(T, S, D)`, `(T, S, F)`, S rows for each; `scales`: of
+        T rows. Columns and inputs that came later may be lacking at the end.
+        """
+        u = np.zeros((*numbers.shape[:2], len(self._places)), np.float32)
+        keys = self._fixed_keys()[: fixed.shape[2]]
+        u[:, :, [self._places[key] for key in keys]] = fixed
+        names = list(self.windows)[: numbers.shape[2]]
+        used = len(names)
+        mean, deviation = scales.mean[:, None, :used], scales.deviation[:, None, :used]
+        u[:, :, [self._places[name, ""] for name in names]] = standardised(
+            numbers, mean, deviation, CLIP
+        )
+        binned = [k for k, name in enumerate(names) if (name, BIN_ROLES[0]) in self._places]
+        if binned:
+            filled = _filled(numbers[:, :, binned], scales.edges[:, None, binned])
+            first = np.array([self._places[names[k], BIN_ROLES[0]] for k in binned])
+            u[:, :, (first[:, None] + np.arange(BINS)).ravel()] = filled.reshape(*u.shape[:2], -1)
         return u
 
     def look(self, columns: Mapping[str, Column], rows: int, width: int) -> np.ndarray:
@@ -92,7 +158,7 @@ class Encoder:
         Nothing is taken in, and no row changes the inputs of another. What would get a new input
         by and by gets it here in each row by itself, as long as there are `width`.
         """
-        u = np.zeros((rows, max(width, len(self._places))))
+        u = np.zeros((rows, max(width, len(self._places))), np.float32)
         new = np.full(rows, len(self._places))  # the next free input, row by row
         for name, column in columns.items():
             for key, active, values in self._glances(name, column):
@@ -110,8 +176,8 @@ class Encoder:
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
-        moments = {name: m.state() for name, m in self.moments.items()}
-        return {"inputs": list(self._places), "moments": moments}
+        windows = {name: window.state() for name, window in self.windows.items()}
+        return {"inputs": list(self._places), "windows": windows}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Encoder:
@@ -120,32 +186,38 @@ class Encoder:
         for k, (column, role) in enumerate(state["inputs"]):
             encoder._places[column, role] = k
             encoder._count(column, role)
-        encoder.moments = {name: Moments(**m) for name, m in state["moments"].items()}
+        encoder.windows = {name: Window(w) for name, w in state["windows"].items()}
         return encoder
 
+    def _scaled(self, name: str) -> Window:
+        return self.windows.setdefault(name, Window())
+
+    def _fixed_keys(self) -> list[Key]:
+        return [key for key in self._places if key[1] and key[1] not in BIN_ROLES]
+
+    def _begun(self, name: str) -> bool:
+        return name in self._own_values or (name in self.windows and self.windows[name].count > 0)
+
     def _parts(self, name: str, column: Column) -> Iterator[Part]:
-        """Yields the inputs that this column has in this piece."""
-        text = column.kind is ColumnKind.TEXT
+        """Yields the inputs that this column has in this piece, without values if they scale."""
         known = column.known
-        begun = name in self._own_values or name in self.moments
+        begun = self._begun(name)
         if not begun and not known.any():
             return  # all missing so far: nothing to say, not even that it is missing
         first = 0 if begun else int(np.argmax(known))
-        if text:
+        if column.kind is ColumnKind.TEXT:
             yield from self._categories(name, column)
         else:
-            yield from self._numbers(name, column, known, first)
+            self._scaled(name)
+            for role in ("", *SCALED[column.kind]):
+                yield first, (name, role), known
+            if column.kind is ColumnKind.TIME:
+                for role, wave in _waves(column.values, known):
+                    yield first, (name, role), wave
         missing = ~known
         missing[:first] = False
         if missing.any():
             yield int(np.argmax(missing)), (name, "is missing"), missing.astype(float)
-
-    def _numbers(self, name: str, column: Column, known: np.ndarray, first: int) -> Iterator[Part]:
-        moments = self.moments.setdefault(name, Moments())
-        yield first, (name, ""), moments.standardise(column.values, CLIP)
-        if column.kind is ColumnKind.TIME:
-            for role, wave in _waves(column.values, known):
-                yield first, (name, role), wave
 
     def _categories(self, name: str, column: Column) -> Iterator[Part]:
         self._own_values.setdefault(name, 0)
@@ -154,18 +226,22 @@ class Encoder:
             yield int(np.argmax(here)), (name, self._role(name, value)), here.astype(float)
 
     def _glances(self, name: str, column: Column) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
-        """Yields key, rows in which it is met, and values of what `_parts` would yield."""
+        """Yields key, rows in which it is met, and values of what `encode` would give them."""
         known = column.known
-        begun = name in self._own_values or name in self.moments
+        begun = self._begun(name)
         if column.kind is ColumnKind.TEXT:
             for code, value in enumerate(column.categories):
                 here = column.values == code
                 yield (name, self._role_of(name, value)), here, here.astype(float)
         else:
             values = column.values
-            mean, deviation = self.moments.get(name, Moments()).look(values)
+            scales = self.windows.get(name, Window()).look(values)
             met = known | begun
-            yield (name, ""), met, standardised(values, mean, deviation, CLIP)
+            yield (name, ""), met, standardised(values, scales.mean, scales.deviation, CLIP)
+            if SCALED[column.kind]:
+                filled = _filled(values[:, None], scales.edges[:, None])[:, 0]
+                for role, share in zip(BIN_ROLES, filled.T, strict=True):
+                    yield (name, role), met, share
             if column.kind is ColumnKind.TIME:
                 for role, wave in _waves(values, known):
                     yield (name, role), met, wave
@@ -196,3 +272,29 @@ def _waves(seconds: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, np.nda
         angle = 2 * np.pi * np.mod(seconds, length) / length
         for wave, role in WAVES.items():
             yield role.format(cycle), np.where(known, wave(angle), 0.0)
+
+
+def _filled(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Returns how far values fill the bins, less the mean if all bins hold equally many.
+
+    **Arguments:** `values`: `(…,)`, NaN where missing, which fills nothing; `edges`: `(…, 7)`.
+    """
+    low, width = edges[..., :-1], np.diff(edges)
+    real = width > 0
+    bins = real.sum(axis=-1, keepdims=True)
+    mean = (bins - np.arange(0.5, BINS)) / np.maximum(bins, 1)
+    with np.errstate(over="ignore"):  # a quotient too large to represent is clipped anyway
+        share = (values[..., None] - low) / np.where(real, width, 1.0)
+    return np.where(real & np.isfinite(share), np.clip(share, 0.0, 1.0) - mean, 0.0)
+
+
+def _unscaled(rows: int) -> Scales:
+    nothing = np.zeros(rows)
+    return Scales(nothing, nothing, np.full((rows, BINS + 1), np.nan))
+
+
+def _stacked(scales: list[Scales], rows: int) -> Scales:
+    if not scales:
+        return Scales(np.zeros((rows, 0)), np.zeros((rows, 0)), np.zeros((rows, 0, BINS + 1)))
+    parts = ([s.mean for s in scales], [s.deviation for s in scales], [s.edges for s in scales])
+    return Scales(*(np.stack(part, axis=1) for part in parts))

@@ -1,166 +1,196 @@
-"""A layered network that gets inputs and outputs as its stream needs them."""
+"""A bank of networks that get inputs and outputs as their stream needs them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from ..cost import Cost
 from ..forked import refuse_lame_fork
-from ..law import AbstractLaw, Phase
-from ..learner import Learner, Trace
-from ..learner.samples import Samples
-from ..network import Layered, grow
+from ..learner import Samples, Trace
+from ..network import grow
+from .bank import Bank, Phases
 
 LANES = 8  # inputs come in multiples of it: as many float32 as a vector instruction adds
+MOST_NUMBERS = 1 << 23  # of the inputs of a piece
+
+
+class Sizes(NamedTuple):
+    """How many inputs, inputs without bins, and outputs there are."""
+
+    inputs: int
+    plain: int
+    outputs: int
 
 
 class Model:
-    """A learner and its phase, growing together.
+    """A bank and its phases, growing together.
 
     It begins with as many inputs and outputs as are known ahead, with random weights. Those that
     come later start with zero weights, so nothing else is disturbed.
 
     **Arguments:**
 
-    - `cost`, `law`: as for `Learner`.
-    - `hidden`: sizes of the hidden layers.
-    - `hops`: per sample, or `"auto"`.
-    - `output_scale`, `bias_scale`: of the output layer's first weights, of the hidden biases.
+    - `build`: returns the bank for some sizes.
     - `seed`: of the initial weights.
-    - `capacity`: most samples per call.
-    - `start`: inputs and outputs to begin with.
+    - `most`: most samples per call; wide rows are fewer.
+    - `streams`: rows that a sample shows at once.
+    - `start`: sizes to begin with.
     """
 
     def __init__(
         self,
-        cost: Cost,
-        law: AbstractLaw,
-        hidden: Sequence[int],
+        build: Callable[[Sizes], Bank],
         *,
-        hops: int | str,
-        output_scale: float,
-        bias_scale: float,
         seed: int,
-        capacity: int,
-        start: tuple[int, int],
+        most: int,
+        streams: int,
+        start: Sizes,
     ):
-        self.cost, self.law, self.hidden, self.hops = cost, law, tuple(hidden), hops
-        self.output_scale, self.bias_scale = output_scale, bias_scale
-        self.seed, self.capacity, self.start = seed, capacity, start
-        self.inputs = self.outputs = 0
+        self.build, self.seed, self.most, self.streams = build, seed, most, streams
+        self.start = Sizes(*(max(size, 1) for size in start))
+        self.sizes = Sizes(0, 0, 0)
         self.compile_seconds = 0.0  # spent on building and compiling, so far
+        self.restarted: dict[str, int] = {}  # experts that turned non-finite, how often
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
         self._compiled = False
-        self._learner: Learner | None = None
-        self._phase: Phase | None = None
+        self._bank: Bank | None = None
+        self._phase: Phases | None = None
 
     @property
-    def learner(self) -> Learner:
-        """The learner for the present sizes."""
-        assert self._learner is not None, "make_room comes first"
-        return self._learner
+    def bank(self) -> Bank:
+        """The bank for the present sizes."""
+        assert self._bank is not None, "make_room comes first"
+        return self._bank
 
     @property
-    def phase(self) -> Phase:
-        """The phase after the last sample."""
+    def phase(self) -> Phases:
+        """The phases after the last sample."""
         assert self._phase is not None, "make_room comes first"
         return self._phase
 
-    def make_room(self, inputs: int, outputs: int) -> None:
-        """Builds the network, or grows it, for at least so many inputs and outputs."""
-        if inputs <= self.inputs and outputs <= self.outputs:
+    @property
+    def capacity(self) -> int:
+        """Most samples in a call: the loop is compiled for so many, however a stream is cut."""
+        return capacity(self.most, self.streams * self.sizes.inputs)
+
+    def make_room(self, needed: Sizes) -> None:
+        """Builds the networks, or grows them, for at least these sizes."""
+        if all(a <= b for a, b in zip(needed, self.sizes, strict=True)):
             return
         refuse_lame_fork()
         began = time.perf_counter()
         key = jax.random.key(self.seed)
         if self._phase is None:
-            self.resize(max(self.start[0], 1), max(self.start[1], 1))
-            self._phase = self.learner.init(key)
+            self.resize(self.start)
+            self._phase = self.bank.init(key)
         # More than is asked for: a stream that keeps growing recompiles seldom.
-        if inputs > self.inputs:
-            inputs = max(inputs, self.inputs + max(LANES, self.inputs // 2))
-        if outputs > self.outputs:
-            outputs = max(outputs, 2 * self.outputs, LANES)
-        # Whole lanes: sums over the inputs then keep their order, and every bit, when more come.
-        inputs = -(-max(inputs, self.inputs) // LANES) * LANES
-        self.resize(inputs, max(outputs, self.outputs))
-        self._phase = grow(self._phase, jax.eval_shape(self.learner.init, key))
+        inputs, plain = (
+            _in_lanes(new, old) for new, old in zip(needed[:2], self.sizes[:2], strict=True)
+        )
+        outputs = needed.outputs
+        if outputs > self.sizes.outputs:
+            outputs = max(outputs, 2 * self.sizes.outputs, LANES)
+        self.resize(Sizes(inputs, plain, max(outputs, self.sizes.outputs)))
+        self._phase = grow(self._phase, jax.eval_shape(self.bank.init, key))
         self.compile_seconds += time.perf_counter() - began
 
-    def resize(self, inputs: int, outputs: int) -> None:
-        """Builds the learner for exactly these sizes, leaving the phase alone."""
-        sizes = [inputs, *self.hidden, outputs]
-        network = Layered.dense(sizes, output_scale=self.output_scale, bias_scale=self.bias_scale)
-        self._learner = Learner(network, self.cost, self.law, hops=self.hops)  # pyright: ignore
-        self.inputs, self.outputs, self._compiled = inputs, outputs, False
+    def resize(self, sizes: Sizes) -> None:
+        """Builds the bank for exactly these sizes, leaving the phases alone."""
+        self._bank = self.build(sizes)
+        self.sizes, self._compiled = sizes, False
 
-    def restore(self, phase: Phase) -> None:
-        """Goes on from this phase."""
+    def restore(self, phase: Phases) -> None:
+        """Goes on from these phases."""
         self._phase = phase
 
-    def learn(self, samples: Samples, record: Sequence[str], done: int) -> Trace:
+    def learn(self, samples: Samples, record: Sequence[str]) -> Trace:
         """Learns a piece and returns its trace, growing at the row that needs it.
 
         Hence a row's numbers depend on no later row, and not on how the stream is cut.
 
-        **Arguments:** `samples`, whose `u` and `query` may lack inputs at the end, and whose
-        durations are relative to the learner's own; `record`; `done`: number of the first sample.
-
-        **Raises:** `DivergenceError`.
+        **Arguments:** `samples`, as for `Bank`, whose inputs may lack some at the end, and whose
+        durations are relative to the learners' own; `record`.
         """
         if self._phase is None:
-            self.make_room(*self.start)
-        inputs, outputs = _reach(samples.u != 0), _reach(~np.isnan(samples.z))
-        traces, start, rows = [], 0, len(samples.u)
+            self.make_room(self.start)
+        now = [samples.u["rows"][:, 0], samples.u["plain"], ~np.isnan(samples.z[:, 0])]
+        if samples.query is not None:  # whoever is asked of inputs has neurons for them
+            now[0] = (now[0] != 0) | (samples.query["rows"] != 0)
+            now[1] = (now[1] != 0) | (samples.query["plain"] != 0)
+        needed = [_reach(a != 0) for a in now]
+        traces, start, rows = [], 0, len(samples.z)
         while start < rows:
-            self.make_room(int(inputs[start]), int(outputs[start]))
-            stop = int(np.searchsorted(inputs, self.inputs, side="right"))
-            stop = min(stop, int(np.searchsorted(outputs, self.outputs, side="right")))
+            self.make_room(Sizes(*(int(n[start]) for n in needed)))
+            fits = [np.searchsorted(n, s, "right") for n, s in zip(needed, self.sizes, strict=True)]
+            stop = min(start + self.capacity, *(int(f) for f in fits))
             part = jax.tree.map(lambda a, rows=slice(start, stop): a[rows], samples)
-            traces.append(self._learn_part(part, record, done + start))
+            traces.append(self._learn_part(part, record))
             start = stop
         return {name: _joined([trace[name] for trace in traces]) for name in record}
 
-    def preview(self, u: np.ndarray, relative: np.ndarray | None) -> np.ndarray:
-        """Returns the outputs for inputs `(rows, inputs)`, learning nothing.
+    def preview(self, u: dict[str, np.ndarray], relative: np.ndarray | None) -> np.ndarray:
+        """Returns the outputs `(rows, experts, outputs)`, learning nothing.
 
-        **Arguments:** `relative`: durations relative to the learner's own, or `None`.
+        **Arguments:** `u`: `rows` and `plain` of new rows, nothing beside them; `relative`:
+        durations relative to the learners' own, or `None`.
         """
-        parts = [np.zeros((0, self.outputs))]
-        for start in range(0, len(u), self.capacity):
-            rows = slice(start, start + self.capacity)
-            z = np.full((len(u[rows]), self.outputs), np.nan)
-            duration = None if relative is None else relative[rows]
-            part = self._fit(Samples(u[rows], z, duration))
-            parts.append(self.learner.preview_many(self.phase, part, capacity=self.capacity))
+        rows = len(u["rows"])
+        parts = [np.zeros((0, len(self.bank.experts), self.sizes.outputs))]
+        for start in range(0, rows, self.capacity):
+            here = slice(start, min(rows, start + self.capacity))
+            number = here.stop - start
+            wide = np.zeros((number, self.streams, u["rows"].shape[1]), np.float32)
+            wide[:, 0] = u["rows"][here]
+            z = np.full((number, self.streams, self.sizes.outputs), np.nan)
+            duration = None if relative is None else relative[here]
+            part = self._fit(Samples({"rows": wide, "plain": u["plain"][here]}, z, duration))
+            parts.append(self.bank.preview_many(self.phase, part, capacity=self.capacity))
         return np.concatenate(parts)
 
-    def _learn_part(self, samples: Samples, record: Sequence[str], done: int) -> Trace:
+    def _learn_part(self, samples: Samples, record: Sequence[str]) -> Trace:
         part = self._fit(samples)
         if not self._compiled:
             began = time.perf_counter()
             self.on_compile(True)
-            self.learner.compile(self.phase, part, record, capacity=self.capacity)
+            self.bank.compile(self.phase, part, record, capacity=self.capacity)
             self.on_compile(False)
             self.compile_seconds += time.perf_counter() - began
             self._compiled = True
-        self._phase, trace = self.learner.advance(
-            self.phase, part, record, capacity=self.capacity, done=done
+        self._phase, trace, restarted = self.bank.learn(
+            self.phase, part, record, capacity=self.capacity
         )
+        for _, name in restarted:
+            self.restarted[name] = self.restarted.get(name, 0) + 1
         return trace
 
     def _fit(self, samples: Samples) -> Samples:
         u, z, relative, query = samples
-        duration = None if relative is None else relative * self.learner.duration
-        query = None if query is None else _widened(query, self.inputs, 0.0)
-        part = Samples(
-            _widened(u, self.inputs, 0.0), _widened(z, self.outputs, np.nan), duration, query
-        )
+        inputs, plain, outputs = self.sizes
+        # Each learner has a unit of time of its own, a hop; durations are in that of a row.
+        duration = np.ones(len(z)) if relative is None else relative
+        wide = {"rows": _widened(u["rows"], inputs, 0.0), "plain": _widened(u["plain"], plain, 0.0)}
+        if query is not None:
+            rows, few = query["rows"], query["plain"]
+            query = {"rows": _widened(rows, inputs, 0.0), "plain": _widened(few, plain, 0.0)}
+        part = Samples(wide, _widened(z, outputs, np.nan), duration, query)
         return jax.tree.map(lambda a: np.asarray(a, np.float32), part)
+
+
+def capacity(most: int, numbers: int) -> int:
+    """Returns how many samples of so many numbers are taken at once: a power of two, or `most`."""
+    fitting = max(8, MOST_NUMBERS // max(numbers, 1))
+    return min(most, 1 << (fitting.bit_length() - 1))
+
+
+def _in_lanes(needed: int, present: int) -> int:
+    if needed > present:
+        needed = max(needed, present + max(LANES, present // 2))
+    # Whole lanes: sums over the inputs then keep their order, and every bit, when more come.
+    return -(-max(needed, present) // LANES) * LANES
 
 
 def _reach(used: np.ndarray) -> np.ndarray:
@@ -170,13 +200,14 @@ def _reach(used: np.ndarray) -> np.ndarray:
 
 
 def _widened(a: np.ndarray, width: int, value: float) -> np.ndarray:
-    """Returns the array with as many columns; those cut off hold nothing."""
-    missing = max(0, width - a.shape[1])
-    return np.pad(a[:, :width], ((0, 0), (0, missing)), constant_values=value)
+    """Returns the array with as many last columns; those cut off hold nothing."""
+    missing = max(0, width - a.shape[-1])
+    room = [(0, 0)] * (a.ndim - 1) + [(0, missing)]
+    return np.pad(a[..., :width], room, constant_values=value)
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    if parts[0].ndim == 2:
-        width = max(part.shape[1] for part in parts)
+    if parts[0].ndim > 1:
+        width = max(part.shape[-1] for part in parts)
         parts = [_widened(part, width, 0.0) for part in parts]
     return np.concatenate(parts)

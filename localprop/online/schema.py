@@ -11,9 +11,9 @@ from ..checkpoint import DAMAGED
 from ..errors import CheckpointError
 from ..table.columns import ColumnKind
 from .classification import MOST_CLASSES
+from .curve import POINTS
 from .forecast import WINDOW
 from .interval import LEVELS
-from .score import POINTS
 from .settings import OnlineSettings
 
 Count = Annotated[int, Meta(ge=0, le=1 << 53)]

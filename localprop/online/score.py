@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .curve import Curve
 from .moments import running
-
-POINTS = 256  # most points of a curve; more are merged in pairs
 
 
 @dataclass
@@ -40,7 +39,9 @@ class Score:
         self.total = float(running(self.total, values)[-1])
         pairs = zip(self.fools_totals, fools, strict=True)
         self.fools_totals = [float(running(total, got)[-1]) for total, got in pairs]
-        self._extend_curve(np.stack([values, *fools]))
+        curve = Curve(self.width, self.curve)
+        curve.extend(np.stack([values, *fools]))
+        self.width, self.curve = curve.width, curve.points
         self.samples += len(values)
 
     @property
@@ -69,9 +70,8 @@ class Score:
 
     def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the curve: samples seen, score and the best fool's score within each point."""
-        curve = np.array(self.curve, dtype=float).reshape(-1, 2 + len(self.fools)).T
-        counts, sums, baseline = curve[0], curve[1], curve[2 + self._best]
-        return np.cumsum(counts), sums / counts, baseline / counts
+        seen, means = Curve(self.width, self.curve).means(1 + len(self.fools))
+        return seen, means[0], means[1 + self._best]
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
@@ -81,23 +81,3 @@ class Score:
     def restore(cls, state: Mapping[str, Any]) -> Score:
         """Returns the score whose `state` this was."""
         return cls(**state)
-
-    def _extend_curve(self, values: np.ndarray) -> None:
-        start, rows = 0, values.shape[1]
-        while start < rows:
-            if not self.curve or self.curve[-1][0] >= self.width:
-                self._merge_if_full()
-                self.curve.append([0.0] * (1 + len(values)))
-            last = self.curve[-1]
-            stop = min(rows, start + self.width - int(last[0]))
-            last[0] += stop - start
-            for k, got in enumerate(values, start=1):
-                last[k] = float(running(last[k], got[start:stop])[-1])
-            start = stop
-
-    def _merge_if_full(self) -> None:
-        if len(self.curve) < POINTS:
-            return
-        pairs = zip(self.curve[::2], self.curve[1::2], strict=True)
-        self.curve = [[a + b for a, b in zip(p, q, strict=True)] for p, q in pairs]
-        self.width *= 2

@@ -36,9 +36,9 @@ class Window:
 
     Every so many values, at most 100, it sorts the window and finds anew: the edges of six bins
     that hold equally many values each (or the values themselves where there are at most seven);
-    and fences, one spread beyond the 5th and the 95th percentile. What lies beyond the fences enters
-    mean and deviation at the fence, so that a few outliers, however large, move them little. A
-    column that moves by a thousand times its spread, or whose spread changes by as much, is one
+    and fences, one spread beyond the 5th and the 95th percentile. What lies beyond the fences
+    enters mean and deviation at the fence, so that a few outliers, however large, move them little.
+    A column that moves by a thousand times its spread, or whose spread changes by as much, is one
     that begins anew: what was before is forgotten at once. The quantiles are those of the values
     up to the last time, exactly; 1900 to 2000 of them, or all as long as there are fewer.
 
@@ -176,9 +176,8 @@ class Window:
     def _refresh(self) -> None:
         """Finds quantiles and fences anew, and adds up the window between them."""
         new = np.sort(np.array(self._new))
-        if len(new) >= FEWEST and self._parts:
-            if _elsewhere(_middle(new), self._middle):
-                self._parts = []
+        if len(new) >= FEWEST and self._parts and _elsewhere(_middle(new), self._middle):
+            self._parts = []
         self._parts.append(new)
         while sum(map(len, self._parts)) > MOST:
             del self._parts[0]

@@ -1,0 +1,56 @@
+"""Sums along a stream, in at most so many points: neighbours are merged as it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .moments import running
+
+POINTS = 256  # most points of a curve; more are merged in pairs
+
+
+@dataclass
+class Curve:
+    """Sums of some quantities over successive stretches of a stream.
+
+    **Fields:** `width`: samples per point; `points`: `[samples, sum, sum, …]`.
+    """
+
+    width: int = 1
+    points: list[list[float]] = field(default_factory=list)
+
+    def extend(self, values: np.ndarray) -> None:
+        """Takes in samples, `(quantities, T)`."""
+        start, rows = 0, values.shape[1]
+        while start < rows:
+            if not self.points or self.points[-1][0] >= self.width:
+                self._merge_if_full()
+                self.points.append([0.0] * (1 + len(values)))
+            last = self.points[-1]
+            stop = min(rows, start + self.width - int(last[0]))
+            last[0] += stop - start
+            for k, got in enumerate(values, start=1):
+                last[k] = float(running(last[k], got[start:stop])[-1])
+            start = stop
+
+    def means(self, quantities: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the samples seen at the end of each point, and each quantity's mean in it.
+
+        **Returns:** `(points,)`, `(quantities, points)`.
+        """
+        table = np.array(self.points, dtype=float).reshape(-1, 1 + quantities).T
+        return np.cumsum(table[0]), table[1:] / table[0]
+
+    def _merge_if_full(self) -> None:
+        if len(self.points) < POINTS:
+            return
+        pairs = zip(self.points[::2], self.points[1::2], strict=True)
+        self.points = [_added(p, q) for p, q in pairs]
+        self.width *= 2
+
+
+def _added(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    return [x + y for x, y in zip(a, b, strict=True)]

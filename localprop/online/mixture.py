@@ -1,0 +1,111 @@
+"""Experts mixed by what each got right lately."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .curve import Curve
+from .smoothing import smooth
+
+MEMORY = 200.0  # rows over which losses count
+RATE = 0.4  # of classes, per unit of loss
+RELATIVE_RATE = 0.2  # of numbers, per row and share by which an expert is worse than the best
+WORST = 5.0  # losses count as at most so much
+WRONG, LEAST_SHARE = 0.2, 0.01  # weight of the log loss of classes; probabilities count as at least
+
+
+class Mixture:
+    """Weights of any number of experts, by their discounted losses.
+
+    With $A_e \\leftarrow (1 - 1/200)\\,A_e + \\ell_e$ and $n$ the discounted number of rows, expert
+    $e$ has the weight $\\propto e^{-\\eta(A_e - \\min A)}$: the exponentially weighted forecaster
+    (Cesa-Bianchi and Lugosi, *Prediction, learning, and games*, 2006, section 2.1), forgetting.
+    Losses of classes have a scale of their own, $\\eta = 0.4$; those of numbers are measured by
+    that of the best expert, $\\eta = 0.2\\,n/\\min A$. A loss that is no number is the worst.
+
+    **Arguments:** `names` of the experts; `relative`: whether losses have no scale of their own;
+    `state`, or `None` to begin.
+
+    !!! example
+
+        ```python
+        >>> import numpy as np
+        >>> from localprop.online.mixture import Mixture
+        >>> mixture = Mixture(["good", "bad"], relative=True)
+        >>> weights = mixture.update(np.tile([0.1, 0.2], (50, 1)))
+        >>> weights[0].tolist(), weights[-1].round(3).tolist()
+        ([0.5, 0.5], [1.0, 0.0])
+
+        ```
+    """
+
+    def __init__(
+        self, names: Sequence[str], *, relative: bool, state: Mapping[str, Any] | None = None
+    ):
+        self.names, self.relative = list(names), relative
+        self.losses = np.array(state["losses"] if state else np.zeros(len(self.names)), dtype=float)
+        self.rows = float(state["rows"]) if state else 0.0
+        self.curve = Curve(state["width"], state["curve"]) if state else Curve()
+
+    def update(self, losses: np.ndarray) -> np.ndarray:
+        """Takes losses in and returns the weights before each row, `(T, experts)`.
+
+        **Arguments:** `losses`: `(T, experts)`.
+        """
+        if not len(losses):
+            return np.zeros(losses.shape)
+        losses = np.minimum(np.where(np.isfinite(losses), losses, WORST), WORST)
+        keep = 1 - 1 / MEMORY
+        sums = np.column_stack([losses, np.ones(len(losses))])
+        sums = smooth(sums, keep, 1.0, np.append(self.losses, self.rows))
+        before = np.concatenate([[np.append(self.losses, self.rows)], sums[:-1]])
+        self.losses, self.rows = sums[-1, :-1], float(sums[-1, -1])
+        weights = self._weights(before[:, :-1], before[:, -1:])
+        self.curve.extend(weights.T)
+        return weights
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The weights of the next row, `(experts,)`."""
+        return self._weights(self.losses[None], np.array([[self.rows]]))[0]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The mean weight of each expert over all rows so far, by name."""
+        total = np.sum(np.array(self.curve.points).reshape(-1, 1 + len(self.names)), axis=0)
+        return dict(zip(self.names, (total[1:] / max(total[0], 1.0)).tolist(), strict=True))
+
+    def state(self) -> dict[str, Any]:
+        """Returns what a checkpoint must keep."""
+        return {
+            "names": self.names,
+            "losses": self.losses.tolist(),
+            "rows": self.rows,
+            "width": self.curve.width,
+            "curve": self.curve.points,
+        }
+
+    def _weights(self, losses: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        least = losses.min(axis=1, keepdims=True)
+        rate = RATE
+        if self.relative:
+            rate = RELATIVE_RATE * rows / np.maximum(least, 1e-9 * np.maximum(rows, 1.0))
+        weights = np.exp(-rate * (losses - least))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+
+def class_losses(shares: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Returns each expert's loss: whether it was wrong, and how little it thought of the truth.
+
+    **Arguments:** `shares`: probabilities `(T, experts, classes)`; `truth`: `(T,)`, a class that
+    is not among them is thought nothing of.
+    """
+    rows = np.arange(len(truth))
+    known = truth < shares.shape[2]
+    of_truth = shares[rows, :, np.where(known, truth, 0)]
+    of_truth = np.where(known[:, None], of_truth, 0.0)
+    wrong = shares.argmax(axis=2) != truth[:, None]
+    return wrong - WRONG * np.log(np.maximum(of_truth, LEAST_SHARE))
