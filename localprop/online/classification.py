@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ..cost import SoftmaxCrossEntropy
 from ..errors import StreamError
-from ..learner.samples import Trace
 from ..table.columns import FALSE, TRUE, Column, ColumnKind
+from .defaults import NAMES
+from .mixture import Mixture, class_losses
 from .score import Score
+from .smoothing import smooth
 from .task import AbstractTask, Answers, Encoded, finite
 
 MOST_CLASSES = 1000
 MAJORITY, LAST = "majority class", "class of the row before"
+PERSISTENCE = "the class before"  # an expert
+STAY = 100.0  # rows over which it is counted how often a class stays
 
 Label = bool | int | float | str
 
@@ -28,14 +31,17 @@ class Classification(AbstractTask):
     """
 
     name = "classification"
-    loss = SoftmaxCrossEntropy()
 
     def __init__(self, state: Mapping[str, Any] | None = None, *, whole: bool = False):
-        state = state or {"classes": [], "counts": [], "score": None, "whole": whole, "last": -1}
+        fresh = {"classes": [], "counts": [], "score": None, "whole": whole, "last": -1, "stay": 0.5}
+        state = state or {**fresh, "mixture": None}
         self.whole = bool(state["whole"])
         self.classes: list[Label] = list(state["classes"])
         self.counts: list[int] = list(state["counts"])
         self.last = int(state["last"])  # the class that was met last
+        self.stay = float(state["stay"])  # how often a class is that of the row before, lately
+        names = [*NAMES, PERSISTENCE]
+        self.mixture = Mixture(names, relative=False, state=state["mixture"])
         self._index = {label: k for k, label in enumerate(self.classes)}
         kept = state["score"]
         self.score = Score.restore(kept) if kept else Score("accuracy", [MAJORITY, LAST])
@@ -78,30 +84,45 @@ class Classification(AbstractTask):
             return spellings.get(label, spellings.get(label.lower(), label))
         return spellings.get(spelled(label), label)
 
-    def encode(self, u: np.ndarray, target: Column) -> Encoded:
+    def encode(self, target: Column) -> Encoded:
         codes, categories = as_categories(target)
         known_before = self._meet(codes, categories)
         index = np.array([self._index[label] for label in categories] + [-1])  # -1: missing
         truth = index[codes]
-        fools = self._majority_before(truth) == truth, self._last_before(truth) == truth
+        counts, last, stay = self._counts_before(truth), *self._last_before(truth)
+        majority = np.where(counts.sum(axis=1) > 0, counts.argmax(axis=1), -2)
+        shares = _persistence(counts, last, stay)
+        raw = np.where(truth >= 0, truth, np.nan)
+        return Encoded(raw, (truth, known_before, (majority == truth, last == truth), shares))
 
-        rows = np.flatnonzero(truth >= 0)
-        known = np.maximum(known_before, truth + 1)[rows, None]
-        z = np.full((len(u), self.outputs), np.nan)  # NaN: no target, or no such class yet
-        z[rows] = np.where(np.arange(self.outputs) < known, 0.0, np.nan)
-        z[rows, truth[rows]] = 1.0
-        return Encoded(u, z, None, (truth, known_before, fools))
+    def targets(self, raw: np.ndarray, key: Any) -> np.ndarray:
+        truth, known_before = key[:2]
+        known = np.maximum(known_before, truth + 1)[:, None, None]
+        classes = np.arange(self.outputs)
+        z = np.where(classes < known, (raw[..., None] == classes) * 1.0, np.nan)
+        return np.where(np.isnan(raw)[..., None], np.nan, z)  # no target, or no such class yet
 
-    def update_score(self, key: Any, trace: Trace) -> Answers:
-        truth, known_before, fools = key
-        answers = _answers(trace["output"], known_before)
-        scored = truth >= 0
+    def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
+        truth, known_before, fools, persistence = key
+        shares = _shares(outputs, known_before)
+        width = max(shares.shape[2], persistence.shape[1])
+        shares = np.concatenate([_wide(shares, width), _wide(persistence, width)[:, None]], axis=1)
+        weights = self.mixture.update(class_losses(shares, truth))
+        answers = _answers(shares, weights, known_before)
         right = answers.values == truth
-        self.score.update(*(hits[scored].astype(float) for hits in (right, *fools)))
+        self.score.update(*(hits.astype(float) for hits in (right, *fools)))
         return answers
 
-    def read(self, output: np.ndarray) -> Answers:
-        return _answers(output, np.full(len(output), len(self.classes)))
+    def read(self, outputs: np.ndarray) -> Answers:
+        rows = len(outputs)
+        known = np.full(rows, len(self.classes))
+        counts = np.broadcast_to(np.array(self.counts, dtype=float), (rows, len(self.counts)))
+        last = np.full(rows, self.last if self.last >= 0 else -2)
+        persistence = _persistence(counts, last, np.full(rows, self.stay))
+        shares = _shares(outputs, known)
+        shares = np.concatenate([shares, _wide(persistence, shares.shape[2])[:, None]], axis=1)
+        weights = np.broadcast_to(self.mixture.weights, (rows, len(self.mixture.names)))
+        return _answers(shares, weights, known)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -110,14 +131,21 @@ class Classification(AbstractTask):
             "score": self.score.state(),
             "whole": self.whole,
             "last": self.last,
+            "stay": self.stay,
+            "mixture": self.mixture.state(),
         }
 
-    def _last_before(self, truth: np.ndarray) -> np.ndarray:
-        """Returns the class met last before each row, −2 if none."""
+    def _last_before(self, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the class met last before each row, −2 if none, and how often it stays."""
         met = np.where(np.concatenate([[self.last], truth]) >= 0, np.arange(len(truth) + 1), 0)
         last = np.concatenate([[self.last], truth])[np.maximum.accumulate(met)]
         self.last = int(last[-1])
-        return np.where(last[:-1] >= 0, last[:-1], -2)
+        last = np.where(last[:-1] >= 0, last[:-1], -2)
+        judged = (truth >= 0) & (last >= 0)
+        stays = smooth((truth == last)[judged] * 1.0, 1 - 1 / STAY, 1 / STAY, self.stay)
+        found = np.concatenate([[self.stay], stays])
+        self.stay = float(found[-1])
+        return last, found[np.cumsum(judged) - judged]
 
     def _meet(self, codes: np.ndarray, categories: list[Label]) -> np.ndarray:
         """Numbers new classes as they appear; returns how many were known before each row."""
@@ -130,27 +158,51 @@ class Classification(AbstractTask):
                 first_rows.append(int(np.argmax(codes == code)))
         return base + np.searchsorted(first_rows, np.arange(len(codes)), side="left")
 
-    def _majority_before(self, truth: np.ndarray) -> np.ndarray:
-        """Counts the classes on and returns the most frequent one before each row, -2 if none."""
+    def _counts_before(self, truth: np.ndarray) -> np.ndarray:
+        """Counts the classes on; returns how often each was met before each row."""
         met = (truth[:, None] == np.arange(len(self.classes))).astype(np.int64)
         counts = np.cumsum(np.concatenate([np.array([self.counts], dtype=np.int64), met]), axis=0)
         self.counts = [int(c) for c in counts[-1]]
-        if not self.classes:
-            return np.full(len(truth), -2)
-        before = counts[:-1]
-        return np.where(before.sum(axis=1) > 0, before.argmax(axis=1), -2)
+        return counts[:-1].astype(float)
 
 
-def _answers(output: np.ndarray, known: np.ndarray) -> Answers:
-    """Returns what the outputs say of the first `known` classes, row by row."""
+def _persistence(counts: np.ndarray, last: np.ndarray, stay: np.ndarray) -> np.ndarray:
+    """Returns what the class before says of each row, `(T, classes)`, the others by frequency."""
+    if not counts.shape[1]:
+        return np.zeros((len(last), 1))
+    rows, known = np.arange(len(last)), last >= 0
+    others = counts.copy()
+    others[rows[known], last[known]] = 0.0
+    total = others.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, others / np.maximum(total, 1.0), 0.0) * (1 - stay[:, None])
+    shares[rows[known], last[known]] = np.where(total[known, 0] > 0, stay[known], 1.0)
+    return shares
+
+
+def _shares(outputs: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Returns probabilities `(T, experts, classes)` of the first `known` classes of each row."""
     most = max(1, int(known.max(initial=0)))
-    logits = np.array(output[:, :most], dtype=float)
-    logits[np.arange(logits.shape[1]) >= known[:, None]] = -np.inf
-    values = np.where(known > 0, logits.argmax(axis=1), -1)
-    logits[known == 0] = 0.0  # no class: no probability, but no NaN either
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = np.where(known[:, None] > 0, e / e.sum(axis=1, keepdims=True), 0.0)
-    return Answers(values, shares[:, : int(known.max(initial=0))])
+    logits = np.array(outputs[..., :most], dtype=float)
+    # An expert that went wrong knows nothing; the mixture sees to it.
+    logits = np.where(np.isfinite(logits), logits, 0.0)
+    exists = (np.arange(logits.shape[2]) < np.maximum(known, 1)[:, None])[:, None]
+    logits = np.where(exists, logits, -np.inf)
+    e = np.exp(logits - logits.max(axis=2, keepdims=True))
+    return np.where((known > 0)[:, None, None], e / e.sum(axis=2, keepdims=True), 0.0)
+
+
+def _wide(table: np.ndarray, width: int) -> np.ndarray:
+    room = [(0, 0)] * (table.ndim - 1) + [(0, max(0, width - table.shape[-1]))]
+    return np.pad(table, room)[..., :width]
+
+
+def _answers(shares: np.ndarray, weights: np.ndarray, known: np.ndarray) -> Answers:
+    """Returns what the experts say together of the first `known` classes, row by row."""
+    mixed = np.einsum("te,tek->tk", weights, shares)
+    total = mixed.sum(axis=1, keepdims=True)
+    mixed = mixed / np.where(total > 0, total, 1.0)
+    values = np.where(known > 0, mixed.argmax(axis=1), -1)
+    return Answers(values, mixed[:, : int(known.max(initial=0))])
 
 
 def as_categories(target: Column) -> tuple[np.ndarray, list[Label]]:

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from .. import checkpoint as checkpoints
-from ..cost import Cost
 from ..describe import differences
 from ..errors import CheckpointError, StreamError
 from ..learner import Samples
 from ..table.columns import Column, ColumnKind
 from .classification import Classification, Label
-from .defaults import BIAS_SCALE, OUTPUT_SCALE, law_for
+from .defaults import bank_for
 from .durations import Durations
-from .encode import Encoder
+from .encode import Encoder, Rows
 from .forecast import Forecast
-from .growing import Model
+from .growing import Model, Sizes, capacity
 from .importance import Importance
+from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
 from .task import AbstractTask, Answers
@@ -33,7 +33,8 @@ PIECE = 1000  # most rows in one call of the compiled loop
 class ColumnModel:
     """One stream being learned, from columns of a table: what `Online` and the command line share.
 
-    Encoder, durations, task with its score, growing network and importance.
+    Encoder, durations, task with its score and its mixture, review, growing bank of networks and
+    importance.
 
     **Arguments:** `settings`.
     """
@@ -45,8 +46,9 @@ class ColumnModel:
         self.task: AbstractTask | None = None
         self._encoder, self._durations = Encoder(), Durations()
         self._importance = Importance()
+        self._review = Review(settings.review, settings.seed)
         self._model: Model | None = None
-        self._begun, self._room = False, 0  # inputs known from the first row
+        self._begun, self._room = False, (0, 0)  # inputs known from the first row
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
 
     def learn(
@@ -67,7 +69,9 @@ class ColumnModel:
         if isinstance(self.task, Forecast):
             known = np.ones(rows, bool)  # time goes on, also where the target is missing
         turns = np.flatnonzero(np.diff(known)) + 1
-        cuts = sorted({0, *turns.tolist(), *range(PIECE, rows, PIECE), rows})
+        width = self._review.streams * (len(self._encoder.inputs) + 8 * len(columns))
+        most = capacity(PIECE, width)  # what a piece takes of memory is bounded too
+        cuts = sorted({0, *turns.tolist(), *range(most, rows, most), rows})
         parts = []
         for start, stop in pairwise(cuts):
             run = {name: column.cut(start, stop) for name, column in columns.items()}
@@ -94,8 +98,8 @@ class ColumnModel:
         columns = self._complete(columns, rows)
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
         relative = None if clock is None else self._durations.look(clock.values)
-        u = self._encoder.look(columns, rows, model.inputs)
-        return task.read(model.preview(u, relative))
+        u = self._encoder.look(columns, rows, model.sizes.inputs)
+        return task.read(model.preview(self._views(u), relative))
 
     def importance(self) -> dict[str, float]:
         """Returns each column's share of what matters lately, the largest first.
@@ -159,24 +163,43 @@ class ColumnModel:
         if not self._begun:
             self._begun = True
             first = {name: column.cut(0, 1) for name, column in used.items()}
-            self._room = self._encoder.expect(
+            room = self._encoder.expect(
                 {
                     name: column.kind if column.known.any() else ColumnKind.UNDECIDED
                     for name, column in first.items()
                 }
             )
+            here = len(self._encoder.inputs)
+            self._room = room, len(self._encoder.plain) + room - here
         model = self._model_for(task)
-        u = self._encoder.encode(used, rows)
-        encoded = task.encode(u, target)
-        samples = Samples(encoded.u, encoded.z, duration, encoded.query)
-        slope = () if isinstance(task, Forecast) else ("input_slope",)
-        trace = model.learn(samples, (*task.record, *slope), self.rows)
-        if slope:
-            self._importance.update(u, trace["input_slope"])
+        new = self._encoder.encode(used, rows)
+        encoded = task.encode(target)
+        u, raw = self._reviewed(new, encoded.raw)
+        z = task.targets(raw, encoded.key)
+        views = self._views(u[:, 0])
+        trace = model.learn(
+            Samples({"rows": u, "plain": views["plain"]}, z, duration), ("output", "input_slope")
+        )
+        self._importance.update(u[:, 0], trace["input_slope"])
         for name, column in columns.items():
             if self.kinds.get(name, ColumnKind.UNDECIDED) is ColumnKind.UNDECIDED:
                 self.kinds[name] = column.kind
-        return task.update_score(encoded.key, trace)
+        return task.update_score(encoded.key, trace["output"])
+
+    def _reviewed(self, new: Rows, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns inputs and targets of rows and of those beside them, the former by today's scales.
+
+        **Returns:** `(T, S, inputs)`, `(T, S)`.
+        """
+        numbers, fixed, targets = self._review.beside(new, raw)
+        numbers = np.concatenate([new.numbers[:, None], numbers], axis=1)
+        fixed = np.concatenate([new.fixed[:, None], fixed], axis=1)
+        u = self._encoder.again(numbers, fixed, new.scales)
+        return u, np.concatenate([raw[:, None], targets], axis=1)
+
+    def _views(self, u: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns what the experts see of new rows."""
+        return {"rows": u, "plain": u[:, [k for k in self._encoder.plain if k < u.shape[1]]]}
 
     def _complete(self, columns: Mapping[str, Column], rows: int) -> dict[str, Column]:
         """Returns the columns, and those that are known and not there as missing.
@@ -199,18 +222,13 @@ class ColumnModel:
 
     def _model_for(self, task: AbstractTask) -> Model:
         if self._model is None:
-            settings = self.settings
+            settings, streams = self.settings, self._review.streams
             self._model = Model(
-                Cost(task.loss),
-                law_for(settings.law, task.name),
-                settings.hidden,
-                hops=settings.hops,
-                output_scale=OUTPUT_SCALE,
-                bias_scale=BIAS_SCALE,
+                lambda sizes: bank_for(settings, task.name, *sizes, streams),
                 seed=settings.seed,
-                # However the stream is cut, the compiled loop is the same, and so is every bit.
-                capacity=PIECE,
-                start=(task.inputs(self._room), task.outputs),
+                most=PIECE,
+                streams=streams,
+                start=Sizes(*self._room, task.outputs),
             )
             self._model.on_compile = lambda on: self.on_compile(on)
         return self._model

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cost import SquaredError
-from ..learner.samples import Trace
+from ..learner import Trace
 from ..table.table import Column
 from .interval import Intervals, count_covered, coverage
 from .moments import Moments, hold, standardised
@@ -29,7 +28,6 @@ class Forecast(AbstractTask):
     """
 
     name = "forecast"
-    loss = SquaredError()
     unscored = "no row comes so far after another with a target that a forecast was due"
 
     def __init__(self, horizon: int, state: Mapping[str, Any] | None = None):

@@ -52,6 +52,7 @@ class Result:
     state_bytes: int
     peak_memory_bytes: int
     importance: dict[str, float]
+    experts: dict[str, float]
     checkpoint: str | None
     predictions: str | None
     skipped_rows: int
@@ -284,11 +285,12 @@ def _result(
         },
         samples_per_second=speed,
         compile_seconds=model.compile_seconds,
-        hops=model.learner.hops,
+        hops=max(e.learner.hops for e in model.bank.experts),
         seed=online.settings.seed,
         state_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(model.phase)),
         peak_memory_bytes=_peak_memory(),
         importance=online.importance(),
+        experts=task.mixture.shares,
         checkpoint=None if checkpoint is None else str(checkpoint),
         predictions=None if predictions is None else str(predictions),
         skipped_rows=table.skipped_rows,

@@ -56,7 +56,8 @@ class Online(ColumnModel):
         law: str = "hamiltonian",
         time: str | None = None,
         hops: int | str = "auto",
-        hidden: Sequence[int] = (64, 64),
+        hidden: Sequence[int] = (32, 32),
+        review: int = 1000,
         seed: int = 0,
     ):
         """**Arguments:**
@@ -68,11 +69,13 @@ class Online(ColumnModel):
         - `time`: name of a column by which rows last as long as they are apart.
         - `hops`: per row, or `"auto"`.
         - `hidden`: sizes of the hidden layers.
+        - `review`: how many of the last rows are kept, to be learned again beside new ones; 0 keeps
+          none.
         - `seed`: of the first weights.
 
         **Raises:** `ConfigError` for a value that makes no sense.
         """
-        settings = (task, horizon, law, time, hops, wholes("hidden", hidden), seed)
+        settings = (task, horizon, law, time, hops, wholes("hidden", hidden), review, seed)
         super().__init__(OnlineSettings(*settings))
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:

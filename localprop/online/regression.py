@@ -7,25 +7,38 @@ from typing import Any
 
 import numpy as np
 
-from ..cost import SquaredError
-from ..learner.samples import Trace
 from ..table.table import Column
+from .defaults import NAMES
 from .interval import Intervals, count_covered, coverage
+from .mixture import Mixture
 from .moments import Moments, hold, standardised
 from .score import Score
+from .smoothing import smooth
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite
+from .window import Window
+
+FOLLOWED = NAMES.index("fast")  # whose errors of the last rows are added to its answer
+FOLLOW = 0.4  # share of an error by which that is moved
+OWN = ["fast, corrected", "last value", "mean"]  # experts that are no networks
 
 
 class Regression(AbstractTask):
-    """A number, standardised with its mean and deviation so far."""
+    """A number, standardised with its mean and deviation lately.
+
+    Beside the networks three simple experts stand in the mixture: the fast network with the mean
+    of its last errors added, $b \\leftarrow b + 0.4\\,(y - \\hat y - b)$, the last value, and the
+    mean. So nothing is ever much worse than they are.
+    """
 
     name = "regression"
-    loss = SquaredError()
     unscored = "a first number has none before it by which it could be predicted"
 
     def __init__(self, state: Mapping[str, Any] | None = None):
         self.moments = Moments(**state["moments"]) if state else Moments()
+        self.window = Window(state["window"] if state else None)
         self.intervals = Intervals(state["intervals"] if state else None)
+        self.mixture = Mixture([*NAMES, *OWN], relative=True, state=state and state["mixture"])
+        self.bias = float(state["bias"]) if state else 0.0
         self.last = float("nan")  # the number that was met last
         if state and state["last"] is not None:
             self.last = float(state["last"])
@@ -41,37 +54,52 @@ class Regression(AbstractTask):
     def labelled(self) -> int:
         return self.moments.count
 
-    def encode(self, u: np.ndarray, target: Column) -> Encoded:
+    def encode(self, target: Column) -> Encoded:
         y = finite(target.values)
-        start = self.moments.count
-        mean, deviation = self.moments.update(y)
-        z = standardised(y, mean[1:], deviation[1:], CLIP)
-        z = np.where(np.isnan(y), np.nan, z)[:, None]
-        # A first value has nothing before it by which it could be predicted, not even a mean.
-        seen = start + np.cumsum(~np.isnan(y)) - ~np.isnan(y)
-        scored = ~np.isnan(y) & (seen > 0)
+        mean, _ = self.moments.update(y)
+        before, now = self.window.update(y)
         held = hold(np.concatenate([[self.last], y]))
         self.last = float(held[-1])
-        return Encoded(u, z, None, (y, mean[:-1], deviation[:-1], held[:-1], scored))
+        return Encoded(y, (y, mean[:-1], before, now, held[:-1]))
 
-    def update_score(self, key: Any, trace: Trace) -> Answers:
-        y, mean, deviation, last, scored = key
-        answer = mean + deviation * np.asarray(trace["output"], dtype=float)[:, 0]
+    def targets(self, raw: np.ndarray, key: Any) -> np.ndarray:
+        now = key[3]
+        z = standardised(raw, now.mean[:, None], now.deviation[:, None], CLIP)
+        return np.where(np.isnan(raw), np.nan, z)[..., None]
+
+    def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
+        y, mean, scales, _, last = key
+        fast = _in_unit(outputs[:, FOLLOWED, 0], scales.mean, scales.deviation)
+        errors = np.where(np.isfinite(fast), y - fast, 0.0)
+        moved = smooth(errors, 1 - FOLLOW, FOLLOW, self.bias)
+        bias = np.concatenate([[self.bias], moved])
+        self.bias = float(bias[-1])
+        guesses = self._guesses(outputs, scales.mean, scales.deviation, bias[:-1], last)
+        # A first value has nothing before it by which it could be predicted, not even a mean.
+        scored = np.isfinite(last)
+        unit = np.where(scales.deviation > 0, scales.deviation, 1.0)
+        losses = np.abs(guesses - y[:, None]) / unit[:, None]
+        weights = np.zeros_like(losses)
+        weights[scored] = self.mixture.update(losses[scored])
+        answer = _mixed(guesses, weights)
         errors = np.abs(answer - y)
         self.score.update(*(e[scored] for e in (errors, np.abs(mean - y), np.abs(last - y))))
-        unit = np.where(deviation > 0, deviation, np.nan)
-        radius = self.intervals.update(errors / unit, LEVEL) * deviation
+        unit = np.where(scales.deviation > 0, scales.deviation, np.nan)
+        radius = self.intervals.update(errors / unit, LEVEL) * scales.deviation
         count_covered(self.covered, errors, radius)
-        return Answers(np.where(np.isfinite(last), answer, np.nan), radius=radius)
+        return Answers(np.where(scored, answer, np.nan), radius=radius)
 
-    def read(self, output: np.ndarray) -> Answers:
-        mean, deviation = self._present()
-        values = mean + deviation * np.asarray(output, dtype=float)[:, 0]
-        return Answers(values, radius=self.radius(LEVEL, len(values)))
+    def read(self, outputs: np.ndarray) -> Answers:
+        rows = len(outputs)
+        mean, deviation = (np.full(rows, value) for value in self.window.present)
+        last, bias = np.full(rows, self.last), np.full(rows, self.bias)
+        guesses = self._guesses(outputs, mean, deviation, bias, last)
+        weights = np.broadcast_to(self.mixture.weights, guesses.shape)
+        return Answers(_mixed(guesses, weights), radius=self.radius(LEVEL, rows))
 
     def radius(self, level: float, rows: int) -> np.ndarray:
         """Returns half the widths of the intervals of rows to come."""
-        return np.full(rows, self.intervals.radius(level) * self._present()[1])
+        return np.full(rows, self.intervals.radius(level) * self.window.present[1])
 
     def forget_errors(self) -> None:
         self.intervals = Intervals()
@@ -83,15 +111,33 @@ class Regression(AbstractTask):
     def state(self) -> dict[str, Any]:
         return {
             "moments": self.moments.state(),
+            "window": self.window.state(),
             "intervals": self.intervals.state(),
+            "mixture": self.mixture.state(),
+            "bias": self.bias,
             "last": self.last,
             "covered": self.covered,
             "score": self.score.state(),
         }
 
-    def _present(self) -> tuple[float, float]:
-        """Returns mean and deviation so far, NaN before the first number."""
-        if not self.moments.count:
-            return float("nan"), float("nan")
-        mean, deviation = self.moments.look(np.array([np.nan]))
-        return float(mean[0]), float(deviation[0])
+    def _guesses(
+        self,
+        outputs: np.ndarray,
+        mean: np.ndarray,
+        deviation: np.ndarray,
+        bias: np.ndarray,
+        last: np.ndarray,
+    ) -> np.ndarray:
+        """Returns what each expert says, in the target's unit, `(T, experts)`."""
+        nets = _in_unit(outputs[:, :, 0], mean[:, None], deviation[:, None])
+        return np.column_stack([nets, nets[:, FOLLOWED] + bias, last, mean])
+
+
+def _in_unit(outputs: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    # A target is never further from the mean, as the networks are told it.
+    return mean + deviation * np.clip(np.asarray(outputs, dtype=float), -CLIP, CLIP)
+
+
+def _mixed(guesses: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns the weighted mean of what the experts say; one that says nothing has no weight."""
+    return np.sum(np.where(weights > 0, guesses, 0.0) * weights, axis=1)

@@ -13,6 +13,7 @@ from ..options import shown, text, texts, whole, wholes
 MOST_HOPS = 1000  # the time that a row takes grows with them
 MOST_WEIGHTS = 10**9
 MOST_HORIZON = 1_000_000
+MOST_REVIEW = 1_000_000
 LAWS = ("hamiltonian", "least-action")
 TASKS = ("auto", "classification", "regression", "forecast")
 
@@ -34,13 +35,15 @@ class OnlineSettings:
     law: str = "hamiltonian"
     time: str | None = None
     hops: int | str = "auto"
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[int, ...] = (32, 32)
+    review: int = 1000
     seed: int = 0
 
     def __post_init__(self):
         # A checkpoint has a list, and a program may have NumPy's numbers.
         _settle(self, "hidden", wholes("hidden", self.hidden))
         _settle(self, "seed", whole("seed", self.seed))
+        _settle(self, "review", whole("review", self.review))
         if self.horizon is not None:
             _settle(self, "horizon", whole("horizon", self.horizon))
         if self.hops != "auto" and not isinstance(self.hops, str):
@@ -64,6 +67,8 @@ class OnlineSettings:
             raise ConfigError(f"horizon is {self.horizon}; give from 1 to {MOST_HORIZON:,} rows")
         if self.horizon is not None and self.task not in ("auto", "forecast"):
             raise ConfigError(f"a horizon makes no sense for {self.task}; drop one of the two")
+        if not 0 <= self.review <= MOST_REVIEW:
+            raise ConfigError(f"review is {self.review}; give from 0 to {MOST_REVIEW:,} rows")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed is {self.seed}; give a number from 0 to 2^32 - 1")
 
@@ -75,7 +80,7 @@ class Settings:
     **Arguments:**
 
     - `target`: the column to predict.
-    - `task`, `horizon`, `law`, `time`, `hops`, `hidden`, `seed`: see `Online`.
+    - `task`, `horizon`, `law`, `time`, `hops`, `hidden`, `review`, `seed`: see `Online`.
     - `text`: columns to take as text, whatever is in them.
     - `types`: kinds of columns, `number`, `boolean`, `time` or `text`, whatever is in them.
     - `decide_after`: rows by which kinds and task are decided; `None` for 1000 of a file and 50 of
@@ -94,7 +99,8 @@ class Settings:
     types: tuple[tuple[str, str], ...] = ()
     decide_after: int | None = None
     hops: int | str = "auto"
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[int, ...] = (32, 32)
+    review: int = 1000
     seed: int = 0
     on_bad_row: str = "stop"
 
@@ -113,7 +119,7 @@ class Settings:
             raise ConfigError(f"decide_after is {self.decide_after}; give at least 1 row")
         if self.time is not None and self.time == self.target:
             raise ConfigError(f"column '{self.time}' cannot be the time and the target at once")
-        for name in ("horizon", "hops", "hidden", "seed"):
+        for name in ("horizon", "hops", "hidden", "review", "seed"):
             _settle(self, name, getattr(self.online, name))
 
     @property

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..cost import Loss
 from ..errors import ConfigError
-from ..learner import Trace
 from ..table.columns import Column, is_known
+from .mixture import Mixture
 from .score import Score
 
 CLIP = 5.0  # standardised targets beyond this are clipped while learning, not while scoring
@@ -23,11 +22,12 @@ LEVEL = 0.9  # of the intervals in reports and files of predictions
 
 @dataclass(frozen=True)
 class Encoded:
-    """A piece ready for the learner, and what scoring it will need."""
+    """A piece of a target, as the review keeps it, and what scoring it will need.
 
-    u: np.ndarray
-    z: np.ndarray
-    query: np.ndarray | None
+    **Fields:** `raw`: `(T,)`, the number or the number of the class, NaN where missing; `key`.
+    """
+
+    raw: np.ndarray
     key: Any
 
 
@@ -74,21 +74,20 @@ class Answers:
 
 
 class AbstractTask(abc.ABC):
-    """One way to read a target column."""
+    """One way to read a target column, and to mix what experts answer.
+
+    **Fields:** `mixture`: over the experts of the bank, and simple ones of the task's own.
+    """
 
     name: str
     score: Score
-    loss: Loss
+    mixture: Mixture
     unscored: str = "no row has a target"  # why, while nothing was scored
 
     @property
     @abc.abstractmethod
     def outputs(self) -> int:
         """How many output neurons are needed so far."""
-
-    def inputs(self, encoded: int) -> int:
-        """Returns how many inputs are known ahead, where the encoder knows of `encoded`."""
-        return encoded
 
     @property
     @abc.abstractmethod
@@ -103,15 +102,25 @@ class AbstractTask(abc.ABC):
         del target, lines
 
     @abc.abstractmethod
-    def encode(self, u: np.ndarray, target: Column) -> Encoded:
-        """Takes a piece in: its inputs, and its target column."""
+    def encode(self, target: Column) -> Encoded:
+        """Takes the target column of a piece in."""
 
     @abc.abstractmethod
-    def update_score(self, key: Any, trace: Trace) -> Answers:
-        """Scores what the learner answered for a piece, and returns the answers."""
+    def targets(self, raw: np.ndarray, key: Any) -> np.ndarray:
+        """Returns targets of the networks, `(T, S, outputs)`, as each row of a piece would say it.
+
+        **Arguments:** `raw`: `(T, S)`, of the row and of those beside it; `key`: of the piece.
+        """
 
     @abc.abstractmethod
-    def read(self, output: np.ndarray) -> Answers:
+    def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
+        """Scores what was answered for a piece, and returns the answers.
+
+        **Arguments:** `key` of the piece; `outputs`: `(T, experts of the bank, outputs)`.
+        """
+
+    @abc.abstractmethod
+    def read(self, outputs: np.ndarray) -> Answers:
         """Returns the answers in outputs that were asked for now, learning nothing."""
 
     def radius(self, level: float, rows: int) -> np.ndarray:
@@ -133,11 +142,6 @@ class AbstractTask(abc.ABC):
     def metrics(self) -> dict[str, float]:
         """What else there is to say of the score."""
         return {}
-
-    @property
-    def record(self) -> tuple[str, ...]:
-        """What the learner has to record for scoring."""
-        return ("output",)
 
 
 def finite(values: np.ndarray) -> np.ndarray:
