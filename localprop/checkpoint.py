@@ -12,27 +12,35 @@ import io
 import os
 import stat
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
 import msgspec
 import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
 from numpy.lib import format as npy
 
 from . import strict_json
 from .describe import describe, differences
 from .errors import CheckpointError
-from .law import Phase
-from .learner import Learner
 from .written_aside import LONGEST_NAME, written_aside
 
 FORMAT = "localprop checkpoint"
-VERSION = 2
+VERSION = 3
 DAMAGED = "is damaged; delete it to start afresh, or take another file"
 FOREIGN = "is not a localprop checkpoint; delete it to start afresh, or take another file"
+
+
+class Learns(Protocol):
+    """A `Learner`, or several: whatever begins with a phase, a tree of arrays."""
+
+    def init(self, key: PRNGKeyArray) -> PyTree:
+        """Returns the phase at rest."""
+        ...
 
 
 class Header(msgspec.Struct):
@@ -60,7 +68,7 @@ class Checkpoint:
     extra: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
-    def phase(self, learner: Learner) -> Phase:
+    def phase(self, learner: Learns) -> Any:
         """Returns the phase for this learner.
 
         **Raises:** `CheckpointError` if the checkpoint was made by another kind of learner.
@@ -87,16 +95,17 @@ class Checkpoint:
 
 def save(
     path: str | Path,
-    learner: Learner,
-    phase: Phase,
+    learner: Learns,
+    phase: PyTree,
     *,
     position: int,
     extra: dict[str, Any] | None = None,
+    arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes a checkpoint: aside, flushed to the disk, then renamed over the old one.
 
     **Arguments:** `path`, in an existing folder; `learner`, `phase`; `position`: samples learned
-    so far; `extra`: anything JSON-able.
+    so far; `extra`: anything JSON-able; `arrays`: more of them, by names that the phase has not.
 
     **Raises:** `CheckpointError`, with the old checkpoint untouched, if the disk is full or the
     folder cannot be written.
@@ -118,23 +127,34 @@ def save(
     """
     check_writable(path)
     with written_aside(Path(path), CheckpointError, "the last checkpoint") as file:
-        _write(file, learner, phase, position, extra)
+        _write(file, learner, phase, position, extra, arrays)
 
 
 def dumps(
-    learner: Learner, phase: Phase, *, position: int, extra: dict[str, Any] | None = None
+    learner: Learns,
+    phase: PyTree,
+    *,
+    position: int,
+    extra: dict[str, Any] | None = None,
+    arrays: Mapping[str, np.ndarray] | None = None,
 ) -> bytes:
     """Returns what `save` would write."""
     file = io.BytesIO()
-    _write(file, learner, phase, position, extra)
+    _write(file, learner, phase, position, extra, arrays)
     return file.getvalue()
 
 
 def _write(
-    file: Any, learner: Learner, phase: Phase, position: int, extra: dict[str, Any] | None
+    file: Any,
+    learner: Learns,
+    phase: PyTree,
+    position: int,
+    extra: dict[str, Any] | None,
+    more: Mapping[str, np.ndarray] | None,
 ) -> None:
     leaves = jax.tree_util.tree_flatten_with_path(phase)[0]
     arrays = {"phase" + jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in leaves}
+    arrays |= more or {}
     header = {
         "format": FORMAT,
         "version": VERSION,

@@ -17,6 +17,7 @@ from ..learner import Samples
 from ..table.columns import Column, ColumnKind
 from .classification import Classification, Label
 from .defaults import bank_for
+from .delay import Delay
 from .durations import Durations
 from .encode import Encoder, Rows
 from .forecast import Forecast
@@ -47,6 +48,7 @@ class ColumnModel:
         self._encoder, self._durations = Encoder(), Durations()
         self._importance = Importance()
         self._review = Review(settings.review, settings.seed)
+        self._delay: Delay | None = None  # of a forecast, whose targets come later
         self._model: Model | None = None
         self._begun, self._room = False, (0, 0)  # inputs known from the first row
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
@@ -93,7 +95,7 @@ class ColumnModel:
             classes = self._task_name == "classification"
             return Answers(np.full(rows, -1.0 if classes else np.nan))
         if isinstance(task, Forecast):
-            everything = task.read(np.zeros((done + rows, 1)))
+            everything = task.read(np.zeros((done + rows, 1, 1)))
             return everything.cut(done)
         columns = self._complete(columns, rows)
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
@@ -121,6 +123,8 @@ class ColumnModel:
     def begin(self, task: AbstractTask) -> None:
         """Takes a task that was chosen by whoever knows more of the stream."""
         self.task = task
+        if isinstance(task, Forecast):
+            self._delay = Delay(task.horizon)
 
     def forget_errors(self) -> None:
         """Starts intervals afresh, where the errors so far say nothing of those to come."""
@@ -159,7 +163,9 @@ class ColumnModel:
                     column=name,
                 )
             duration = self._durations.encode(clock.values, lines, name)
-        used = {} if isinstance(task, Forecast) else columns
+        used = columns
+        if isinstance(task, Forecast):
+            used = dict(sorted(task.features(columns, target).items()))
         if not self._begun:
             self._begun = True
             first = {name: column.cut(0, 1) for name, column in used.items()}
@@ -174,17 +180,19 @@ class ColumnModel:
         model = self._model_for(task)
         new = self._encoder.encode(used, rows)
         encoded = task.encode(target)
+        query, output = None, "output"
+        if self._delay is not None:
+            query, output = self._views(self._encoder.now(new)), "answer"
+            new = self._delay.push(new)
         u, raw = self._reviewed(new, encoded.raw)
         z = task.targets(raw, encoded.key)
-        views = self._views(u[:, 0])
-        trace = model.learn(
-            Samples({"rows": u, "plain": views["plain"]}, z, duration), ("output", "input_slope")
-        )
+        views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
+        trace = model.learn(Samples(views, z, duration, query), (output, "input_slope"))
         self._importance.update(u[:, 0], trace["input_slope"])
         for name, column in columns.items():
             if self.kinds.get(name, ColumnKind.UNDECIDED) is ColumnKind.UNDECIDED:
                 self.kinds[name] = column.kind
-        return task.update_score(encoded.key, trace["output"])
+        return task.update_score(encoded.key, trace[output])
 
     def _reviewed(self, new: Rows, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns inputs and targets of rows and of those beside them, the former by today's scales.
@@ -254,11 +262,15 @@ class ColumnModel:
             "durations": self._durations.state(),
             "importance": self._importance.state(),
             "task": {"name": self.task.name, **self.task.state()},
-            "inputs": self._model.inputs,
-            "outputs": self._model.outputs,
+            "review": self._review.state(),
+            "sizes": list(self._model.sizes),
+            "restarted": self._model.restarted,
         }
-        extra = {"online": online, "table": table}
-        return self._model.learner, self._model.phase, {"position": self.rows, "extra": extra}
+        arrays = {f"review {name}": a for name, a in self._review.arrays().items()}
+        if self._delay is not None:
+            arrays |= {f"delay {name}": a for name, a in self._delay.arrays().items()}
+        rest = {"position": self.rows, "extra": {"online": online, "table": table}}
+        return self._model.bank, self._model.phase, {**rest, "arrays": arrays}
 
     def set_state(self, found: Mapping[str, Any], kept: checkpoints.Checkpoint) -> None:
         """Takes what a checkpoint says of a model of these settings, and the phase in it."""
@@ -268,12 +280,47 @@ class ColumnModel:
         self._durations = Durations(found["durations"])
         self._importance = Importance(found["importance"])
         self.task = restore_task(found["task"], self.settings.horizon)
+        damaged = CheckpointError(f"{kept.path}: {checkpoints.DAMAGED}")
+        arrays = self._kept_rows(kept, found["review"]["count"])
+        if arrays is None:
+            raise damaged
+        self._review = Review(
+            self.settings.review, self.settings.seed, found["review"], arrays["review"]
+        )
+        if isinstance(self.task, Forecast):
+            self._delay = Delay(self.task.horizon, arrays["delay"])
         model = self._model_for(self.task)
-        if max(found["inputs"], found["outputs"]) > max(a.size for a in kept.arrays.values()):
-            raise CheckpointError(f"{kept.path}: {checkpoints.DAMAGED}")
-        model.resize(found["inputs"], found["outputs"])
-        model.restore(kept.phase(model.learner))
+        if max(found["sizes"]) > max(a.size for a in kept.arrays.values()):
+            raise damaged
+        model.resize(Sizes(*found["sizes"]))
+        model.restore(kept.phase(model.bank))
+        model.restarted = dict(found["restarted"])
         self._begun = True
+
+    def _kept_rows(self, kept: checkpoints.Checkpoint, count: int) -> dict[str, Any] | None:
+        """Returns the arrays of review and delay, `None` if one is not as it should be."""
+        task, encoder = self.task, self._encoder
+        wide = {"numbers": len(encoder.windows), "fixed": encoder.fixed}
+        rows = {"review": min(self.settings.review, count)}
+        if isinstance(task, Forecast):
+            rows["delay"] = task.horizon
+        found: dict[str, Any] = {}
+        for what, number in rows.items():
+            shapes = {name: (number, width if number else 0) for name, width in wide.items()}
+            if what == "review":
+                shapes["targets"] = (number,)
+            found[what] = {name: kept.arrays.get(f"{what} {name}") for name in shapes}
+            for name, shape in shapes.items():
+                a = found[what][name]
+                kind = np.float32 if name == "fixed" else np.float64
+                if a is None or a.dtype != kind or a.shape != shape or np.isinf(a).any():
+                    return None
+                found[what][name] = a.copy()  # what is read from a file cannot be written to
+        if isinstance(task, Classification):
+            classes = found["review"]["targets"]
+            if (classes % 1 > 0).any() or (classes < 0).any() or (classes >= task.outputs).any():
+                return None
+        return found
 
     def check_settings(self, asked: OnlineSettings, path: Any) -> None:
         """Raises `CheckpointError` where another value was asked for than the one kept.

@@ -86,6 +86,11 @@ class Encoder:
         """The inputs that are no bins, in order: all that a linear expert needs."""
         return [k for (_, role), k in self._places.items() if role not in BIN_ROLES]
 
+    @property
+    def fixed(self) -> int:
+        """How many inputs no scale changes."""
+        return len(self._fixed_keys())
+
     def expect(self, kinds: Mapping[str, ColumnKind]) -> int:
         """Gives numbers, booleans and times their inputs ahead; returns with how many to begin.
 

@@ -7,24 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from ..learner import Trace
-from ..table.table import Column
+from ..table.table import Column, ColumnKind
+from .defaults import NAMES
 from .interval import Intervals, count_covered, coverage
+from .mixture import Mixture
 from .moments import Moments, hold, standardised
 from .score import Score
-from .shrinkage import Shrinkage
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite
+from .window import Window
 
-WINDOW = 64  # past values that a forecast looks at
+LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # rows back, of the changes that are looked at
+OWN = ["last value"]  # experts that are no networks
+MARK = "\x1f"  # names of what is derived begin with it, and no column's does
 
 
 class Forecast(AbstractTask):
-    """The target column `horizon` rows ahead, from its own past.
+    """The target column `horizon` rows ahead, from its own past and that of every other column.
 
-    Row $t$ teaches with the window that ended at $t - H$ and the value at $t$; then the network is
-    asked with the window that ends at $t$, and its answer is kept until row $t + H$ scores it. The
-    network answers with the change from the last value, in units of that change's size so far; it
-    is followed as far as its answers were right lately.
+    Row $t$ teaches with what was known at $t - H$ and the value at $t$; then the networks are asked
+    with what is known at $t$, and their answers are kept until row $t + H$ scores them. A network
+    answers with the change from the last value, in units of that change's size lately.
     """
 
     name = "forecast"
@@ -33,14 +35,14 @@ class Forecast(AbstractTask):
     def __init__(self, horizon: int, state: Mapping[str, Any] | None = None):
         self.horizon = horizon
         state = state or {}
-        self.level = Moments(**state.get("level", {}))
-        self.increment = Moments(**state.get("increment", {}))
-        self.change = Moments(**state.get("change", {}))
-        # Values of the last rows, held over gaps, and forecasts whose row has not come yet.
-        self.past = np.array(state.get("past", [np.nan] * (WINDOW + horizon)), dtype=float)
-        # per row: the change that the network answered, its unit, the last value, the forecast.
-        self.pending = np.array(state.get("pending", [[np.nan] * 4] * horizon), dtype=float)
-        self.shrinkage = Shrinkage(**state.get("shrinkage", {}))
+        self.count = int(state.get("count", 0))
+        self.change = Window(state.get("change"))
+        # Values of the last rows, held over gaps.
+        self.past = np.array(state.get("past", [np.nan] * (LAGS[-1] + horizon)), dtype=float)
+        self.mixture = Mixture([*NAMES, *OWN], relative=True, state=state.get("mixture"))
+        # Per row to come: what each expert says, the size of a change, and what is answered.
+        width = len(self.mixture.names) + 2
+        self.pending = np.array(state.get("pending", [[np.nan] * width] * horizon), dtype=float)
         self.intervals = Intervals(state.get("intervals"))
         self.covered = list(state.get("covered", [0, 0]))  # inside, of how many
         fresh = Score("mean absolute error", ["last value"])
@@ -50,63 +52,77 @@ class Forecast(AbstractTask):
     def outputs(self) -> int:
         return 1
 
-    def inputs(self, encoded: int) -> int:
-        del encoded  # a forecast looks at the target's own past alone
-        return WINDOW
-
     @property
     def labelled(self) -> int:
-        return self.level.count
+        return self.count
 
-    @property
-    def record(self) -> tuple[str, ...]:
-        return ("answer",)
+    def features(self, columns: Mapping[str, Column], target: Column) -> dict[str, Column]:
+        """Returns what is known at each row: the other columns, and the target's own past."""
+        rows = len(target.values)
+        held = hold(np.concatenate([self.past, finite(target.values)]))[-rows - LAGS[-1] :]
+        now = held[LAGS[-1] :]
+        found = dict(columns)
+        found[f"{MARK}level"] = Column(ColumnKind.NUMBER, now)
+        for lag in LAGS:
+            change = now - held[LAGS[-1] - lag : len(held) - lag]
+            found[f"{MARK}change over {lag}"] = Column(ColumnKind.NUMBER, change)
+        return found
 
-    def encode(self, u: np.ndarray, target: Column) -> Encoded:
-        del u  # a forecast looks at the target's own past alone
-        y, rows, h = finite(target.values), len(target.values), self.horizon
+    def encode(self, target: Column) -> Encoded:
+        y, rows = finite(target.values), len(target.values)
         held = hold(np.concatenate([self.past, y]))
         self.past = held[-len(self.past) :].copy()
-        windows = np.lib.stride_tricks.sliding_window_view(held, WINDOW)
-        now, then = windows[-rows:], windows[-rows - h : -h]
+        self.count += int(np.isfinite(y).sum())
+        last, then = held[-rows:], held[-rows - self.horizon : -self.horizon]
+        change = y - then
+        _, now = self.change.update(change)
+        size = np.hypot(now.mean, now.deviation)
+        return Encoded(change, (y, last.copy(), size))
 
-        scales = self._scales(y, held[-rows - 1 :])
-        change = y - then[:, -1]
-        size = _size(self.change, change)
-        z = standardised(change, np.zeros(rows), size, CLIP)
-        z = np.where(np.isnan(change), np.nan, z)[:, None]
-        query = self._features(now, *scales)
-        return Encoded(self._features(then, *scales), z, query, (y, now[:, -1].copy(), size))
+    def targets(self, raw: np.ndarray, key: Any) -> np.ndarray:
+        size = key[2][:, None]
+        z = standardised(raw, np.zeros_like(size), size, CLIP)
+        return np.where(np.isnan(raw), np.nan, z)[..., None]
 
-    def update_score(self, key: Any, trace: Trace) -> Answers:
+    def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
         y, last, size = key
-        answer = np.asarray(trace["answer"], dtype=float)[:, 0]
-        asked = np.concatenate([self.pending, np.stack([answer, size, last, last], axis=1)])
-        then, now = asked[: len(y)], asked[self.horizon :]
-        unit = np.where(then[:, 1] > 0, then[:, 1], 1.0)
-        follow = self.shrinkage.update(then[:, 0], (y - then[:, 2]) / unit)
-        now[:, 3] = last + follow * size * answer
-        self.pending = asked[-self.horizon :]
-        errors, fool = np.abs(then[:, 3] - y), np.abs(then[:, 2] - y)
-        scored = np.isfinite(errors)
-        self.score.update(errors[scored], fool[scored])
+        rows, experts = len(y), len(self.mixture.names)
+        nets = np.clip(np.asarray(outputs[:, :, 0], dtype=float), -CLIP, CLIP)
+        guesses = np.column_stack([last[:, None] + size[:, None] * nets, last])
+        asked = np.concatenate(
+            [self.pending, np.column_stack([guesses, size, np.full(rows, np.nan)])]
+        )
+        due = asked[:rows]
+        fool = due[:, len(NAMES)]
+        judged = np.isfinite(y) & np.isfinite(fool)
+        unit = np.where(due[:, experts] > 0, due[:, experts], 1.0)
+        losses = np.abs(due[:, :experts] - y[:, None]) / unit[:, None]
+        weights, start = np.empty((rows, experts)), self.mixture.weights
+        # The weights after a row: what was due there is known when the next forecast is made.
+        weights[judged] = self.mixture.after(losses[judged])
+        weights = _held(weights, judged, start)
+        asked[self.horizon :, -1] = np.sum(np.where(weights > 0, guesses, 0.0) * weights, axis=1)
+        answers = asked[:rows, -1].copy()
+        self.pending = asked[-self.horizon :].copy()
+        errors = np.where(judged, np.abs(answers - y), np.nan)
+        self.score.update(errors[judged], np.abs(fool - y)[judged])
         radius = self.intervals.update(errors / unit, LEVEL) * unit
         count_covered(self.covered, errors, radius)
-        return Answers(then[:, 3].copy(), radius=np.where(np.isfinite(then[:, 3]), radius, np.nan))
+        return Answers(answers, radius=np.where(np.isfinite(answers), radius, np.nan))
 
-    def read(self, output: np.ndarray) -> Answers:
+    def read(self, outputs: np.ndarray) -> Answers:
         """Returns the forecasts that are out: row k is the k-th row to come."""
-        values = np.full(len(output), np.nan)
-        values[: self.horizon] = self.pending[: len(output), 3]
-        return Answers(values, radius=self.radius(LEVEL, len(output)))
+        values = np.full(len(outputs), np.nan)
+        values[: self.horizon] = self.pending[: len(outputs), -1]
+        return Answers(values, radius=self.radius(LEVEL, len(outputs)))
 
     def radius(self, level: float, rows: int) -> np.ndarray:
         """Returns half the widths of the intervals of the next rows, NaN where nothing is out."""
         found = np.full(rows, np.nan)
         out = self.pending[:rows]
-        unit = np.where(out[:, 1] > 0, out[:, 1], 1.0)
+        unit = np.where(out[:, -2] > 0, out[:, -2], 1.0)
         radius = self.intervals.radius(level) * unit
-        found[: self.horizon] = np.where(np.isfinite(out[:, 3]), radius, np.nan)
+        found[: self.horizon] = np.where(np.isfinite(out[:, -1]), radius, np.nan)
         return found
 
     def forget_errors(self) -> None:
@@ -118,33 +134,18 @@ class Forecast(AbstractTask):
 
     def state(self) -> dict[str, Any]:
         return {
-            "level": self.level.state(),
-            "increment": self.increment.state(),
+            "count": self.count,
             "change": self.change.state(),
-            "shrinkage": self.shrinkage.state(),
             "past": self.past.tolist(),
+            "mixture": self.mixture.state(),
             "pending": self.pending.tolist(),
             "intervals": self.intervals.state(),
             "covered": self.covered,
             "score": self.score.state(),
         }
 
-    def _scales(self, y: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, ...]:
-        mean, deviation = self.level.update(y)
-        return mean[1:], deviation[1:], _size(self.increment, np.diff(held))
 
-    def _features(
-        self, windows: np.ndarray, mean: np.ndarray, deviation: np.ndarray, step: np.ndarray
-    ) -> np.ndarray:
-        """Returns the level and the increments of every window, each at its own scale."""
-        level = standardised(windows[:, -1], mean, deviation, CLIP)
-        steps = np.diff(windows, axis=1)[:, ::-1]
-        zero = np.zeros((len(windows), 1))
-        steps = standardised(steps, zero, np.broadcast_to(step[:, None], steps.shape), CLIP)
-        return np.concatenate([level[:, None], steps], axis=1)
-
-
-def _size(moments: Moments, values: np.ndarray) -> np.ndarray:
-    """Returns the root mean square of the values so far, each included."""
-    mean, deviation = moments.update(values)
-    return np.hypot(mean, deviation)[1:]
+def _held(values: np.ndarray, known: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Returns each row's values, where they are not known those of the row before."""
+    at = np.maximum.accumulate(np.where(known, np.arange(len(known)) + 1, 0))
+    return np.concatenate([start[None], values])[at]

@@ -55,15 +55,22 @@ class Mixture:
 
         **Arguments:** `losses`: `(T, experts)`.
         """
+        before = self.weights[None]
+        return np.concatenate([before, self.after(losses)])[:-1]
+
+    def after(self, losses: np.ndarray) -> np.ndarray:
+        """Takes losses in and returns the weights after each row, `(T, experts)`.
+
+        **Arguments:** `losses`: `(T, experts)`.
+        """
         if not len(losses):
             return np.zeros(losses.shape)
         losses = np.minimum(np.where(np.isfinite(losses), losses, WORST), WORST)
         keep = 1 - 1 / MEMORY
         sums = np.column_stack([losses, np.ones(len(losses))])
         sums = smooth(sums, keep, 1.0, np.append(self.losses, self.rows))
-        before = np.concatenate([[np.append(self.losses, self.rows)], sums[:-1]])
         self.losses, self.rows = sums[-1, :-1], float(sums[-1, -1])
-        weights = self._weights(before[:, :-1], before[:, -1:])
+        weights = self._weights(sums[:, :-1], sums[:, -1:])
         self.curve.extend(weights.T)
         return weights
 

@@ -70,7 +70,8 @@ class Regression(AbstractTask):
     def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
         y, mean, scales, _, last = key
         fast = _in_unit(outputs[:, FOLLOWED, 0], scales.mean, scales.deviation)
-        errors = np.where(np.isfinite(fast), y - fast, 0.0)
+        # Before the first value nothing was said that could be wrong.
+        errors = np.where(np.isfinite(fast) & np.isfinite(last), y - fast, 0.0)
         moved = smooth(errors, 1 - FOLLOW, FOLLOW, self.bias)
         bias = np.concatenate([[self.bias], moved])
         self.bias = float(bias[-1])

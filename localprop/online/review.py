@@ -91,11 +91,12 @@ class Review:
         return (drawn[:, :BESIDE] >> np.uint64(1)).astype(np.int64)
 
     def _make_room(self, numbers: int, fixed: int, rows: int) -> None:
-        self._numbers = _padded(self._numbers, rows, numbers, np.nan)
-        self._fixed = _padded(self._fixed, rows, fixed, 0)
+        self._numbers = padded(self._numbers, rows, numbers, np.nan)
+        self._fixed = padded(self._fixed, rows, fixed, 0)
         self._targets = np.pad(self._targets, (0, rows - len(self._targets)))
 
 
-def _padded(a: np.ndarray, rows: int, width: int, value: float) -> np.ndarray:
+def padded(a: np.ndarray, rows: int, width: int, value: float) -> np.ndarray:
+    """Returns a table with so many rows and columns, the new ones filled with a value."""
     room = [(0, rows - a.shape[0]), (0, width - a.shape[1])]
     return np.pad(a, room, constant_values=value) if room != [(0, 0), (0, 0)] else a
