@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +35,7 @@ def _finite(leaves: list[Array]) -> Bool[Array, ""]:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
-def first_unsound(
-    learn: Callable[[int], tuple[Phase, bool]], samples: int
-) -> tuple[int, Phase, Phase]:
+def first_unsound(learn: Callable[[int], tuple[Any, bool]], samples: int) -> tuple[int, Any, Any]:
     """Returns the number of the first sample that does harm, and the phases before and after it.
 
     **Arguments:** `learn(k)`: the phase after the first `k` samples and whether all was finite on

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax.tree_util import keystr, tree_flatten_with_path
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
 
 from ..errors import ConfigError
-from ..law import Phase
 
 
 class Fit:
@@ -23,7 +22,7 @@ class Fit:
     **Arguments:** `init`: of the learner.
     """
 
-    def __init__(self, init: Callable[[PRNGKeyArray], Phase]):
+    def __init__(self, init: Callable[[PRNGKeyArray], PyTree]):
         self.init = init
 
     def __eq__(self, other: object) -> bool:
@@ -32,7 +31,7 @@ class Fit:
     def __hash__(self) -> int:
         return hash(Fit)
 
-    def __call__(self, phase: Phase) -> None:
+    def __call__(self, phase: PyTree) -> None:
         """Raises `ConfigError` for a phase of another network, law or precision."""
         try:
             own = jax.eval_shape(self.init, jax.eval_shape(jax.random.key, 0))
@@ -49,7 +48,7 @@ class Fit:
                 )
 
 
-def _looks(phase: Phase) -> dict[str, str]:
+def _looks(phase: PyTree) -> dict[str, str]:
     """Returns the type and shape of every array, by name."""
     leaves = tree_flatten_with_path(phase)[0]
     return {keystr(path): f"{jnp.result_type(a)}{list(jnp.shape(a))}" for path, a in leaves}

@@ -34,18 +34,18 @@ def repeat(
 
 @runtime_checkable
 class Presenter(Protocol):
-    """What the loop needs of a learner."""
+    """What the loop needs of a learner, whose phase is one `Phase` or a tree of several."""
 
-    def present(self, phase: Phase, sample: Samples) -> tuple[Phase, Array]:
+    def present(self, phase: Any, sample: Samples) -> tuple[Any, Array]:
         """Presents one sample; returns the phase after it and its prediction."""
         ...
 
-    def preview(self, phase: Phase, sample: Samples) -> Array:
+    def preview(self, phase: Any, sample: Samples) -> Array:
         """Returns the prediction that `present` would make, learning nothing."""
         ...
 
     def observe(
-        self, record: tuple[str, ...], phase: Phase, output: Array, sample: Samples
+        self, record: tuple[str, ...], phase: Any, output: Array, sample: Samples
     ) -> dict[str, Array]:
         """Returns what is to be recorded of a sample."""
         ...
@@ -56,7 +56,7 @@ Fixed = tuple[Presenter, Fit, Samples, Any, tuple[str, ...]]
 
 
 @eqx.filter_jit
-def _learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], PyTree]:
+def _learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[PyTree, dict[str, Array], PyTree]:
     """Learns the first `n` samples of a padded chunk in one compiled loop.
 
     The loop's bound is traced, so a last, shorter chunk needs no compilation of its own and no
@@ -67,7 +67,7 @@ def _learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], P
     fits(phase)
 
     @jax.jit  # traced once, here for its shapes and below for its work
-    def one(phase: Phase, i: Any) -> tuple[Phase, dict[str, Array]]:
+    def one(phase: PyTree, i: Any) -> tuple[PyTree, dict[str, Array]]:
         sample = jax.tree.map(lambda a: a[i], part)
         phase, output = learner.present(phase, sample)
         return phase, learner.observe(record, phase, output, sample)
@@ -92,7 +92,7 @@ def _neurons(phase: PyTree) -> PyTree:
     return jax.tree.map(both, phase, is_leaf=lambda p: isinstance(p, Phase))
 
 
-def learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], bool]:
+def learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[Any, dict[str, Array], bool]:
     """Returns the phase after a chunk, what was recorded, and whether all was finite.
 
     **Arguments:** `fixed`: the learner, its check of phases, the padded chunk, how many of its
@@ -104,7 +104,7 @@ def learn_chunk(fixed: Fixed, phase: Phase) -> tuple[Phase, dict[str, Array], bo
 
 
 @eqx.filter_jit
-def preview_chunk(fixed: Fixed, phase: Phase) -> Array:
+def preview_chunk(fixed: Fixed, phase: PyTree) -> Array:
     """Returns the prediction of each sample of a padded chunk, each as if it were the next one."""
     learner, fits, part, n, _ = fixed
     fits(phase)

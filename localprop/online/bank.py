@@ -151,7 +151,11 @@ class Bank(eqx.Module):
                 after, names = self._repaired(after)
                 restarted += [(done - 1, name) for name in names]
             phase = after
-        return phase, {name: np.concatenate([t[name] for t in traces]) for name in record}, restarted
+        return (
+            phase,
+            {name: np.concatenate([t[name] for t in traces]) for name in record},
+            restarted,
+        )
 
     def preview_many(
         self, phase: Phases, part: Samples, *, capacity: int | None = None

@@ -33,7 +33,14 @@ class Classification(AbstractTask):
     name = "classification"
 
     def __init__(self, state: Mapping[str, Any] | None = None, *, whole: bool = False):
-        fresh = {"classes": [], "counts": [], "score": None, "whole": whole, "last": -1, "stay": 0.5}
+        fresh = {
+            "classes": [],
+            "counts": [],
+            "score": None,
+            "whole": whole,
+            "last": -1,
+            "stay": 0.5,
+        }
         state = state or {**fresh, "mixture": None}
         self.whole = bool(state["whole"])
         self.classes: list[Label] = list(state["classes"])

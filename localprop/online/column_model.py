@@ -195,7 +195,7 @@ class ColumnModel:
         return task.update_score(encoded.key, trace[output])
 
     def _reviewed(self, new: Rows, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns inputs and targets of rows and of those beside them, the former by today's scales.
+        """Returns inputs, by today's scales, and targets of rows and of those beside them.
 
         **Returns:** `(T, S, inputs)`, `(T, S)`.
         """
@@ -306,7 +306,9 @@ class ColumnModel:
             rows["delay"] = task.horizon
         found: dict[str, Any] = {}
         for what, number in rows.items():
-            shapes = {name: (number, width if number else 0) for name, width in wide.items()}
+            shapes: dict[str, tuple[int, ...]] = {
+                n: (number, w * (number > 0)) for n, w in wide.items()
+            }
             if what == "review":
                 shapes["targets"] = (number,)
             found[what] = {name: kept.arrays.get(f"{what} {name}") for name in shapes}

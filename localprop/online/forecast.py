@@ -11,7 +11,7 @@ from ..table.table import Column, ColumnKind
 from .defaults import NAMES
 from .interval import Intervals, count_covered, coverage
 from .mixture import Mixture
-from .moments import Moments, hold, standardised
+from .moments import hold, standardised
 from .score import Score
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite
 from .window import Window

@@ -10,11 +10,15 @@ from msgspec import Meta, Struct
 from ..checkpoint import DAMAGED
 from ..errors import CheckpointError
 from ..table.columns import ColumnKind
-from .classification import MOST_CLASSES
+from .classification import MOST_CLASSES, PERSISTENCE
 from .curve import POINTS
-from .forecast import WINDOW
+from .defaults import NAMES
+from .encode import BIN_ROLES
+from .forecast import LAGS, OWN
 from .interval import LEVELS
+from .regression import OWN as OWN_OF_NUMBERS
 from .settings import OnlineSettings
+from .window import BINS, LATEST, MOST
 
 Count = Annotated[int, Meta(ge=0, le=1 << 53)]
 Share = Annotated[float, Meta(ge=0)]
@@ -34,6 +38,48 @@ class KeptMoments(Kept):
     squares: Share
 
 
+Part = Annotated[list[float], Meta(min_length=1, max_length=LATEST)]
+Sum = Annotated[float, Meta(ge=0)]
+
+
+class KeptWindow(Kept):
+    """`Window`."""
+
+    count: Count
+    parts: Annotated[list[Part], Meta(max_length=MOST)]
+    new: Annotated[list[float], Meta(max_length=LATEST)]
+    fences: tuple[Gap, Gap]
+    shift: float
+    sums: tuple[Count, float, Sum]
+    edges: Annotated[list[Gap], Meta(min_length=BINS + 1, max_length=BINS + 1)]
+    due: Annotated[int, Meta(ge=1, le=LATEST)]
+
+    def __post_init__(self) -> None:
+        for part in (*self.parts, self.new):
+            _same(part, sorted(part))
+        held = sum(map(len, self.parts))
+        _same(self.sums[0], held + len(self.new))
+        if held > MOST or self.count < self.sums[0] or (None in self.edges) == (held > 0):
+            raise ValueError("a window holds some of the values that were met")
+        edges = [edge for edge in self.edges if edge is not None]
+        if edges != sorted(edges):
+            raise ValueError("edges rise")
+
+
+class KeptMixture(Kept):
+    """`Mixture`."""
+
+    names: Annotated[list[str], Meta(min_length=1, max_length=64)]
+    losses: list[Share]
+    rows: Share
+    width: Annotated[int, Meta(ge=1, le=1 << 53)]
+    curve: Annotated[list[list[float]], Meta(max_length=POINTS)]
+
+    def __post_init__(self) -> None:
+        _same(len(self.names), len(self.losses))
+        _check_curve(self.curve, self.width, len(self.names))
+
+
 class KeptScore(Kept):
     """`Score`."""
 
@@ -47,10 +93,7 @@ class KeptScore(Kept):
 
     def __post_init__(self) -> None:
         _same(len(self.fools), len(self.fools_totals))
-        for point in self.curve:
-            _same(len(point), 2 + len(self.fools))
-            if not 1 <= point[0] <= self.width or point[0] % 1:
-                raise ValueError("a point of the curve stands for some samples")
+        _check_curve(self.curve, self.width, 1 + len(self.fools))
 
 
 class KeptIntervals(Kept):
@@ -72,11 +115,14 @@ class KeptClasses(Kept, tag_field="name", tag="classification"):
     score: KeptScore
     whole: bool
     last: Annotated[int, Meta(ge=-1)]
+    stay: Annotated[float, Meta(ge=0, le=1)]
+    mixture: KeptMixture
 
     def __post_init__(self) -> None:
         _same(len(self.classes), len(self.counts))
         _same(len(self.classes), len(set(self.classes)))
         _same(self.score.metric, "accuracy")
+        _same(self.mixture.names, [*NAMES, PERSISTENCE])
         if self.last >= len(self.classes):
             raise ValueError("the class met last is one of the classes")
 
@@ -85,42 +131,54 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
     """`Regression`."""
 
     moments: KeptMoments
+    window: KeptWindow
     intervals: KeptIntervals
+    mixture: KeptMixture
+    bias: float
     last: Gap
     covered: tuple[Count, Count]
     score: KeptScore
 
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
+        _same(self.mixture.names, [*NAMES, *OWN_OF_NUMBERS])
 
 
 class KeptForecast(Kept, tag_field="name", tag="forecast"):
     """`Forecast`."""
 
-    level: KeptMoments
-    increment: KeptMoments
-    change: KeptMoments
-    shrinkage: dict[str, float]
+    count: Count
+    change: KeptWindow
     past: list[Gap]
-    pending: list[tuple[Gap, Gap, Gap, Gap]]
+    mixture: KeptMixture
+    pending: list[list[Gap]]
     intervals: KeptIntervals
     covered: tuple[Count, Count]
     score: KeptScore
 
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
-        _same(len(self.past), WINDOW + len(self.pending))
-        _same(sorted(self.shrinkage), ["product", "square"])
+        _same(self.mixture.names, [*NAMES, *OWN])
+        _same(len(self.past), LAGS[-1] + len(self.pending))
+        for row in self.pending:
+            _same(len(row), len(self.mixture.names) + 2)
 
 
 class KeptEncoder(Kept):
     """`Encoder`."""
 
     inputs: list[tuple[str, str]]
-    moments: dict[str, KeptMoments]
+    windows: dict[str, KeptWindow]
 
     def __post_init__(self) -> None:
         _same(len(self.inputs), len(set(self.inputs)))
+        place = {key: k for k, key in enumerate(self.inputs)}
+        _same(sorted(self.windows), sorted(name for name, role in place if not role))
+        for name, role in place:
+            if role in BIN_ROLES:  # all in their order, of a column that is scaled
+                first = place[name, BIN_ROLES[0]]
+                _same([place[name, r] - first for r in BIN_ROLES], list(range(BINS)))
+                _same(name in self.windows, True)
 
 
 class KeptDurations(Kept):
@@ -136,6 +194,15 @@ class KeptImportance(Kept):
     means: list[Share]
 
 
+class KeptReview(Kept):
+    """`Review`, beside its arrays."""
+
+    count: Count
+
+
+Size = Annotated[int, Meta(ge=1)]
+
+
 class KeptOnline(Kept):
     """`ColumnModel`."""
 
@@ -146,11 +213,12 @@ class KeptOnline(Kept):
     durations: KeptDurations
     importance: KeptImportance
     task: KeptClasses | KeptNumbers | KeptForecast
-    inputs: Annotated[int, Meta(ge=1)]
-    outputs: Annotated[int, Meta(ge=1)]
+    review: KeptReview
+    sizes: tuple[Size, Size, Size]
+    restarted: dict[str, Count]
 
     def __post_init__(self) -> None:
-        if isinstance(self.task, KeptClasses) and self.outputs < len(self.task.classes):
+        if isinstance(self.task, KeptClasses) and self.sizes[2] < len(self.task.classes):
             raise ValueError("each class has an output")
         if isinstance(self.task, KeptForecast):
             _same(len(self.task.pending), self.settings.horizon or 1)
@@ -192,6 +260,13 @@ def _read(kept: Any, kind: type[Kept], path: Any) -> dict[str, Any]:
         return msgspec.to_builtins(msgspec.convert(kept, kind))
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: {DAMAGED}") from error
+
+
+def _check_curve(points: list[list[float]], width: int, quantities: int) -> None:
+    for point in points:
+        _same(len(point), 1 + quantities)
+        if not 1 <= point[0] <= width or point[0] % 1:
+            raise ValueError("a point of a curve stands for some samples")
 
 
 def _same(found: Any, expected: Any) -> None:
