@@ -29,7 +29,8 @@ class AbstractLocal(base.Estimator):
         self,
         law: str = "hamiltonian",
         hops: int | str = "auto",
-        hidden: tuple[int, ...] = (64, 64),
+        hidden: tuple[int, ...] = (32, 32),
+        review: int = 1000,
         seed: int = 0,
     ):
         """**Arguments:**
@@ -37,12 +38,16 @@ class AbstractLocal(base.Estimator):
         - `law`: `"hamiltonian"` or `"least-action"`.
         - `hops`: per row, or `"auto"`.
         - `hidden`: sizes of the hidden layers.
+        - `review`: how many of the last rows are kept, to be learned again beside new ones.
         - `seed`: of the first weights.
 
         **Raises:** `ConfigError` for a value that makes no sense.
         """
-        self.law, self.hops, self.hidden, self.seed = law, hops, hidden, seed
-        self._online = Online(self._task, law=law, hops=hops, hidden=hidden, seed=seed)
+        self.law, self.hops, self.hidden = law, hops, hidden
+        self.review, self.seed = review, seed
+        self._online = Online(
+            self._task, law=law, hops=hops, hidden=hidden, review=review, seed=seed
+        )
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -59,7 +64,7 @@ class AbstractLocal(base.Estimator):
             found = "nothing" if online.task is None else f"a {online.task.name}"
             raise CheckpointError(f"{path}: holds {found}; {cls.__name__} needs a {cls._task}")
         kept = online.settings
-        model = cls(kept.law, kept.hops, kept.hidden, kept.seed)
+        model = cls(kept.law, kept.hops, kept.hidden, kept.review, kept.seed)
         model._online = online
         return model
 

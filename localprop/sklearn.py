@@ -43,7 +43,7 @@ class AbstractLocal(BaseEstimator, abc.ABC):
 
     **Arguments:**
 
-    - `law`, `hops`, `hidden`: as for `localprop.Online`.
+    - `law`, `hops`, `hidden`, `review`: as for `localprop.Online`.
     - `max_epochs`: most passes of `fit` over its rows.
     - `tol`, `n_iter_no_change`: `fit` stops when the held-out loss (cross-entropy, or squared error
       over the variance) has not gone down by `tol` in so many epochs.
@@ -63,7 +63,8 @@ class AbstractLocal(BaseEstimator, abc.ABC):
         law: str = "hamiltonian",
         *,
         hops: int | str = "auto",
-        hidden: Sequence[int] = (64, 64),
+        hidden: Sequence[int] = (32, 32),
+        review: int = 1000,
         max_epochs: int = 20,
         tol: float = 1e-4,
         n_iter_no_change: int = 3,
@@ -72,6 +73,7 @@ class AbstractLocal(BaseEstimator, abc.ABC):
         self.law = law
         self.hops = hops
         self.hidden = hidden
+        self.review = review
         self.max_epochs = max_epochs
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -141,8 +143,8 @@ class AbstractLocal(BaseEstimator, abc.ABC):
         self._rng = check_random_state(self.random_state)
         whole = isinstance(self.random_state, numbers.Integral)
         seed = int(self.random_state) if whole else int(self._rng.randint(2**31 - 1))
-        settings: Any = {"law": self.law, "hops": self.hops, "hidden": self.hidden, "seed": seed}
-        self.online_ = Online(self._task, **settings)
+        settings: Any = {"law": self.law, "hops": self.hops, "hidden": self.hidden}
+        self.online_ = Online(self._task, **settings, review=self.review, seed=seed)
         self.online_.begin(fresh_task(None, self._task, None))
         return self._weigh(columns, y, sample_weight, fresh=True)
 

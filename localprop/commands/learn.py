@@ -67,7 +67,15 @@ def learn_command(
     hops: Annotated[str, typer.Option(metavar="K", help="Hops per sample, or auto.")] = "auto",
     hidden: Annotated[
         str, typer.Option(metavar="SIZES", help="Sizes of the hidden layers.")
-    ] = "64,64",
+    ] = "32,32",
+    review: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=whole,
+            help="Learn some of the last N rows again beside each new one; 0 keeps no row, ever.",
+        ),
+    ] = 1000,
     seed: Annotated[int, typer.Option(metavar="N", parser=whole, help="One seed, one result.")] = 0,
     limit: Annotated[
         int | None, typer.Option(metavar="N", parser=whole, help="Learn at most N rows.")
@@ -117,6 +125,7 @@ def learn_command(
             decide_after=decide_after,
             hops=_hops(hops),
             hidden=_sizes(hidden),
+            review=review,
             seed=seed,
             on_bad_row=on_bad_row,
         )
@@ -225,4 +234,4 @@ def _sizes(text: str) -> tuple[int, ...]:
     try:
         return tuple(whole_number(size) for size in text.split(",") if size.strip())
     except ValueError:
-        raise ConfigError(f"--hidden is '{text}'; give sizes such as 64,64") from None
+        raise ConfigError(f"--hidden is '{text}'; give sizes such as 32,32") from None

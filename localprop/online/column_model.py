@@ -20,7 +20,7 @@ from .defaults import bank_for
 from .delay import Delay
 from .durations import Durations
 from .encode import Encoder, Rows
-from .forecast import Forecast
+from .forecast import MARK, Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
 from .review import Review
@@ -106,14 +106,16 @@ class ColumnModel:
     def importance(self) -> dict[str, float]:
         """Returns each column's share of what matters lately, the largest first.
 
-        A running mean, over some 500 rows, of $|u_j\\,(D_u^\\top\\lambda)_j|$: the costates that
+        A running mean, over some 500 rows, of $|u_j\\,(D_u^\\top\\lambda)_j|$, the mean of the
+        networks that see all inputs: the costates that
         reach the inputs, times the inputs, summed over those of a column; the shares add up to 1.
-        Empty for a forecast, which looks at the target's own past alone.
+        Empty before anything was learned. What a forecast makes of the target's own past counts
+        for the target.
         """
-        if isinstance(self.task, Forecast):
-            return {}
+        own = "its own past"
+        columns = [own if name.startswith(MARK) else name for name in self._encoder.columns]
         names = [name for name in self.kinds if name != self.settings.time]
-        return self._importance.shares(self._encoder.columns_of_inputs(), names)
+        return self._importance.shares(columns, names)
 
     @property
     def classes(self) -> list[Label]:

@@ -175,8 +175,9 @@ class Encoder:
                 new += active
         return u[:, :width]
 
-    def columns_of_inputs(self) -> list[str]:
-        """Returns the column that each input belongs to, in order."""
+    @property
+    def columns(self) -> list[str]:
+        """The column that each input belongs to, in order."""
         return [column for column, _ in self._places]
 
     def state(self) -> dict[str, Any]:
