@@ -39,7 +39,8 @@ class Forecast(AbstractTask):
         self.change = Window(state.get("change"))
         # Values of the last rows, held over gaps.
         self.past = np.array(state.get("past", [np.nan] * (LAGS[-1] + horizon)), dtype=float)
-        self.mixture = Mixture([*NAMES, *OWN], relative=True, state=state.get("mixture"))
+        names, kept = [*NAMES, *OWN], state.get("mixture")
+        self.mixture = Mixture(names, relative=True, favoured=OWN[0], state=kept)
         # Per row to come: what each expert says, the size of a change, and what is answered.
         width = len(self.mixture.names) + 2
         self.pending = np.array(state.get("pending", [[np.nan] * width] * horizon), dtype=float)

@@ -13,7 +13,9 @@ from .smoothing import smooth
 MEMORY = 200.0  # rows over which losses count
 RATE = 0.4  # of classes, per unit of loss
 RELATIVE_RATE = 0.2  # of numbers, per row and share by which an expert is worse than the best
-WORST = 5.0  # losses count as at most so much
+WORST = 5.0  # the least loss of a row counts as at most so much
+BEHIND = 30.0  # and the others as at most so much more
+FAVOUR = 5.0  # times the weight of the others, before anything is known
 WRONG, LEAST_SHARE = 0.2, 0.01  # weight of the log loss of classes; probabilities count as at least
 
 
@@ -24,10 +26,11 @@ class Mixture:
     $e$ has the weight $\\propto e^{-\\eta(A_e - \\min A)}$: the exponentially weighted forecaster
     (Cesa-Bianchi and Lugosi, *Prediction, learning, and games*, 2006, section 2.1), forgetting.
     Losses of classes have a scale of their own, $\\eta = 0.4$; those of numbers are measured by
-    that of the best expert, $\\eta = 0.2\\,n/\\min A$. A loss that is no number is the worst.
+    that of the best expert, $\\eta = 0.2\\,n/\\min A$. A loss that is no number is the worst; none
+    counts as more than 30 above the least of its row, and that as at most 5.
 
     **Arguments:** `names` of the experts; `relative`: whether losses have no scale of their own;
-    `state`, or `None` to begin.
+    `favoured`: the expert to begin with, five times as heavy as each other; `state`, or `None` to begin.
 
     !!! example
 
@@ -43,9 +46,15 @@ class Mixture:
     """
 
     def __init__(
-        self, names: Sequence[str], *, relative: bool, state: Mapping[str, Any] | None = None
+        self,
+        names: Sequence[str],
+        *,
+        relative: bool,
+        favoured: str | None = None,
+        state: Mapping[str, Any] | None = None,
     ):
         self.names, self.relative = list(names), relative
+        self._prior = np.array([FAVOUR if name == favoured else 1.0 for name in self.names])
         self.losses = np.array(state["losses"] if state else np.zeros(len(self.names)), dtype=float)
         self.rows = float(state["rows"]) if state else 0.0
         self.curve = Curve(state["width"], state["curve"]) if state else Curve()
@@ -65,7 +74,7 @@ class Mixture:
         """
         if not len(losses):
             return np.zeros(losses.shape)
-        losses = np.minimum(np.where(np.isfinite(losses), losses, WORST), WORST)
+        losses = _bounded(losses)
         keep = 1 - 1 / MEMORY
         sums = np.column_stack([losses, np.ones(len(losses))])
         sums = smooth(sums, keep, 1.0, np.append(self.losses, self.rows))
@@ -100,8 +109,16 @@ class Mixture:
         rate = RATE
         if self.relative:
             rate = RELATIVE_RATE * rows / np.maximum(least, 1e-9 * np.maximum(rows, 1.0))
-        weights = np.exp(-rate * (losses - least))
+        weights = self._prior * np.exp(-rate * (losses - least))
         return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _bounded(losses: np.ndarray) -> np.ndarray:
+    """Returns losses such that no row decides for good, the least of a row and what is above it."""
+    losses = np.where(np.isfinite(losses), losses, np.inf)
+    least = np.min(losses, axis=1, keepdims=True)
+    above = losses - np.where(np.isfinite(least), least, 0.0)
+    return np.minimum(least, WORST) + np.minimum(above, BEHIND)
 
 
 def class_losses(shares: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ from .window import Window
 
 FOLLOWED = NAMES.index("fast")  # whose errors of the last rows are added to its answer
 FOLLOW = 0.4  # share of an error by which that is moved
-OWN = ["fast, corrected", "last value", "mean"]  # experts that are no networks
+LAST = "last value"
+OWN = ["fast, corrected", LAST, "mean"]  # experts that are no networks
 
 
 class Regression(AbstractTask):
@@ -37,7 +38,8 @@ class Regression(AbstractTask):
         self.moments = Moments(**state["moments"]) if state else Moments()
         self.window = Window(state["window"] if state else None)
         self.intervals = Intervals(state["intervals"] if state else None)
-        self.mixture = Mixture([*NAMES, *OWN], relative=True, state=state and state["mixture"])
+        names, kept = [*NAMES, *OWN], state and state["mixture"]
+        self.mixture = Mixture(names, relative=True, favoured=LAST, state=kept)
         self.bias = float(state["bias"]) if state else 0.0
         self.last = float("nan")  # the number that was met last
         if state and state["last"] is not None:
