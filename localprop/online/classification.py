@@ -18,6 +18,7 @@ from .task import AbstractTask, Answers, Encoded, finite
 MOST_CLASSES = 1000
 MAJORITY, LAST = "majority class", "class of the row before"
 PERSISTENCE = "the class before"  # an expert
+LEAST = 8  # outputs; without weights, those that are not used cost next to nothing
 STAY = 100.0  # rows over which it is counted how often a class stays
 
 Label = bool | int | float | str
@@ -55,8 +56,8 @@ class Classification(AbstractTask):
 
     @property
     def outputs(self) -> int:
-        # Room for a few more classes than there are, so that few of them cost a compilation.
-        return max(2, 1 << (len(self.classes) - 1).bit_length()) if self.classes else 2
+        # Room for more classes than there are, so that few of them cost a compilation.
+        return max(LEAST, 1 << (len(self.classes) - 1).bit_length()) if self.classes else LEAST
 
     @property
     def labelled(self) -> int:

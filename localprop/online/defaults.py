@@ -21,7 +21,7 @@ SMOOTHING = 0.05  # of classes; a linear expert cannot overfit, and has none
 DECAY, FLOOR = 1e-3, 3e-4  # of the adaptive mass
 
 # Least action feels the target in its outputs at once, and wants gentler steps.
-ACTION_SHARE = 0.25
+ACTION_SHARE = 0.7
 ACTION_DECAY, ACTION_FLOOR = 3e-4, 3e-5
 
 

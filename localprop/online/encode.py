@@ -285,13 +285,21 @@ def _filled(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
     **Arguments:** `values`: `(…,)`, NaN where missing, which fills nothing; `edges`: `(…, 7)`.
     """
-    low, width = edges[..., :-1], np.diff(edges)
+    width = np.diff(edges)
     real = width > 0
     bins = real.sum(axis=-1, keepdims=True)
-    mean = (bins - np.arange(0.5, BINS)) / np.maximum(bins, 1)
+    mean = np.where(real, (bins - np.arange(0.5, BINS)) / np.maximum(bins, 1), 0.0)
+    slope = np.where(real, 1 / np.where(real, width, 1.0), 0.0)
+    low = np.where(real, edges[..., :-1], 0.0)
+    missing = ~np.isfinite(values)
+    share = np.where(missing, 0.0, values)[..., None] - low
     with np.errstate(over="ignore"):  # a quotient too large to represent is clipped anyway
-        share = (values[..., None] - low) / np.where(real, width, 1.0)
-    return np.where(real & np.isfinite(share), np.clip(share, 0.0, 1.0) - mean, 0.0)
+        share *= slope
+    np.clip(share, 0.0, 1.0, out=share)
+    share -= mean
+    if missing.any():
+        share[missing] = 0.0
+    return share
 
 
 def _unscaled(rows: int) -> Scales:

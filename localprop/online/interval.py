@@ -61,13 +61,17 @@ class Intervals:
             carry, sizes, radii = _track(padded, len(part), carry)
             self.radii, self.size = np.asarray(carry[0]), np.float32(carry[1])
             self.count = int(carry[2])
-            rows = zip(np.asarray(sizes)[: len(part)], np.asarray(radii), strict=False)
-            found[start : start + len(part)] = [s * _between(r, level) for s, r in rows]
+            rows = np.asarray(radii)[: len(part)].astype(float)
+            found[start : start + len(part)] = np.asarray(sizes)[: len(part)] * _between(
+                rows, level
+            )
         return found
 
     def radius(self, level: float) -> float:
         """Returns the radius that the next error stays within, with probability `level`."""
-        return float(self.size) * _between(self.radii, level) if self.count else float("nan")
+        if not self.count:
+            return float("nan")
+        return float(self.size) * float(_between(self.radii[None].astype(float), level)[0])
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
@@ -87,14 +91,17 @@ def coverage(covered: list[int]) -> dict[str, float]:
     return {"coverage of 90 % intervals": inside / judged} if judged else {}
 
 
-def _between(radii: np.ndarray, level: float) -> float:
-    """Returns the radius at a level, interpolated over $-\\log(1 - \\text{level})$."""
+def _between(radii: np.ndarray, level: float) -> np.ndarray:
+    """Returns the radius at a level, row by row, interpolated over $-\\log(1 - \\text{level})$."""
     places = np.concatenate([[0.0], -np.log(1 - LEVELS)])
-    values = np.concatenate([[0.0], np.maximum.accumulate(np.exp(radii))])
+    values = np.maximum.accumulate(np.exp(radii), axis=1)
+    values = np.concatenate([np.zeros((len(values), 1)), values], axis=1)
     place = -np.log(1 - level)
     if place > places[-1]:  # beyond the last level radii go on as they went
-        return float(values[-1] * place / places[-1])
-    return float(np.interp(place, places, values))
+        return values[:, -1] * place / places[-1]
+    above = max(1, int(np.searchsorted(places, place)))
+    share = (place - places[above - 1]) / (places[above] - places[above - 1])
+    return values[:, above - 1] + share * (values[:, above] - values[:, above - 1])
 
 
 @jax.jit

@@ -12,7 +12,7 @@ from ..table.columns import is_known
 
 MOST = 2000  # values that a window holds
 BINS = 6
-EARLY, STEP, GROWTH, LATEST = 20, 5, 1.15, 100  # when the quantiles are found anew
+EARLY, STEP, GROWTH, LATEST = 20, 5, 1.15, 200  # when the quantiles are found anew
 FENCES = (0.05, 0.02, 0.01, 0.005)  # the first that has a spread bounds what moments take in
 LEAP = 1000.0  # times the spread: a column that moved so far has begun anew
 FEWEST = 50  # values by which that is judged
@@ -34,15 +34,15 @@ class Scales:
 class Window:
     """Mean, deviation and quantiles of the last 2000 finite values of one column.
 
-    Every so many values, at most 100, it sorts the window and finds anew: the edges of six bins
+    Every so many values, at most 200, it sorts the window and finds anew: the edges of six bins
     that hold equally many values each (or the values themselves where there are at most seven);
     and fences, one spread beyond the 5th and the 95th percentile. What lies beyond the fences
     enters mean and deviation at the fence, so that a few outliers, however large, move them little.
     A column that moves by a thousand times its spread, or whose spread changes by as much, is one
     that begins anew: what was before is forgotten at once. The quantiles are those of the values
-    up to the last time, exactly; 1900 to 2000 of them, or all as long as there are fewer.
+    up to the last time, exactly; 1800 to 2000 of them, or all as long as there are fewer.
 
-    Values are kept sorted, in pieces of at most 100: no row can be put together from them.
+    Values are kept sorted, in pieces of at most 200: no row can be put together from them.
 
     !!! example
 
