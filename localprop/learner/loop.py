@@ -51,8 +51,9 @@ class Presenter(Protocol):
         ...
 
 
-# The learner, its check of phases, a padded chunk, how many of its samples count, what to record.
-Fixed = tuple[Presenter, Fit, Samples, Any, tuple[str, ...]]
+# The learner, its check of phases if these come from outside, a padded chunk, how many of its
+# samples count, what to record.
+Fixed = tuple[Presenter, Fit | None, Samples, Any, tuple[str, ...]]
 
 
 @eqx.filter_jit
@@ -64,7 +65,8 @@ def _learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[PyTree, dict[str, Array],
     that neurons had on the way: they may recover where weights that go wrong stay wrong.
     """
     learner, fits, part, n, record = fixed
-    fits(phase)
+    if fits is not None:
+        fits(phase)
 
     @jax.jit  # traced once, here for its shapes and below for its work
     def one(phase: PyTree, i: Any) -> tuple[PyTree, dict[str, Array]]:
@@ -107,7 +109,8 @@ def learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[Any, dict[str, Array], boo
 def preview_chunk(fixed: Fixed, phase: PyTree) -> Array:
     """Returns the prediction of each sample of a padded chunk, each as if it were the next one."""
     learner, fits, part, n, _ = fixed
-    fits(phase)
+    if fits is not None:
+        fits(phase)
 
     def sample(i: Any) -> Samples:
         return jax.tree.map(lambda a: a[i], part)

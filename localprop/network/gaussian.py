@@ -25,7 +25,7 @@ def gaussian(key: PRNGKeyArray, shape: tuple[int, ...], scale: float | np.ndarra
         return jnp.zeros(shape)
     size = math.prod(shape)
     drawn = jax.random.normal(
-        key, (1 << max(10, (size - 1).bit_length()) if size <= SHARED else size,)
+        key, (1 << max(12, (size - 1).bit_length()) if size <= SHARED else size,)
     )
     xp = jnp if isinstance(key, Tracer) else np
     return jnp.asarray(xp.asarray(drawn)[:size].reshape(shape) * scale)

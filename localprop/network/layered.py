@@ -199,10 +199,11 @@ class Layered(AbstractNetwork):
 
     def init(self, key: PRNGKeyArray) -> tuple[dict[str, Array], dict[str, PyTree]]:
         """Returns `x = 0` and the modules' own initial weights."""
-        keys = jax.random.split(key, len(self.modules))
+        # In powers of two, which share a program; a key is the same however many there are.
+        keys = jax.random.split(key, 1 << (len(self.modules) - 1).bit_length())
         w = {
             name: eqx.filter(_make(module, k), eqx.is_inexact_array)
-            for k, (name, module) in zip(keys, self.modules.items(), strict=True)
+            for k, (name, module) in zip(keys, self.modules.items(), strict=False)
         }
         check_untied(w, self.plastic)
         return {name: jnp.zeros(shape) for name, shape in self.shapes.items()}, w

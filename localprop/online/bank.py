@@ -10,13 +10,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray
 
 from ..forked import refuse_lame_fork
 from ..law import Phase
 from ..learner import Learner, Samples, Trace
 from ..learner.divergence import first_unsound, sound
-from ..learner.fit import Fit
 from ..learner.loop import learn_chunk, preview_chunk
 from ..learner.samples import count, pad
 from ..network import SharedWeights
@@ -29,26 +29,13 @@ class Expert(eqx.Module):
     """A learner with what it looks at; nothing more.
 
     **Fields:** `name`; `learner`; `view`: `"plain"`: the new row without quantile bins; `"new"`:
-    the new row; `"reviewed"`: the new row and those beside it, each a stream of its own.
+    the new row; `"reviewed"`: the new row and those beside it. The learner of the last two has a
+    stream for each of these rows; under `"new"` only the first has a target.
     """
 
     name: str = eqx.field(static=True)
     learner: Learner
     view: View = eqx.field(static=True)
-
-    def sample(self, sample: Samples) -> Samples:
-        """Returns what this expert sees of a sample, which lasts by its own unit of time."""
-        duration = self.learner.duration
-        if sample.duration is not None:
-            duration = sample.duration * duration
-        if self.view == "reviewed":
-            return Samples(sample.u["rows"], sample.z, duration)
-        u = sample.u["plain"] if self.view == "plain" else sample.u["rows"][0]
-        return Samples(u, sample.z[0], duration)
-
-    def first(self, output: Array) -> Array:
-        """Returns the output for the new row."""
-        return output[0] if self.view == "reviewed" else output
 
 
 class Bank(eqx.Module):
@@ -56,8 +43,11 @@ class Bank(eqx.Module):
 
     A sample has `u = {"rows": (S, inputs), "plain": (inputs,)}` and `z` of shape `(S, outputs)`:
     the new row first, then those that are reviewed with it; its duration is relative to the
-    learners' own. The experts are written out one after
-    the other in one compiled loop over the samples; its outputs are stacked, `(experts, outputs)`.
+    learners' own. Experts that differ in numbers alone (a rate, a friction) are one program, mapped
+    over these numbers; all others are written out one after the other, in one compiled loop over
+    the samples. Its outputs are stacked, `(experts, outputs)`.
+
+    **Arguments:** `experts`.
 
     !!! example
 
@@ -66,8 +56,9 @@ class Bank(eqx.Module):
         >>> from localprop import Cost, Layered, Learner, Samples, SquaredError
         >>> from localprop.online.bank import Bank, Expert
         >>> net, cost = Layered.dense([3, 4, 1]), Cost(SquaredError())
-        >>> both = Expert("slow", Learner(net, cost, streams=2), "reviewed")
-        >>> bank = Bank((both, Expert("fast", Learner(net, cost), "new")))
+        >>> slow = Expert("slow", Learner(net, cost, streams=2), "reviewed")
+        >>> fast = Expert("fast", Learner(net, cost, streams=2), "new")
+        >>> bank = Bank([slow, fast])
         >>> u = {"rows": np.ones((5, 2, 3)), "plain": np.ones((5, 0))}
         >>> part = Samples(u, np.zeros((5, 2, 1)))
         >>> phases, trace, restarted = bank.learn(bank.init(jax.random.key(0)), part, ("output",))
@@ -78,6 +69,17 @@ class Bank(eqx.Module):
     """
 
     experts: tuple[Expert, ...]
+    groups: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # of experts that are one program
+
+    def __init__(self, experts: Sequence[Expert]):
+        self.experts = tuple(experts)
+        groups: dict[Any, list[int]] = {}
+        for k, expert in enumerate(self.experts):
+            leaves, structure = jax.tree.flatten(expert.learner)
+            floats = tuple(leaf for leaf in leaves if not isinstance(leaf, float))
+            plain = expert.view == "plain"
+            groups.setdefault((plain, structure, floats), []).append(k)
+        self.groups = tuple(map(tuple, groups.values()))
 
     @property
     def names(self) -> list[str]:
@@ -88,27 +90,32 @@ class Bank(eqx.Module):
         return hash(tuple(self.names))
 
     def init(self, key: PRNGKeyArray) -> Phases:
-        """Returns a phase at rest for each expert, with random weights drawn from `key`."""
+        """Returns phases at rest, with random weights drawn from `key`, one for each group.
+
+        Its arrays have the experts of the group as their first axis.
+        """
         refuse_lame_fork()
-        keys = jax.random.split(key, len(self.experts))
-        return tuple(e.learner.init(k) for e, k in zip(self.experts, keys, strict=True))
+        # A key for an expert is the same however many there are.
+        keys = jax.random.split(key, 1 << (len(self.experts) - 1).bit_length())
+        own = [e.learner.init(k) for e, k in zip(self.experts, keys, strict=False)]
+        return tuple(jax.tree.map(_stack, *[own[k] for k in group]) for group in self.groups)
 
     def present(self, phase: Phases, sample: Samples) -> tuple[Phases, Array]:
         """Presents one sample to each expert; returns the phases and `(experts, outputs)`."""
-        after, outputs = [], []
-        for expert, own in zip(self.experts, phase, strict=True):
-            own, output = expert.learner.present(own, expert.sample(sample))
-            after.append(own)
-            outputs.append(expert.first(output))
-        return tuple(after), jnp.stack(outputs)
+
+        def one(learner: Learner, own: Phase, sample: Samples) -> tuple[Phase, Array]:
+            return learner.present(own, sample)
+
+        after, outputs = zip(*self._each(one, phase, sample), strict=True)
+        return after, self._in_order([*map(_of_new_row, outputs)])
 
     def preview(self, phase: Phases, sample: Samples) -> Array:
         """Returns the outputs that `present` would return, learning nothing."""
-        outputs = [
-            expert.first(expert.learner.preview(own, expert.sample(sample)))
-            for expert, own in zip(self.experts, phase, strict=True)
-        ]
-        return jnp.stack(outputs)
+
+        def one(learner: Learner, own: Phase, sample: Samples) -> Array:
+            return learner.preview(own, sample)
+
+        return self._in_order([*map(_of_new_row, self._each(one, phase, sample))])
 
     def observe(
         self, record: tuple[str, ...], phase: Phases, output: Array, sample: Samples
@@ -178,7 +185,7 @@ class Bank(eqx.Module):
         n = count(part) if n is None else n
         # For a capacity of 1 the compiler drops the loop and rounds otherwise.
         part = jax.tree.map(partial(pad, capacity=max(capacity, 2)), part)
-        return self, Fit(self.init), part, np.asarray(n, np.int32), tuple(record)
+        return self, None, part, np.asarray(n, np.int32), tuple(record)
 
     def _up_to_fault(
         self, good: Phases, part: Samples, record: Sequence[str], capacity: int
@@ -193,43 +200,98 @@ class Bank(eqx.Module):
         return fault + 1, after, trace
 
     def _repaired(self, phase: Phases) -> tuple[Phases, list[str]]:
-        """Returns the phases with a fresh one for each that is not finite, or not any more sane."""
+        """Returns the phases with a fresh one for each expert that is not finite any more."""
         fresh, repaired, names = self.init(jax.random.key(0)), [], []
-        for expert, own, new in zip(self.experts, phase, fresh, strict=True):
-            good = sound(own)
-            repaired.append(own if good else new)
-            names += [] if good else [expert.name]
+        for group, own, new in zip(self.groups, phase, fresh, strict=True):
+            for place, k in enumerate(group):
+                if not sound(jax.tree.map(lambda a, place=place: a[place], own)):
+                    own = jax.tree.map(lambda a, b, p=place: a.at[p].set(b[p]), own, new)
+                    names.append(self.names[k])
+            repaired.append(own)
         return tuple(repaired), names
+
+    def _each(self, one: Any, phase: Phases, sample: Samples) -> list[Any]:
+        """Returns what `one(learner, phase, sample)` does for each group, mapped over it."""
+        found = []
+        for group, own in zip(self.groups, phase, strict=True):
+            members = [self.experts[k] for k in group]
+            numbers, rest = _stacked([expert.learner for expert in members])
+            new = np.array([expert.view == "new" for expert in members])
+            plain = members[0].view == "plain"
+
+            def member(numbers: Any, new: Any, own: Phase, rest=rest, plain=plain) -> Any:
+                learner = eqx.combine(numbers, rest)
+                return one(learner, own, _seen(sample, learner.duration, plain, new))
+
+            found.append(jax.vmap(member)(numbers, new, own))
+        return found
+
+    def _in_order(self, outputs: list[Array]) -> Array:
+        """Returns what the groups have to say in the order of the experts."""
+        order = np.argsort([k for group in self.groups for k in group])
+        return jnp.concatenate(outputs)[order]
 
     def _answers(self, phase: Phases, sample: Samples) -> Array:
         """Returns what each expert answers to the query, of the weights as they are now."""
-        answers = []
-        for expert, own in zip(self.experts, phase, strict=True):
-            query = sample.query["plain" if expert.view == "plain" else "rows"]
-            learner, own = _alone(expert, own)
-            answers.append(learner._answer(own, query))
-        return jnp.stack(answers)
+
+        def one(learner: Learner, own: Phase, seen: Samples) -> Array:
+            del seen
+            shared = isinstance(learner.network, SharedWeights)
+            query = sample.query["rows" if shared else "plain"]
+            return Learner._answer(*_alone(learner, own), query)
+
+        return self._in_order(self._each(one, phase, sample))
 
     def _input_slope(self, phase: Phases, sample: Samples) -> Array:
-        total, experts = jnp.zeros_like(sample.u["rows"][0]), 0
-        for expert, own in zip(self.experts, phase, strict=True):
-            if expert.view == "plain":
-                continue
-            learner, own = _alone(expert, own)
-            slope = learner._input_slope(own, sample.u["rows"][0])
-            if expert.view == "reviewed":  # its costates are those of the mean loss
-                known = ~jnp.all(jnp.isnan(sample.z), axis=1)
-                slope = slope * jnp.maximum(jnp.sum(known), 1)
-            total, experts = total + slope, experts + 1
-        return total / max(experts, 1)
+        row = sample.u["rows"][0]
+
+        def one(learner: Learner, own: Phase, seen: Samples) -> Array:
+            if not isinstance(learner.network, SharedWeights):
+                return jnp.zeros_like(row)
+            # Costates are those of the mean loss over all rows that have a target.
+            known = jnp.sum(~jnp.all(jnp.isnan(seen.z), axis=1))
+            return Learner._input_slope(*_alone(learner, own), row) * jnp.maximum(known, 1)
+
+        nets = sum(expert.view != "plain" for expert in self.experts)
+        return sum(jnp.sum(s, axis=0) for s in self._each(one, phase, sample)) / max(nets, 1)
 
 
-def _alone(expert: Expert, phase: Phase) -> tuple[Learner, Phase]:
+def _stack(*leaves: Array) -> Array:
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
+        return jnp.stack(leaves)
+    return jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves]))  # nothing to compile
+
+
+def _of_new_row(output: Array) -> Array:
+    """Returns the outputs of a group for the new row, `(experts of the group, outputs)`."""
+    return output[:, 0] if output.ndim == 3 else output
+
+
+def _stacked(learners: list[Learner]) -> tuple[Any, Any]:
+    """Returns the numbers in which learners differ, as arrays, and all that they have in common."""
+    leaves = [jax.tree.flatten(learner)[0] for learner in learners]
+    structure = jax.tree.structure(learners[0])
+    numbers, rest = [], []
+    for same in zip(*leaves, strict=True):
+        differ = any(leaf != same[0] for leaf in same)
+        numbers.append(np.array(same, jnp.result_type(float)) if differ else None)
+        rest.append(None if differ else same[0])
+    return jax.tree.unflatten(structure, numbers), jax.tree.unflatten(structure, rest)
+
+
+def _seen(sample: Samples, duration: float, plain: bool, new: Any) -> Samples:
+    """Returns what an expert sees of a sample, which lasts by its own unit of time."""
+    lasts: Any = duration if sample.duration is None else sample.duration * duration
+    if plain:
+        return Samples(sample.u["plain"], sample.z[0], lasts)
+    beside = (jnp.arange(len(sample.z)) > 0)[:, None]
+    return Samples(sample.u["rows"], jnp.where(new & beside, jnp.nan, sample.z), lasts)
+
+
+def _alone(learner: Learner, phase: Phase) -> tuple[Learner, Phase]:
     """Returns the learner of one stream that shares its weights, at the new row."""
-    learner = expert.learner
-    if expert.view != "reviewed":
+    if not isinstance(learner.network, SharedWeights):
         return learner, phase
-    assert isinstance(learner.network, SharedWeights)
     alone = eqx.tree_at(lambda e: e.network, learner, learner.network.network)
     own = jax.tree.map(lambda a: a[0], (phase.x, phase.costate))
     return alone, eqx.tree_at(lambda p: (p.x, p.costate), phase, own)

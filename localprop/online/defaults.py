@@ -64,7 +64,6 @@ def bank_for(
         network = Layered.dense(
             sizes, activation=ACTIVATION, output_scale=OUTPUT_SCALE, bias_scale=BIAS_SCALE
         )
-        view = recipe.view if streams > 1 or recipe.view == "plain" else "new"
         hops, settle = hops_for(settings, network.depth)
         learner = Learner(
             network,
@@ -73,10 +72,10 @@ def bank_for(
             hops=hops,
             settle=settle,
             duration=float(hops),
-            streams=streams if view == "reviewed" else None,
+            streams=None if recipe.view == "plain" else streams,
         )
-        experts.append(Expert(name, learner, view))
-    return Bank(tuple(experts))
+        experts.append(Expert(name, learner, recipe.view))
+    return Bank(experts)
 
 
 def hops_for(settings: OnlineSettings, depth: int) -> tuple[int, int]:

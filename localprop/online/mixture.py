@@ -30,7 +30,8 @@ class Mixture:
     counts as more than 30 above the least of its row, and that as at most 5.
 
     **Arguments:** `names` of the experts; `relative`: whether losses have no scale of their own;
-    `favoured`: the expert to begin with, five times as heavy as each other; `state`, or `None` to begin.
+    `favoured`: the expert to begin with, five times as heavy as each other; `state`, or `None` to
+    begin.
 
     !!! example
 
