@@ -253,7 +253,8 @@ class Bank(eqx.Module):
             return Learner._input_slope(*_alone(learner, own), row) * jnp.maximum(known, 1)
 
         nets = sum(expert.view != "plain" for expert in self.experts)
-        return sum(jnp.sum(s, axis=0) for s in self._each(one, phase, sample)) / max(nets, 1)
+        slopes = jnp.concatenate(self._each(one, phase, sample))
+        return jnp.sum(slopes, axis=0) / max(nets, 1)
 
 
 def _stack(*leaves: Array) -> Array:

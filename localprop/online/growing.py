@@ -15,6 +15,7 @@ from ..network import grow
 from .bank import Bank, Phases
 
 LANES = 8  # inputs come in multiples of it: as many float32 as a vector instruction adds
+FEW = 8  # samples of the loop for rows that come one by one
 MOST_NUMBERS = 1 << 23  # of the inputs of a piece
 
 
@@ -56,7 +57,7 @@ class Model:
         self.compile_seconds = 0.0  # spent on building and compiling, so far
         self.restarted: dict[str, int] = {}  # experts that turned non-finite, how often
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
-        self._compiled = False
+        self._compiled: set[tuple[str, int]] = set()  # what, and for how many samples
         self._bank: Bank | None = None
         self._phase: Phases | None = None
 
@@ -74,8 +75,18 @@ class Model:
 
     @property
     def capacity(self) -> int:
-        """Most samples in a call: the loop is compiled for so many, however a stream is cut."""
+        """Most samples in a call."""
         return capacity(self.most, self.streams * self.sizes.inputs)
+
+    def _capacity(self, what: str, rows: int) -> int:
+        """Returns for how many samples the loop that is to learn or answer some is compiled.
+
+        Rows that come one by one have a loop of their own, which has less to copy; its numbers are
+        the same.
+        """
+        few, many = (what, FEW), (what, self.capacity)
+        small = rows <= FEW and (few in self._compiled or many not in self._compiled)
+        return FEW if small else self.capacity
 
     def make_room(self, needed: Sizes) -> None:
         """Builds the networks, or grows them, for at least these sizes."""
@@ -101,7 +112,7 @@ class Model:
     def resize(self, sizes: Sizes) -> None:
         """Builds the bank for exactly these sizes, leaving the phases alone."""
         self._bank = self.build(sizes)
-        self.sizes, self._compiled = sizes, False
+        self.sizes, self._compiled = sizes, set()
 
     def restore(self, phase: Phases) -> None:
         """Goes on from these phases."""
@@ -148,21 +159,22 @@ class Model:
             z = np.full((number, self.streams, self.sizes.outputs), np.nan)
             duration = None if relative is None else relative[here]
             part = self._fit(Samples({"rows": wide, "plain": u["plain"][here]}, z, duration))
-            parts.append(self.bank.preview_many(self.phase, part, capacity=self.capacity))
+            room = self._capacity("answer", number)
+            parts.append(self.bank.preview_many(self.phase, part, capacity=room))
+            self._compiled.add(("answer", room))
         return np.concatenate(parts)
 
     def _learn_part(self, samples: Samples, record: Sequence[str]) -> Trace:
         part = self._fit(samples)
-        if not self._compiled:
+        room = self._capacity("learn", len(samples.z))
+        if ("learn", room) not in self._compiled:
             began = time.perf_counter()
             self.on_compile(True)
-            self.bank.compile(self.phase, part, record, capacity=self.capacity)
+            self.bank.compile(self.phase, part, record, capacity=room)
             self.on_compile(False)
             self.compile_seconds += time.perf_counter() - began
-            self._compiled = True
-        self._phase, trace, restarted = self.bank.learn(
-            self.phase, part, record, capacity=self.capacity
-        )
+            self._compiled.add(("learn", room))
+        self._phase, trace, restarted = self.bank.learn(self.phase, part, record, capacity=room)
         for _, name in restarted:
             self.restarted[name] = self.restarted.get(name, 0) + 1
         return trace
