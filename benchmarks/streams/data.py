@@ -1,0 +1,246 @@
+"""The streams: rows as a user's table has them, and as numbers for rivals that take only those."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ROWS = 20_000  # of every generated stream
+SEED = 0  # of generators and orders: the data are the same for all, seeds are the learners' own
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A table with a target, or a series of which the target is the future.
+
+    **Fields:** `task`: `"classification"`, `"regression"` or `"forecast"`; `columns`: by name, in
+    a user's own types; `target`: as many values; `horizon`, `season`: of forecasts, in rows.
+    """
+
+    task: str
+    columns: dict[str, list[Any]]
+    target: list[Any]
+    horizon: int = 1
+    season: int = 1
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def first(self, rows: int) -> Stream:
+        """Returns the stream's beginning."""
+        columns = {name: values[:rows] for name, values in self.columns.items()}
+        return Stream(self.task, columns, self.target[:rows], self.horizon, self.season)
+
+    @property
+    def classes(self) -> list[Any]:
+        """The classes, in the order in which they come."""
+        return list(dict.fromkeys(self.target))
+
+    def truth(self) -> np.ndarray:
+        """Returns the target as numbers, `(rows,)`: of its class, or itself."""
+        if self.task != "classification":
+            return np.array(self.target, float)
+        number = {label: k for k, label in enumerate(self.classes)}
+        return np.array([number[label] for label in self.target], float)
+
+    def features(self) -> tuple[list[str], np.ndarray]:
+        """Returns names and values, `(rows, features)`, of what row k may be predicted by.
+
+        Words are inputs of their own, 0 or 1. Of a series: the calendar of the row to come, and
+        as many past values as a season has, the last of them known `horizon` rows before.
+        """
+        if self.task == "forecast":
+            return self._past()
+        found: dict[str, np.ndarray] = {}
+        for name, values in self.columns.items():
+            if not isinstance(values[0], str):
+                found[name] = np.array(values, float)
+                continue
+            for word in dict.fromkeys(values):
+                found[f"{name}={word}"] = np.array([v == word for v in values], float)
+        return list(found), np.stack(list(found.values()), axis=1)
+
+    def _past(self) -> tuple[list[str], np.ndarray]:
+        y, rows = np.array(self.target, float), len(self)
+        found = {}
+        for lag in range(self.horizon, self.horizon + self.season):
+            # Before the series begins there is its first value.
+            found[f"lag {lag}"] = y[np.maximum(np.arange(rows) - lag, 0)]
+        (times,) = self.columns.values()
+        cycles = {"year": [(t.month - 1) / 12 for t in times]}
+        if self.season == 24:
+            cycles = {
+                "day": [t.hour / 24 for t in times],
+                "week": [(t.weekday() + t.hour / 24) / 7 for t in times],
+            }
+        for name, phase in cycles.items():
+            found[f"sin {name}"] = np.sin(2 * math.pi * np.array(phase))
+            found[f"cos {name}"] = np.cos(2 * math.pi * np.array(phase))
+        return list(found), np.stack(list(found.values()), axis=1)
+
+    def write(self, path: Path) -> None:
+        """Writes the table as CSV, the column to predict named `target`."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([*self.columns, "target"])
+            writer.writerows(zip(*self.columns.values(), self.target, strict=True))
+
+
+def _table(task: str, rows: Iterable[tuple[dict, Any]]) -> Stream:
+    rows = list(rows)
+    columns = {str(name): [x[name] for x, _ in rows] for name in rows[0][0]}
+    if all(name.isdigit() for name in columns):
+        columns = {f"x{name}": values for name, values in columns.items()}
+    return Stream(task, columns, [y for _, y in rows])
+
+
+def _river(name: str, task: str, target: str | None = None) -> Stream:
+    from river import datasets
+
+    rows = list(getattr(datasets, name)())
+    return _table(task, [(x, y[target]) for x, y in rows] if target else rows)
+
+
+def _series(name: str, horizon: int, season: int) -> Stream:
+    from river import datasets
+
+    rows = list(getattr(datasets, name)())
+    ((column, _),) = rows[0][0].items()
+    # Wall-clock time without its zone: the hour of the day is what the water follows.
+    times: list[datetime.datetime] = [x[column].replace(tzinfo=None) for x, _ in rows]
+    return Stream("forecast", {"time": times}, [y for _, y in rows], horizon, season)
+
+
+def _drawn(task: str, build: Callable[[Any], Any]) -> Stream:
+    from river.datasets import synth
+
+    return _table(task, islice(build(synth), ROWS))
+
+
+def _sklearn(name: str, task: str) -> Stream:
+    from sklearn import datasets
+
+    found = getattr(datasets, f"load_{name}")()
+    order = np.random.default_rng(SEED).permutation(len(found.target))
+    columns = {f"x{k}": column[order].tolist() for k, column in enumerate(found.data.T)}
+    return Stream(task, columns, found.target[order].tolist())
+
+
+def _drifting(build: Callable[[int, int], Any], before: int, after: int, synth: Any) -> Any:
+    """Changes over from one concept to another around row 10 000, within 1000 rows.
+
+    Both have a seed of their own: with the same, every row would come twice.
+    """
+    return synth.ConceptDriftStream(
+        build(before, SEED), build(after, SEED + 1), position=ROWS // 2, width=1000, seed=SEED
+    )
+
+
+class Source(NamedTuple):
+    """Where a stream comes from.
+
+    **Fields:** `task`; `rows`; `load`; `told`: what a reader of the page must know.
+    """
+
+    task: str
+    rows: int
+    load: Callable[[], Stream]
+    told: str
+
+
+def _sources() -> dict[str, Source]:
+    found: dict[str, Source] = {}
+
+    def add(name: str, task: str, rows: int, load: Callable[[], Stream], told: str) -> None:
+        found[name] = Source(task, rows, load, told)
+
+    def generated(name: str, task: str, told: str, build: Callable[[Any], Any]) -> None:
+        add(name, task, ROWS, partial(_drawn, task, build), f"generated, `{told}`")
+
+    sort, number, ahead = "classification", "regression", "forecast"
+    add("Phishing", sort, 1250, partial(_river, "Phishing", sort), "in River; pages of the web")
+    add("Bananas", sort, 5300, partial(_river, "Bananas", sort), "in River; two curved clouds")
+    for name, rows in (("digits", 1797), ("breast_cancer", 569), ("wine", 178)):
+        told = "in scikit-learn; in an order drawn once"
+        add(name, sort, rows, partial(_sklearn, name, sort), told)
+
+    def agrawal(function: int, seed: int) -> Any:
+        from river.datasets import synth
+
+        return synth.Agrawal(classification_function=function, seed=seed)
+
+    def sea(variant: int, seed: int) -> Any:
+        from river.datasets import synth
+
+        return synth.SEA(variant=variant, noise=0.1, seed=seed)
+
+    generated("Agrawal", sort, "Agrawal(4)", lambda synth: agrawal(4, SEED))
+    generated(
+        *("Agrawal drift", sort, "Agrawal(4)` to `Agrawal(5)"),
+        partial(_drifting, agrawal, 4, 5),
+    )
+    generated(
+        *("SEA drift", sort, "SEA(0, noise=0.1)` to `SEA(3, noise=0.1)"),
+        partial(_drifting, sea, 0, 3),
+    )
+    generated(
+        *("Hyperplane", sort, "Hyperplane(n_drift_features=2, mag_change=0.001)"),
+        lambda synth: synth.Hyperplane(seed=SEED, n_drift_features=2, mag_change=0.001),
+    )
+    generated(
+        *(
+            "LED drift",
+            sort,
+            "LEDDrift(noise_percentage=0.1, irrelevant_features=True, n_drift_features=4)",
+        ),
+        lambda synth: synth.LEDDrift(
+            seed=SEED, noise_percentage=0.1, irrelevant_features=True, n_drift_features=4
+        ),
+    )
+    generated(
+        *("RBF drift", sort, "RandomRBFDrift(change_speed=0.001)"),
+        lambda synth: synth.RandomRBFDrift(seed_model=SEED, seed_sample=SEED, change_speed=0.001),
+    )
+    add(
+        *("TrumpApproval", number, 1001, partial(_river, "TrumpApproval", number)),
+        "in River; in the order of the days",
+    )
+    add(
+        *("SP500Stocks", number, 1257, partial(_river, "SP500Stocks", number)),
+        "in River; tomorrow's mean return of ten stocks, which nobody is expected to know",
+    )
+    add(
+        *("SolarFlare", number, 1066, partial(_river, "SolarFlare", number, "c-class-flares")),
+        "in River; its first target",
+    )
+    add(
+        *("diabetes", number, 442, partial(_sklearn, "diabetes", number)),
+        "in scikit-learn; in an order drawn once",
+    )
+    generated("Friedman", number, "Friedman()", lambda synth: synth.Friedman(seed=SEED))
+    generated(
+        *("Friedman drift", number, "FriedmanDrift('gsg', (7000, 14000), 1000)"),
+        lambda synth: synth.FriedmanDrift(
+            drift_type="gsg", position=(7000, 14_000), transition_window=1000, seed=SEED
+        ),
+    )
+    for name, rows, season, every in (
+        ("AirlinePassengers", 144, 12, "month"),
+        ("WaterFlow", 1268, 24, "hour"),
+    ):
+        for horizon in (1, season):
+            told = f"in River; a value every {every}, predicted {horizon} ahead"
+            add(f"{name} +{horizon}", ahead, rows, partial(_series, name, horizon, season), told)
+    return found
+
+
+SOURCES = _sources()
