@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,7 +133,7 @@ def backpropagation(name: str, stream: Stream, seed: int) -> Learned:
     draw, sizes = np.random.default_rng(seed), [u.shape[1], *HIDDEN, outputs]
     w = [
         (draw.normal(0, n**-0.5, (m, n)).astype(np.float32), draw.normal(0, 0.8, m).astype("f4"))
-        for n, m in zip(sizes, sizes[1:-1], strict=False)
+        for n, m in pairwise(sizes[:-1])
     ]
     w.append((np.zeros((outputs, sizes[-2]), np.float32), np.zeros(outputs, np.float32)))
     # Row k is asked for; then row k - late, whose target is known now, is learned.
