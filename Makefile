@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS := 4
 
-.PHONY: demo test test-slow test-shuffled lint format bench mutation clean
+.PHONY: demo test test-slow test-shuffled lint format bench streams mutation clean
 
 # The stamp comes last, so that an interrupted installation is done again.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -40,6 +40,11 @@ format: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks
+
+# Hours; goes on where it stopped. What `pip install -e '.[moa]'` would bring is skipped without it.
+streams: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,rivals]'
+	$(BIN)/python -m benchmarks.streams
 
 mutation: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,mutation]'

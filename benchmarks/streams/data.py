@@ -42,8 +42,8 @@ class Stream:
 
     @property
     def classes(self) -> list[Any]:
-        """The classes, in the order in which they come."""
-        return list(dict.fromkeys(self.target))
+        """The classes, in their own order: false comes before true."""
+        return sorted(set(self.target))
 
     def truth(self) -> np.ndarray:
         """Returns the target as numbers, `(rows,)`: of its class, or itself."""

@@ -87,7 +87,7 @@ def _times(axes: Axes, order: list[str], summaries: dict[str, Summary]) -> None:
     axes.yaxis.set_major_locator(FixedLocator(shown))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_yticklabels([f"{t:g}" for t in shown])
-    axes.set_xlabel("processor time per row, µs (median over streams of 1000 rows and more)")
+    axes.set_xlabel("processor time per row, µs\n(median over streams of 1000 rows and more)")
     axes.set_ylabel("error over the best one's, geometric mean")
     families = [f for f in FAMILIES if any(_family(name) == f for name in order)]
     for family in families:
