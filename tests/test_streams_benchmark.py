@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import rankdata
 
 from benchmarks.streams import __main__ as runner
-from benchmarks.streams.cell import Cell
+from benchmarks.streams.cell import Cell, apart
 from benchmarks.streams.data import SOURCES, Stream
 from benchmarks.streams.methods import METHODS, named
 from benchmarks.streams.page import write_page
@@ -23,7 +18,6 @@ from benchmarks.streams.results import Results
 from benchmarks.streams.scoring import RowByRow, moments, prequential, score, standardised
 from benchmarks.streams.standing import Score, against_best, place, scores, summary, within
 
-ROOT = Path(__file__).parent.parent
 SORT, NUMBER = "Phishing", "TrumpApproval"  # a merit and an error
 
 
@@ -218,21 +212,13 @@ def test_page_tells_losses_and_what_was_not_run(tmp_path):
     assert "| Phishing | 0.9010 ± 0.001 | ≥ 0.912 | **no** |" in text
 
 
-def cell(stream, method, *options):
-    command = [sys.executable, "-m", "benchmarks.streams.cell", stream, method, "0", *options]
-    environment = {**os.environ, **runner.ONE_THREAD, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
-    assert done.returncode == 0, done.stderr
-    return Cell(**json.loads(done.stdout.splitlines()[-1]))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("stream", ["wine", "diabetes", "WaterFlow +24"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_tiny_cell_of_every_method(method, stream):
     if SOURCES[stream].task not in METHODS[method].tasks:
         pytest.skip("not made for this")
-    found = cell(stream, method, "--rows", "60")
+    found = apart((stream, method, 0), 5.0, rows=60)
     if found.state == "absent":
         pytest.skip(found.reason)
     assert found.state == "done", found.reason
@@ -245,7 +231,7 @@ def test_a_tiny_cell_of_every_method(method, stream):
 
 @pytest.mark.slow
 def test_a_cell_that_takes_too_long_is_stopped():
-    found = cell("Hyperplane", "sklearn-network", "--limit", "0.01")
+    found = apart(("Hyperplane", "sklearn-network", 0), 0.01)
     assert found.state == "stopped"
     assert 0 < found.rows < 20_000
 

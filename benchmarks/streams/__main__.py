@@ -13,28 +13,21 @@ measured again. At the end, and with `--page` alone, writes that table and the p
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from .cell import WALL, Cell
+from .cell import Cell, Key, apart
 from .data import SOURCES
 from .methods import METHODS, named
-from .results import Key, Results
+from .results import Results
 
 HERE = Path(__file__).parent.parent
 LINES = HERE.parent / "out" / "streams.jsonl"
 TABLE = HERE / "streams.csv"
 LIMIT = 10.0  # minutes of processor time for a cell
-# One thread for everyone; a process is bound to one core besides.
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
-)
 
 
 def cells(methods: Iterable[str], streams: Iterable[str], seeds: int) -> list[Key]:
@@ -68,28 +61,6 @@ def measured(todo: list[Key], workers: int, limit: float, budget: float | None) 
         for future in as_completed([pool.submit(one, name) for name in todo]):
             if (cell := future.result()) is not None:
                 yield cell
-
-
-def apart(name: Key, limit: float) -> Cell:
-    """Measures a cell in a process of its own."""
-    stream, method, seed = name
-    command = [sys.executable, "-m", f"{__package__}.cell", stream, method, str(seed)]
-    command += ["--limit", str(limit)]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            env={**os.environ, **ONE_THREAD},
-            timeout=60 * WALL * limit + 120,
-        )
-    except subprocess.TimeoutExpired:
-        return Cell(*name, state="stopped", limit=limit, reason=f"over {WALL * limit:g} minutes")
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        said = (done.stderr.splitlines() or ["nothing"])[-1]
-        return Cell(*name, state="failed", limit=limit, reason=f"ended by itself: {said}"[:200])
-    return Cell(**json.loads(lines[-1]))
 
 
 def main(arguments: list[str] | None = None) -> int:

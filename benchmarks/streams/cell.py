@@ -1,14 +1,12 @@
-"""One method on one stream, in a process of its own: `python -m benchmarks.streams.cell`.
+"""One method on one stream, in a process of its own.
 
-Prints one line of JSON. Seconds are of the processor, all threads of the process on one core, from
-the first row to the last: without imports, loading, and compiling where that can be told apart.
-Memory is the most that the process ever held above what it held before the first row.
+Seconds are of the processor, all threads of the process on one core, from the first row to the
+last: without imports, loading, and compiling where that can be told apart. Memory is the most that
+the process ever held above what it held before the first row.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import resource
 import signal
@@ -17,6 +15,8 @@ import time
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ from .methods import METHODS, Method
 from .scoring import prequential, score
 from .whole import AbsentError
 
+Key = tuple[str, str, int]  # stream, method, seed
+# One thread for everyone; a process is bound to one core besides.
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
+)
 WALL = 6  # a cell may take so many times its limit on the wall: others may use the machine
 
 
@@ -121,23 +126,41 @@ def run(name: str, method: str, seed: int, limit: float, rows: int | None = None
     return cell
 
 
-def main() -> int:
-    """Measures the cell that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("stream", choices=SOURCES)
-    parser.add_argument("method", choices=METHODS)
-    parser.add_argument("seed", type=int)
-    parser.add_argument("--limit", type=float, default=10.0)
-    parser.add_argument("--rows", type=int)
-    given = parser.parse_args()
+def apart(name: Key, limit: float, rows: int | None = None) -> Cell:
+    """Measures a cell in a process of its own, which is forked from one that imported the rivals.
+
+    **Arguments:** `name`: stream, method, seed; `limit`: minutes of processor time; `rows`: most of
+    them.
+    """
+    os.environ.update(ONE_THREAD)
+    context = get_context("forkserver")
+    # Those that start no threads: a fork would lose them.
+    context.set_forkserver_preload(["numpy", "river", "river.datasets", "sklearn.neural_network"])
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_alone, args=(there, name, limit, rows))
+    process.start()
+    there.close()
+    if not here.poll(60 * WALL * limit + 120):
+        process.kill()
+        return Cell(*name, state="stopped", limit=limit, reason=f"over {WALL * limit:g} minutes")
+    try:
+        return Cell(**here.recv())
+    except EOFError:
+        process.join()
+        reason = f"its process ended with {process.exitcode}"
+        return Cell(*name, state="failed", limit=limit, reason=reason)
+    finally:
+        process.join()
+
+
+def _alone(there: Connection, name: Key, limit: float, rows: int | None) -> None:
+    """Measures a cell in this process, sends it and ends."""
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
     if hasattr(os, "sched_setaffinity"):
         # Before anything starts threads: one core, whichever is allowed, for all of them.
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
-    found = run(given.stream, given.method, given.seed, given.limit, given.rows)
-    print("\n" + json.dumps(asdict(found)), flush=True)
+    there.send(asdict(run(*name, limit, rows)))
     os._exit(0)  # a virtual machine of Java may not want to end
-
-
-if __name__ == "__main__":
-    sys.exit(main())

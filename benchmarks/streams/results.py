@@ -9,11 +9,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from .cell import Cell
+from .cell import Cell, Key
 from .data import SOURCES
 from .methods import METHODS
-
-Key = tuple[str, str, int]
 
 
 def key(cell: Cell) -> Key:
