@@ -74,7 +74,8 @@ def test_summary_counts_over_streams():
         Cell(SORT, "last", 0, score=0.8, rows=1000, seconds=0.5, memory=1.0),
         Cell(SORT, "constant", 0, score=0.9, rows=1000, seconds=0.1, memory=1.0),
         Cell(NUMBER, "last", 0, score=1.0, rows=1000, seconds=0.3, memory=3.0),
-        Cell(NUMBER, "constant", 0, state="failed"),
+        Cell(NUMBER, "constant", 0, state="diverged"),
+        Cell(NUMBER, "vw-coin", 0, state="failed"),
         Cell(SORT, "season", 0, state="stopped", score=0.99),
     ]
     found = scores(cells)
@@ -135,8 +136,11 @@ def test_past_values_are_known_a_horizon_before():
     stream = SOURCES["WaterFlow +24"].load()
     names, x = stream.features()
     y = stream.truth()
-    for lag in (24, 30, 47):
-        np.testing.assert_array_equal(x[100:, names.index(f"lag {lag}")], y[100 - lag : -lag])
+    np.testing.assert_array_equal(stream.base()[100:], y[76:-24])
+    np.testing.assert_array_equal(x[100:, names.index("lag 24")], y[76:-24])
+    for lag in (25, 30, 47):
+        past = y[100 - lag : -lag] - y[76:-24]
+        np.testing.assert_array_equal(x[100:, names.index(f"lag {lag}")], past)
     assert min(int(name.split()[1]) for name in names if name.startswith("lag")) == 24
 
 
@@ -203,7 +207,7 @@ def test_page_tells_losses_and_what_was_not_run(tmp_path):
     text = (tmp_path / "streams.md").read_text()
     assert (tmp_path / "streams.png").stat().st_size > 1000
     assert "Phishing, 0.9010 ± 0.001. Ahead: adaptive random forest (River) 0.9500; " in text
-    assert "0.9100, **above it**" in text
+    assert "0.9100, **ahead**" in text
     assert "first on 0 of 1 streams" in text.replace(
         "Best or within the spread of the best", "first"
     )

@@ -39,9 +39,9 @@ WALL = 6  # a cell may take so many times its limit on the wall: others may use 
 class Cell:
     """What a method did on a stream.
 
-    **Fields:** `state`: `done`, `stopped` by the limit, `failed` or `absent`; `score`: of the rows
-    that were predicted; `seconds`, `compiling`: of the processor; `memory`: MB above `before`;
-    `limit`: minutes; `version`: of the package; `reason`: why it is not done.
+    **Fields:** `state`: `done`, `diverged`, `stopped` by the limit, `failed` or `absent`; `score`,
+    of the rows that were predicted; `seconds`, `compiling`: of the processor; `memory`: MB above
+    `before`; `limit`: minutes; `version`: of the package; `reason`: why it is not done.
     """
 
     stream: str
@@ -89,7 +89,7 @@ def measure(stream: Stream, method: Method, cell: Cell) -> None:
             cell.score = score(stream, answers[: cell.rows])
     cell.memory = _memory("VmHWM") - cell.before
     if cell.state == "done" and not (cell.score is not None and np.isfinite(cell.score)):
-        cell.state, cell.score, cell.reason = "failed", None, "its answers stopped being finite"
+        cell.state, cell.score, cell.reason = "diverged", None, "its answers stopped being finite"
 
 
 def _stop(*_: Any) -> None:

@@ -52,11 +52,20 @@ class Stream:
         number = {label: k for k, label in enumerate(self.classes)}
         return np.array([number[label] for label in self.target], float)
 
+    def base(self) -> np.ndarray:
+        """Returns what rivals predict the change from, `(rows,)`: a series' last known value, or 0.
+
+        Before a series begins there is its first value.
+        """
+        if self.task != "forecast":
+            return np.zeros(len(self))
+        return self.truth()[np.maximum(np.arange(len(self)) - self.horizon, 0)]
+
     def features(self) -> tuple[list[str], np.ndarray]:
         """Returns names and values, `(rows, features)`, of what row k may be predicted by.
 
-        Words are inputs of their own, 0 or 1. Of a series: the calendar of the row to come, and
-        as many past values as a season has, the last of them known `horizon` rows before.
+        Words are inputs of their own, 0 or 1. Of a series: the calendar of the row to come, the
+        last value, known `horizon` rows before, and by how much the others of a season exceed it.
         """
         if self.task == "forecast":
             return self._past()
@@ -70,11 +79,10 @@ class Stream:
         return list(found), np.stack(list(found.values()), axis=1)
 
     def _past(self) -> tuple[list[str], np.ndarray]:
-        y, rows = np.array(self.target, float), len(self)
-        found = {}
-        for lag in range(self.horizon, self.horizon + self.season):
-            # Before the series begins there is its first value.
-            found[f"lag {lag}"] = y[np.maximum(np.arange(rows) - lag, 0)]
+        y, base, rows = self.truth(), self.base(), np.arange(len(self))
+        found = {f"lag {self.horizon}": base}
+        for lag in range(self.horizon + 1, self.horizon + self.season):
+            found[f"lag {lag}"] = y[np.maximum(rows - lag, 0)] - base
         (times,) = self.columns.values()
         cycles = {"year": [(t.month - 1) / 12 for t in times]}
         if self.season == 24:

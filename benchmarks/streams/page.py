@@ -86,9 +86,10 @@ Seconds on each stream, mean over seeds, without compiling; in brackets megabyte
 * Rivals are at their own defaults behind a standard scaler; where numbers are predicted, the target
   is scaled too (River's `TargetStandardScaler`, or the same by hand). k-nearest neighbours search
   the last 1000 rows exactly; the linear classifier of scikit-learn has the logistic loss. Words
-  are inputs of their own. Forecasts get the phases of the calendar and as many past values as a
-  season has; localprop gets the table of times and values. Backpropagation trains one network of
-  two hidden layers of 64 (tanh) from z-scores, a row at a time: Adam at 10⁻³, or SGD at 10⁻².
+  are inputs of their own. Of a series, rivals predict the change from the last known value, from
+  the phases of the calendar, that value, and how far the others of a season lie from it; localprop
+  gets the table of times and values. Backpropagation trains one network of two hidden layers of 64
+  (tanh) from z-scores, a row at a time: Adam at 10⁻³, or SGD at 10⁻².
 * The task is told to everybody. Data are the same for all seeds, which are the learners' own; what
   draws nothing has one. A cell that takes more than {limit:g} minutes of processor time is stopped.
 * Versions: {versions}.
@@ -156,7 +157,9 @@ def _standing(found: Scores) -> str:
             ]
         )
         rows[-1][2] += _told(stream, rivals[first])
-    head = "stream | localprop | best of the others | so it is | place | linear | last"
+    head = (
+        "stream | localprop | best of the others | it is | place | linear | last value, last class"
+    )
     return _table(head, rows) if rows else "Not measured yet."
 
 
@@ -167,7 +170,7 @@ def _against(stream: str, by_method: dict[str, Score], other: str) -> str:
     mine, theirs = by_method[OWN].mean, by_method[other].mean
     below = mine < theirs - 0.002 if merit(stream) else mine > 1.01 * theirs
     told = _told(stream, by_method[other])
-    return f"{told}, **above it**" if below else told
+    return f"{told}, **ahead**" if below else told
 
 
 def _losses(found: Scores) -> str:
@@ -234,7 +237,7 @@ def _told(stream: str, score: Score) -> str:
         (lambda v: f"{v:.4f}") if merit(stream) else (lambda v: f"{v:.4g}")
     )
     if abs(score.mean) == float("inf"):
-        return "not finite"
+        return "diverged"
     return digits(score.mean) + (f" ± {score.spread:.2g}" if score.seeds > 1 else "")
 
 
@@ -287,7 +290,7 @@ def _missing(cells: list[Cell]) -> str:
             elif cell.state == "stopped":
                 where = f"{stream} (after {cell.rows} of {source.rows} rows)"
                 reasons[method, f"stopped: {cell.reason}"].append(where)
-            elif cell.state != "done":
+            elif cell.state in ("failed", "absent"):
                 reasons[method, f"{cell.state}: {cell.reason}"].append(stream)
     lines = []
     for (method, reason), streams in reasons.items():

@@ -53,7 +53,7 @@ class Results:
         cell = self.cells.get(name)
         if cell is None or cell.state in ("absent", "failed"):
             return False
-        return cell.state == "done" or cell.limit >= limit
+        return cell.state in ("done", "diverged") or cell.limit >= limit
 
     def write_table(self) -> None:
         """Writes the table, in the order of methods and streams; what is not known leaves it."""

@@ -1,7 +1,8 @@
 """Rivals that learn row by row: each takes a stream and a seed, and returns a `RowByRow`.
 
 All are at their own defaults, behind a standard scaler; where numbers are predicted the target is
-scaled too. What differs from a default is said beside it.
+scaled too, and of a series it is the change from the last known value. What differs from a default
+is said beside it.
 """
 
 from __future__ import annotations
@@ -71,10 +72,14 @@ def river(name: str, stream: Stream, seed: int) -> RowByRow:
     kind = float
     if classify:
         kind = bool if len(stream.classes) == 2 else int
-    y: list[Any] = [kind(v) for v in stream.truth().tolist()]
-    return RowByRow(
-        lambda row: model.predict_one(x[row]), lambda row: model.learn_one(x[row], y[row])
-    )
+    base = stream.base().tolist()
+    y: list[Any] = [kind(v) for v in (stream.truth() - stream.base()).tolist()]
+
+    def predict(row: int) -> float | None:
+        answer = model.predict_one(x[row])
+        return None if answer is None else base[row] + answer
+
+    return RowByRow(predict, lambda row: model.learn_one(x[row], y[row]))
 
 
 def _river_classifier(name: str, classes: int, seed: int) -> Any:
@@ -143,20 +148,21 @@ def _fitted(predict: Any, fit: Any, z: np.ndarray, y: np.ndarray) -> RowByRow:
 
 
 def _scaled(stream: Stream) -> np.ndarray:
-    """Returns the target by the moments so far, `(rows,)`."""
-    y = stream.truth()
+    """Returns the target's change from the base by the moments so far, `(rows,)`."""
+    y = stream.truth() - stream.base()
     mean, deviation = moments(y)
     return (y - mean[1:]) / deviation[1:]
 
 
 def _scaled_target(learner: RowByRow, stream: Stream) -> RowByRow:
     """Returns a learner whose answers are in the unit of the target again."""
-    mean, deviation = moments(stream.truth())
+    base = stream.base()
+    mean, deviation = moments(stream.truth() - base)
 
     def predict(row: int) -> float | None:
         known = max(row - stream.horizon + 1, 0)  # so many targets
         answer = learner.predict(row)
-        return None if answer is None else mean[known] + deviation[known] * answer
+        return None if answer is None else base[row] + mean[known] + deviation[known] * answer
 
     return RowByRow(predict, learner.learn)
 

@@ -40,7 +40,7 @@ def scores(cells: Iterable[Cell]) -> Scores:
     for cell in cells:
         if cell.state == "done" and cell.score is not None:
             found[cell.stream, cell.method].append(cell.score)
-        elif cell.state == "failed":
+        elif cell.state == "diverged":
             found[cell.stream, cell.method].append(-math.inf if merit(cell.stream) else math.inf)
     ordered: Scores = {stream: {} for stream in SOURCES}
     for (stream, method), values in found.items():

@@ -105,8 +105,9 @@ def backpropagation(name: str, stream: Stream, seed: int) -> Learned:
     classify = stream.task == "classification"
     truth, late = stream.truth(), stream.horizon - 1
     u = standardised(stream.features()[1]).astype(np.float32)
-    mean, deviation = moments(truth)
-    y = truth if classify else (truth - mean[1:]) / deviation[1:]
+    change = truth - stream.base()
+    mean, deviation = moments(change)
+    y = truth if classify else (change - mean[1:]) / deviation[1:]
     outputs = len(stream.classes) if classify else 1
     optimizer = (optax.adam if name == "adam" else optax.sgd)(RATES[name])
 
@@ -125,9 +126,9 @@ def backpropagation(name: str, stream: Stream, seed: int) -> Learned:
         asked, u, y, taught = row
         out = answer(w, asked)
         force = jax.tree.map(lambda g: jnp.where(taught, g, 0.0), jax.grad(loss)(w, u, y))
-        change, new = optimizer.update(force, memory)
+        move, new = optimizer.update(force, memory)
         memory = jax.tree.map(lambda a, b: jnp.where(taught, a, b), new, memory)
-        w = jax.tree.map(lambda a, b: a + jnp.where(taught, b, 0.0), w, change)
+        w = jax.tree.map(lambda a, b: a + jnp.where(taught, b, 0.0), w, move)
         return (w, memory), jnp.argmax(out) if classify else out[0]
 
     draw, sizes = np.random.default_rng(seed), [u.shape[1], *HIDDEN, outputs]
@@ -147,5 +148,5 @@ def backpropagation(name: str, stream: Stream, seed: int) -> Learned:
     done = time.process_time()
     if not classify:
         known = np.maximum(np.arange(len(u)) - late, 0)
-        answers = mean[known] + deviation[known] * answers
+        answers = stream.base() + mean[known] + deviation[known] * answers
     return Learned(score(stream, answers), done - compiled, compiled - began)
