@@ -22,7 +22,7 @@ COLOURS = {
     "moa": style.YELLOW,
 }
 FAMILIES = {
-    "localprop": "localprop", "backprop": "the same network, backpropagation", "river": "River",
+    "localprop": "localprop", "backprop": "its network, backpropagation", "river": "River",
     "sklearn": "scikit-learn", "vw": "Vowpal Wabbit", "moa": "MOA", "": "no model",
 }  # fmt: skip
 
@@ -34,10 +34,17 @@ def draw(summaries: dict[str, Summary], path: Path) -> None:
     """
     order = sorted(summaries, key=lambda name: summaries[name].place)
     with style.applied():
-        figure = Figure(figsize=(7.2, 0.95 + 0.19 * len(order)), layout="constrained")
+        figure = Figure(figsize=(7.2, 1.1 + 0.19 * len(order)), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
         _places(left, order, summaries)
         _times(right, order, summaries)
+        families = [f for f in FAMILIES if any(_family(name) == f for name in order)]
+        for family in families:
+            colour = COLOURS.get(family, style.GREY)
+            right.plot([], [], "o", color=colour, label=FAMILIES[family])
+        figure.legend(
+            loc="outside lower center", ncols=len(families), frameon=False, handletextpad=0.1
+        )
         figure.savefig(path, dpi=200)
 
 
@@ -77,7 +84,7 @@ def _places(axes: Axes, order: list[str], summaries: dict[str, Summary]) -> None
 def _times(axes: Axes, order: list[str], summaries: dict[str, Summary]) -> None:
     for number, name in reversed(list(enumerate(order, start=1))):
         found = summaries[name]
-        if found.microseconds is not None:
+        if found.microseconds is not None and _family(name):  # no model takes no time
             _numbered(axes, found.microseconds, found.error, number, name)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -89,10 +96,6 @@ def _times(axes: Axes, order: list[str], summaries: dict[str, Summary]) -> None:
     axes.set_yticklabels([f"{t:g}" for t in shown])
     axes.set_xlabel("processor time per row, µs\n(median over streams of 1000 rows and more)")
     axes.set_ylabel("error over the best one's, geometric mean")
-    families = [f for f in FAMILIES if any(_family(name) == f for name in order)]
-    for family in families:
-        axes.plot([], [], "o", color=COLOURS.get(family, style.GREY), label=FAMILIES[family])
-    axes.legend(frameon=False, loc="upper right", handletextpad=0.1)
     style.tidy(axes)
 
 
