@@ -45,7 +45,8 @@ One configuration of each learner, nothing tuned, on {streams} streams. Regenera
 
 Left: the place of a method on every stream (bars) and the mean of these (number). Right: its error
 (share of wrong classes, or mean absolute error) over the best one's of the same stream, against
-processor time per row; down and left is better. What has no model takes no time and stands left only.
+processor time per row; down and left is better. What has no model takes no time
+and stands left only.
 
 ## All streams
 

@@ -90,7 +90,7 @@ def _times(axes: Axes, order: list[str], summaries: dict[str, Summary]) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.97), high)
-    shown = [t for t in (1, 1.2, 1.5, 2, 3, 4, 5, 7, 10) if t <= high]
+    shown = [t for t in (1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5, 7, 10) if t <= high]
     axes.yaxis.set_major_locator(FixedLocator(shown))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_yticklabels([f"{t:g}" for t in shown])
