@@ -36,7 +36,8 @@ from ..law import (
 from ..network import Digraph
 from ..oracle.linear_quadratic import Plant
 
-GAIN, HORIZON, RADIUS = 5.0, 0.25, 4.0
+# The track's ball counts held arcs too, (1 + a/c)² of them: up to 9 on the plants below.
+GAIN, HORIZON, RADIUS = 5.0, 0.25, 16.0
 
 
 class Way(NamedTuple):

@@ -121,6 +121,17 @@ def test_one_hop_of_the_law_is_the_matrix(name):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
 
 
+def test_the_origin_of_every_plant_lies_in_the_ball_of_the_track_held_arcs_and_all():
+    way, problems = WAYS["Hamiltonian track"], random_problems(DRAWN, 1, seed=7)
+    slow = problems._replace(a=np.full((1, 1, 1), 2.0), speed=np.ones(1))  # the longest arc, 3
+    for each in (problems, slow):
+        held = 1 + each.a[:, 0, 0] / each.speed
+        for k in (int(np.argmax(held)), int(np.argmin(held))):
+            problem = jax.tree.map(lambda a, k=k: jnp.asarray(a[k % len(a)]), each)
+            network, _, law, _ = parts(way, problem)
+            assert law.policy.signs(phase_of(network, law, problem, jnp.zeros(4))) == (1.0, 1.0)
+
+
 def test_the_friction_and_gain_of_the_table_are_those_of_the_policy():
     fast = WAYS["fast costates"]
     assert fast.policy.friction(0.7) == pytest.approx(fast.friction(0.7))

@@ -18,6 +18,7 @@ from localprop.law import (
     Adaptive,
     CostateReversal,
     ExplicitEuler,
+    FastCostates,
     Hamiltonian,
     LeastAction,
     SignFlip,
@@ -33,6 +34,7 @@ from localprop.reproduce import (
     least_action,
     locality,
     optimum,
+    plants,
     propagation,
     riccati,
     sampling,
@@ -159,6 +161,27 @@ def test_riccatis_equation_with_the_wrong_sign_is_not_the_closed_form(monkeypatc
     )
     claims = [riccati._scalar(SEEDS), riccati._matrix(SEEDS), riccati._costate(SEEDS)]
     assert failing(claims) == {"E2-scalar", "P3", "P3-costate"}
+
+
+@pytest.fixture
+def few_plants():
+    """A dozen plants, under the one policy that is broken."""
+    problems = plants.random_problems(12, seed=plants.SEED)
+
+    def claims():
+        found = {"fast costates": plants.run("fast costates", problems)}
+        return [plants._predicted(found), plants.brought_to_rest("fast", problems, found)]
+
+    return claims
+
+
+def test_costates_without_a_horizon_hold_no_plant_and_do_not_what_eigenvalues_say(
+    few_plants, monkeypatch, x64
+):
+    assert not failing(few_plants())
+    jax.clear_caches()
+    monkeypatch.setattr(FastCostates, "friction", lambda self, dissipation: dissipation)
+    assert failing(few_plants()) == {"LQ-eigenvalues", "LQ-fast"}
 
 
 def test_weights_of_another_mass_do_not_diverge_at_the_papers_rate(monkeypatch, x64):
