@@ -75,6 +75,7 @@ def at_depth(
         "NLP Conjecture 1",
         given,
         found,
+        learning.read_out(learner, given, seeds),
     )
     credit = Claim.at_most(
         f"CJ1-{depth}-credit",

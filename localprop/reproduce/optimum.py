@@ -25,10 +25,11 @@ from ..law.policy import AbstractPolicy
 from ..tracking.signals import Patched
 from ..tracking.tracker import LinearQuadratic, Tracker, tracker
 from . import flow
-from .claim import Claim, Part
+from .claim import Claim, Part, spread
 from .flow import Setting
 
 PERIODS, Q = 2, 100.0
+STARTS = 4  # of the policies; the oracle solves the problem of the first
 # The problem that is small enough for collocation, and the steps of its grids.
 SMALL = Setting((2.0, 2.0), inputs=1, mass=0.25, dissipation=0.0, decay=0.1, scale=10.0)
 END, STEPS = 5.0, (125, 250, 500)
@@ -65,7 +66,7 @@ def measure(seeds: Sequence[int]) -> Part:
             {},
         ),
     ):
-        found, curve = compare(id, words, policies, settings, seeds[0])
+        found, curve = compare(id, words, policies, settings, seeds[:STARTS])
         claims += found
         curves[f"optimum_{id}"] = curve
     return Part(claims, curves)
@@ -76,37 +77,40 @@ def compare(
     words: str,
     policies: Sequence[AbstractPolicy],
     settings: dict,
-    seed: int,
+    seeds: Sequence[int],
     periods: float = PERIODS,
 ) -> tuple[list[Claim], Optimum]:
     """Solves the problem of one network, from rest and from its policies' weights, and compares."""
     every = [tracker(p, LinearQuadratic(Q), **settings) for p in policies]
-    problem = _problem(every[0], seed, periods)
+    problem, *others = (_problem(every[0], seed, periods) for seed in seeds)
     weights = [_weights(how, problem) for how in every]
     finite = [w for w in weights if np.all(np.abs(w) < 1e3)]
-    solution = oracle.solve(problem, finite, random_starts=0, seed=seed)
+    solution = oracle.solve(problem, finite, random_starts=0, seed=seeds[0])
     z = problem.z[:, 0]
     nothing = float(problem.tau * Q / 2 * np.sum(z**2))
     claims, replays, costs = [], {}, {}
-    for policy, w in zip(policies, weights, strict=True):
+    for policy, how, w in zip(policies, every, weights, strict=True):
         name = NAMES[type(policy)]
         state, cost = problem.replay(w)
         costs[name] = cost = cost if np.isfinite(cost) else np.inf
+        more = [other.replay(_weights(how, other))[1] for other in others]
+        shares = np.nan_to_num([cost, *more], nan=np.inf, posinf=np.inf) / nothing
         if np.isfinite(cost):
             replays[name] = np.asarray(state)[:-1, 0]
         claims.append(
             Claim.at_most(
                 f"I8-worth-{name.replace(' ', '-').lower()}",
                 f"{name} is worth its while on {words}, patched target: its weights replayed cost "
-                "less than doing nothing (cost over that of doing nothing)",
+                "less than doing nothing (cost over that of doing nothing, worst start)",
                 "laws 8",
                 against="doing nothing, x = w = 0",
-                measured=cost / nothing,
+                measured=shares.max(),
                 bound=1.0,
                 baselines={"oracle": solution.cost / nothing, "do nothing": 1.0},
-                note=f"optimality gap {cost / solution.cost:.3g}: {cost:.4g} against the oracle's "
+                note=f"{spread(shares, shares <= 1)}; of the first the optimality gap is "
+                f"{cost / solution.cost:.3g}: {cost:.4g} against the oracle's "
                 f"{solution.cost:.4g}; doing nothing costs {nothing:.4g}"
-                + ("" if np.isfinite(cost) else "; its weights diverge"),
+                + ("" if np.isfinite(shares).all() else "; ∞: its weights diverge"),
             )
         )
     error = solution.x[:-1, 0] - z
