@@ -184,7 +184,7 @@ def gain_needed(problems: Problems) -> np.ndarray:
     a, q, r = (v[:, 0, 0] for v in problems[:3])
     f = problems.dissipation + 1 / HORIZON
     mass = problems.mass
-    return q / mass * (2 * f - a) / (f * (f - a) ** 2 * (r / mass - f * a))
+    return np.asarray(q / mass * (2 * f - a) / (f * (f - a) ** 2 * (r / mass - f * a)))
 
 
 def _cost_of_rest(name: str, problems: Problems) -> np.ndarray:
@@ -194,4 +194,4 @@ def _cost_of_rest(name: str, problems: Problems) -> np.ndarray:
     keep = (1 + share * a / c) ** 2
     with np.errstate(divide="ignore"):
         whole = np.where(a < 0, 1 / (1 - keep) - 0.5, np.inf)
-    return way.tau * problems.q[:, 0, 0] / 2 * whole
+    return np.asarray(way.tau * problems.q[:, 0, 0] / 2 * whole)

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from localprop import ConfigError
+from localprop import ConfigError, Cost, SquaredError
 from localprop.reproduce import (
     Claim,
     Part,
     Reproduction,
+    learning,
+    lessons,
     propagation,
     reproduce,
     riccati,
@@ -94,6 +96,22 @@ def test_a_claim_beats_its_baselines_by_the_factor_on_the_worst_start_or_not_at_
     assert "33% of 3 starts fail" in beats(0.1, 0.41, 0.2).note
     assert not beats(0.1, np.inf, 0.2).holds  # one that diverged too
     assert not beats(0.1, np.nan, 0.2).holds
+
+
+def test_the_best_readout_of_frozen_layers_is_least_squares_on_what_the_outputs_read():
+    """The layers written out in NumPy; of a small stream, which a wide net would fit."""
+    learner, seeds = learning.Learner(learning.dense(8, 2), Cost(SquaredError())), (3, 4)
+    given = [lessons.teacher(seed, 400) for seed in seeds]
+    found = learning.read_out(learner, given, seeds)
+    for seed, lesson, score in zip(seeds, given, found, strict=True):
+        w, x = learner.init(jax.random.key(seed)).w, lesson.query
+        for name in ("hidden1", "hidden2"):
+            x = np.tanh(x @ np.asarray(w[name].weight).T + np.asarray(w[name].bias))
+        late, x = lesson.answer[-80:], np.c_[x[-80:], np.ones(80)]
+        left = np.linalg.lstsq(x, late, rcond=None)[1]
+        # float32 states, 25 columns: a thousandth of what is left.
+        np.testing.assert_allclose(score, left[0] / 80 / np.var(late), rtol=1e-3)
+        assert score < min(1, lesson.affine(lesson.query))
 
 
 @pytest.fixture(scope="module")
