@@ -64,7 +64,7 @@ class Errors(NamedTuple):
 
 def measure(law: AbstractLaw, time_scale: int, hops: int) -> Errors:
     """Returns the errors of a law on all seeds at once."""
-    learner = Learner(Layered.dense(SIZES), Cost(SquaredError()), law, hops=hops)
+    learner = Learner(Layered.dense(SIZES, bias_scale=0.0), Cost(SquaredError()), law, hops=hops)
     streams = [teacher_stream(time_scale, seed) for seed in SEEDS]
     u, z = (np.stack(part) for part in zip(*streams, strict=True))
     keys = jax.vmap(jax.random.key)(jnp.array(SEEDS))

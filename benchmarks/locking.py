@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Array
 
 from localprop import Cost, Layered, Learner, Samples, SquaredError
+from localprop.online.defaults import law_for
 
 from .timescales import SIZES, teacher_stream
 
@@ -36,7 +37,8 @@ SETTINGS: tuple[tuple[int, Any], ...] = ((9, "auto"), (9, 0), (2, 0), (1, 0))
 
 def measure(time_scale: int, hops: int, settle: Any) -> tuple[int, np.ndarray]:
     """Returns the settle hops, and NMSE predicted, frozen and of the last value, per seed."""
-    learner = Learner(Layered.dense(SIZES), Cost(SquaredError()), hops=hops, settle=settle)
+    network, law = Layered.dense(SIZES, bias_scale=0.0), law_for("hamiltonian", "regression")
+    learner = Learner(network, Cost(SquaredError()), law, hops=hops, settle=settle)
     streams = [teacher_stream(time_scale, seed) for seed in SEEDS]
     u, z = (np.stack(part) for part in zip(*streams, strict=True))
     keys = jax.vmap(jax.random.key)(jnp.array(SEEDS))

@@ -136,7 +136,7 @@ def local(setting: Setting, rate: Array, key: Array, u: Array, z: Array) -> tupl
     The loop is that of `Learner`, which does not show the second reading; `check` compares the
     first with it.
     """
-    network, cost, law = Layered.dense(SIZES), Cost(SquaredError()), law_with(rate)
+    network, cost, law = Layered.dense(SIZES, bias_scale=0.0), Cost(SquaredError()), law_with(rate)
 
     def one(phase: Any, sample: Any) -> Any:
         u, z = sample
@@ -155,7 +155,7 @@ def check(setting: Setting, time_scale: int, rate: float) -> float:
     u, z = teacher_stream(time_scale, SEEDS[0])
     key = jax.random.key(SEEDS[0])
     here, _ = jax.jit(partial(local, setting))(jnp.float32(rate), key, u, z)
-    network, cost = Layered.dense(SIZES), Cost(SquaredError())
+    network, cost = Layered.dense(SIZES, bias_scale=0.0), Cost(SquaredError())
     hops, settle = setting.hops, setting.settle
     learner = Learner(network, cost, law_with(rate), hops=hops, settle=settle)
     _, trace = learner.run(learner.init(key), (u, z))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from .hamiltonian import Hamiltonian
 from .mass import Adaptive
 
-# Measured on a dozen streams of unrelated rows (benchmarks/accuracy.md); none is fitted to one.
-RATE, DECAY, FLOOR, DISSIPATION = 4e-4, 5e-4, 3e-4, 0.7
+# Measured on streams of unrelated rows and slow ones, in their own units and standardised
+# (benchmarks/defaults.md); none is fitted to one.
+MASS, DISSIPATION = Adaptive(), 0.7
 
 
-def untuned_law(hop: float = 1.0, rate: float = RATE) -> Hamiltonian:
+def untuned_law(hop: float = 1.0, rate: float = MASS.rate) -> Hamiltonian:
     """Returns the law whose steps do not grow with inputs, targets or costs.
 
     A constant mass $m$ is stable only below a learning rate $\\tau^2/m$ that falls with the
@@ -21,5 +22,5 @@ def untuned_law(hop: float = 1.0, rate: float = RATE) -> Hamiltonian:
     those of hops of length 1, in other units, so that a hop moves the weights by the same;
     `rate`: of hops of length 1.
     """
-    mass = Adaptive(rate / hop**2, DECAY / hop, FLOOR)
+    mass = Adaptive(rate / hop**2, MASS.decay / hop, MASS.floor)
     return Hamiltonian(mass=mass, dissipation=DISSIPATION / hop)

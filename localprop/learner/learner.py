@@ -52,12 +52,11 @@ class Learner(eqx.Module):
 
         ```python
         >>> import jax, numpy as np
-        >>> from localprop import Adaptive, Cost, Hamiltonian, Layered, Learner, SquaredError
+        >>> from localprop import Cost, Layered, Learner, SquaredError
         >>> t = np.arange(20_000)
         >>> u = np.stack([np.sin(0.01 * t), np.cos(0.013 * t)], axis=1)
         >>> z = u[:, :1] * u[:, 1:]
-        >>> law = Hamiltonian(mass=Adaptive(0.003), dissipation=0.5)
-        >>> learner = Learner(Layered.dense([2, 16, 1]), Cost(SquaredError()), law)
+        >>> learner = Learner(Layered.dense([2, 16, 1]), Cost(SquaredError()))
         >>> phase = learner.init(jax.random.key(0))
         >>> phase, trace = learner.run(phase, (u, z))
         >>> bool(trace["loss"][-5000:].mean() < 0.01 * trace["loss"][:5000].max())
@@ -87,11 +86,12 @@ class Learner(eqx.Module):
         """**Arguments:**
 
         - `network`, `cost`, `law`: what is computed, what is minimised, how it moves. Without a
-          law it is `Hamiltonian` with an adaptive mass and friction, per hop, as `localprop learn`
-          has them: its steps do not grow with the stream, and no first stream diverges.
-        - `hops`: $K$ per sample; `"auto"` is 2 × depth + 3, enough for unrelated samples. In a
-          network with cycles, which no number of hops settles for good, the depth is measured:
-          half the hops after which the force is within 5 % of its fixed point for three in four
+          law it is `Hamiltonian(mass=Adaptive(), dissipation=0.7)`, per hop: its steps do not grow
+          with the stream, and no first stream diverges.
+        - `hops`: $K$ per sample; `"auto"` is 2 × depth + 3, enough for unrelated samples: the
+          force of hop 2 × depth + 1 is the gradient, and two more hops follow it, by the slopes of
+          neurons as it left them (benchmarks/defaults.md). In a network with cycles, which no
+          number of hops settles for good, the depth is measured: half the hops after which the force is within 5 % of its fixed point for three in four
           random starts (`localprop.learner.settling`). Neurons of finite speed settle later.
         - `settle`: hops in which the weights are held. `"auto"` leaves it to the law. For
           `Hamiltonian`: 2 × depth where $K$ is larger than that, so that the error has arrived

@@ -18,7 +18,7 @@ from .activation import Activation, activate, resolve
 from .arcs import AbstractArcs, store
 from .base import AbstractNetwork
 from .exchange import BIAS, read_networkx, write_networkx
-from .gaussian import gaussian
+from .gaussian import BIAS_SCALE, gaussian
 from .topology import check_arcs, has_cycle, hops_to_outputs
 from .two_way import two_way
 
@@ -58,6 +58,7 @@ class Digraph(AbstractNetwork):
     vertices: tuple[Vertex, ...] = eqx.field(static=True)
     inputs: int = eqx.field(static=True)
     bias: bool = eqx.field(static=True)
+    bias_scale: float = eqx.field(static=True)
     depth: int = eqx.field(static=True)
     streams: None = eqx.field(static=True, default=None)
 
@@ -70,6 +71,7 @@ class Digraph(AbstractNetwork):
         inputs: int,
         outputs: Sequence[int],
         bias: bool = True,
+        bias_scale: float = 0.0,
         activation: PerNeuron = "tanh",
         speed: PerNeuron = np.inf,
         fixed: Mapping[tuple[Vertex, Vertex], float | None] | None = None,
@@ -82,6 +84,8 @@ class Digraph(AbstractNetwork):
         - `inputs`: how many of the vertices are inputs.
         - `outputs`: the output neurons, as positions among the neurons.
         - `bias`: whether a constant input of value 1 has an arc to every neuron.
+        - `bias_scale`: standard deviation of the initial weights of its arcs to all neurons that
+          are no outputs.
         - `activation`: a name, a callable, or one of these per neuron.
         - `speed`: $c_i$ in (0, ∞], one for all or one per neuron.
         - `fixed`: arcs (tail, head) of infinite mass, with the finite weight at which each is
@@ -100,6 +104,7 @@ class Digraph(AbstractNetwork):
             )
         check_arcs(vertices, tails, heads, inputs, outputs, bias)
         self.vertices, self.inputs, self.bias = tuple(vertices), inputs, bias
+        self.bias_scale = float(bias_scale)
         self.outputs = np.asarray(outputs, dtype=np.int32)
         self.depth = hops_to_outputs(vertices, tails, heads, inputs, outputs)
 
@@ -165,13 +170,14 @@ class Digraph(AbstractNetwork):
         *,
         activation: str | Activation = "tanh",
         output_activation: str | Activation = "identity",
+        bias_scale: float = BIAS_SCALE,
         **settings: Any,
     ) -> Digraph:
         """A feed-forward net: layer after layer, every vertex to every vertex of the next.
 
         **Arguments:** `sizes`: of the input layer, the hidden layers, the output layer;
-        `activation`, `output_activation`: of hidden and of output neurons; `settings`: as for
-        `Digraph`.
+        `activation`, `output_activation`: of hidden and of output neurons; `bias_scale`: of the
+        hidden neurons' initial biases, as for `Layered.dense`; `settings`: as for `Digraph`.
         """
         if len(sizes) < 2 or min(sizes) < 1:
             raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")
@@ -190,6 +196,7 @@ class Digraph(AbstractNetwork):
             inputs=inputs,
             outputs=tuple(range(hidden, neurons)),
             activation=[activation] * hidden + [output_activation] * last,
+            bias_scale=bias_scale,
             **settings,
         )
 
@@ -320,6 +327,7 @@ class Digraph(AbstractNetwork):
             speed=self.speed,
             fixed_weights=self.fixed_weights,
             bias=self.bias,
+            bias_scale=self.bias_scale,
         )
 
     @property
@@ -338,11 +346,13 @@ class Digraph(AbstractNetwork):
         return [(sources[t], neurons[h]) for t, h in zip(tails, heads, strict=True)]
 
     def init(self, key: PRNGKeyArray) -> tuple[Float[Array, " neurons"], Array]:
-        """Returns `x = 0` and Gaussian weights of variance 1/fan-in, biases 0."""
+        """Returns `x = 0` and Gaussian weights of variance 1/fan-in; biases of `bias_scale`, those
+        of outputs 0."""
         tails, heads = self.arcs.tails_and_heads()
         is_bias = (tails == self.inputs) & self.bias
         fan_in = np.bincount(heads[~is_bias], minlength=self.arcs.neurons)[heads]
-        scale = np.where(is_bias, 0.0, 1 / np.sqrt(np.maximum(fan_in, 1)))
+        bias_scale = np.where(np.isin(heads, self.outputs), 0.0, self.bias_scale)
+        scale = np.where(is_bias, bias_scale, 1 / np.sqrt(np.maximum(fan_in, 1)))
         w = gaussian(key, (len(tails),), scale.astype(jnp.result_type(float)))
         if self.fixed_weights is not None:
             w = jnp.where(np.isfinite(self.fixed_weights), self.fixed_weights, w)

@@ -27,7 +27,8 @@ def read_networkx(
     if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
         raise GraphError("the graph must be a networkx.DiGraph: directed, without double arcs")
     noted: dict[str, Any] = graph.graph.get("localprop", {})
-    settings = {"bias": noted.get("bias", True), **settings}
+    kept = {"bias": noted.get("bias", True), "bias_scale": noted.get("bias_scale", 0.0)}
+    settings = {**kept, **settings}
     fixed = nx.get_edge_attributes(graph, "fixed")
     if noted.get("bias"):
         graph = nx.DiGraph(nx.restricted_view(graph, [BIAS], []))
@@ -56,12 +57,13 @@ def write_networkx(
     speed: Any,
     fixed_weights: np.ndarray | None,
     bias: bool,
+    bias_scale: float,
 ) -> nx.DiGraph:
     """Returns a digraph with names, activations, speeds and fixed arcs as attributes.
 
     **Arguments:** `vertices`: names, the `inputs` inputs first; `arcs`: pairs of them; `outputs`:
     numbers among the neurons; `activations`, `speed`: of the neurons; `fixed_weights`: per arc, NaN
-    for one that is held where it begins, infinite for one that learns; `bias`.
+    for one that is held where it begins, infinite for one that learns; `bias`, `bias_scale`.
     """
     graph = nx.DiGraph()
     graph.add_nodes_from(vertices)
@@ -78,5 +80,6 @@ def write_networkx(
         "inputs": tuple(vertices[:inputs]),
         "outputs": tuple(neurons[i] for i in outputs),
         "bias": bias,
+        "bias_scale": bias_scale,
     }
     return graph

@@ -10,6 +10,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray
 
+# Of the biases of hidden neurons, where a network is made in layers: inputs of order 1 then bend
+# each in a place of its own, within their own range (benchmarks/defaults.md).
+BIAS_SCALE = 0.8
 SHARED = 1 << 20  # draws up to here share a few compiled programs; a larger one has its own
 
 

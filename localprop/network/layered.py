@@ -18,7 +18,7 @@ from ..errors import GraphError, StreamError
 from ..forked import refuse_lame_fork
 from .activation import Activation, resolve
 from .base import AbstractNetwork
-from .gaussian import gaussian
+from .gaussian import BIAS_SCALE, gaussian
 from .topology import check_arcs, has_cycle, hops_to_outputs
 from .two_way import two_way
 from .weights import check_untied, plastic_arrays
@@ -176,14 +176,16 @@ class Layered(AbstractNetwork):
         output_activation: str | Activation = "identity",
         speed: float = np.inf,
         output_scale: float = 1.0,
-        bias_scale: float = 0.0,
+        bias_scale: float = BIAS_SCALE,
     ) -> Layered:
         """A feed-forward net of dense layers, the last named `"output"`.
 
         **Arguments:** `sizes`: of the input, the hidden layers, the output; `output_scale`:
         standard deviation of the output layer's initial weights, times √fan-in;
         `bias_scale`: of the hidden layers' initial biases, so that their neurons bend in different
-        places from the start.
+        places from the start. Without biases an odd activation makes an odd network, which is
+        blind to every product of two inputs until biases have been learned
+        (benchmarks/defaults.md).
         """
         if len(sizes) < 2 or min(sizes) < 1:
             raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")

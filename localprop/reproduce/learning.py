@@ -123,8 +123,8 @@ def layers(depth: int) -> str:
 
 
 def dense(inputs: int, depth: int, speed: float = np.inf) -> Layered:
-    """Returns a net of hidden layers of one width, one output."""
-    return Layered.dense([inputs, *[WIDTH] * depth, 1], speed=speed)
+    """Returns a net of hidden layers of one width, one output, without biases at first."""
+    return Layered.dense([inputs, *[WIDTH] * depth, 1], speed=speed, bias_scale=0.0)
 
 
 def _claim(
