@@ -5,8 +5,18 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-from localprop import Adaptive, Cost, Digraph, Hamiltonian, Layered, Learner, SquaredError
+from localprop import (
+    Adaptive,
+    Cost,
+    Digraph,
+    Hamiltonian,
+    Layered,
+    Learner,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
 from localprop.law import untuned_law
 from localprop.online.defaults import law_for
 
@@ -49,10 +59,54 @@ def test_without_a_law_hops_of_any_length_move_the_weights_by_the_same():
         np.testing.assert_allclose(other, w, rtol=1e-3, atol=1e-3)
 
 
-def test_the_untuned_law_is_that_of_the_command_line():
+def test_products_are_learned_by_hidden_neurons_that_bend_in_different_places():
+    def share(**scale):
+        learner = Learner(Layered.dense([2, 32, 1], **scale), Cost(SquaredError()))
+        _, trace = learner.run(learner.init(jax.random.key(0)), (u, z), record=("loss",))
+        return 2 * trace["loss"].mean() / z.var()  # of the whole pass; the mean is worth 1
+
+    u = np.random.default_rng(0).standard_normal((3000, 2))
+    z = u[:, :1] * u[:, 1:]
+    # A tanh net without biases is odd, and this target even: 0.45 is what it reaches.
+    assert share() < 0.35 < share(bias_scale=0.0)
+
+
+@pytest.mark.parametrize("kind", [Digraph.layered, Layered.dense], ids=["digraph", "layered"])
+def test_hidden_biases_are_drawn_and_those_of_outputs_are_not(kind):
+    network = kind([3, 400, 300, 5])
+    w = network.init(jax.random.key(0))[1]
+    if isinstance(network, Digraph):
+        biases = np.asarray(w)[:, 3]
+        hidden, output = biases[:700], biases[700:]
+    else:
+        hidden = np.concatenate([w["hidden1"].bias, w["hidden2"].bias])
+        output = w["output"].bias
+    # The deviation of 700 draws is known to one in √1400; five times that.
+    assert abs(np.std(hidden) / 0.8 - 1) < 5 / np.sqrt(1400)
+    assert not np.any(output)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("largest", [1, 16])
+def test_digits_are_learned_in_one_pass_without_any_option(largest):
+    u, label = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(u))
+    u, label = u[order] / 16 * largest, label[order]
+    learner = Learner(Layered.dense([64, 64, 64, 10]), Cost(SoftmaxCrossEntropy()))
+    _, trace = learner.run(learner.init(jax.random.key(0)), (u, np.eye(10)[label]))
+    right = trace["output"].argmax(axis=1) == label
+    # Every digit predicted before it is learned: 0.1 is chance.
+    assert right.mean() > (0.85 if largest == 1 else 0.83)
+
+
+def test_the_untuned_law_is_the_mass_and_friction_of_the_public_classes():
     assert Learner(Digraph.layered([2, 1]), Cost(SquaredError())).law == untuned_law()
-    assert untuned_law() == law_for("hamiltonian", "regression")
-    assert untuned_law() == Hamiltonian(mass=Adaptive(4e-4, 5e-4, 3e-4), dissipation=0.7)
+    assert untuned_law() == Hamiltonian(mass=Adaptive(), dissipation=0.7)
+
+
+def test_the_law_of_the_command_line_has_a_rate_of_its_own():
+    assert law_for("hamiltonian", "regression") == untuned_law(rate=4e-4)
+    assert untuned_law(rate=4e-4) == Hamiltonian(mass=Adaptive(4e-4, 5e-4, 3e-4), dissipation=0.7)
 
 
 def test_a_law_that_is_given_is_taken_as_it_is():
