@@ -91,8 +91,9 @@ class Learner(eqx.Module):
         - `hops`: $K$ per sample; `"auto"` is 2 × depth + 3, enough for unrelated samples: the
           force of hop 2 × depth + 1 is the gradient, and two more hops follow it, by the slopes of
           neurons as it left them (benchmarks/defaults.md). In a network with cycles, which no
-          number of hops settles for good, the depth is measured: half the hops after which the force is within 5 % of its fixed point for three in four
-          random starts (`localprop.learner.settling`). Neurons of finite speed settle later.
+          number of hops settles for good, the depth is measured: half the hops after which the
+          force is within 5 % of its fixed point for three in four random starts
+          (`localprop.learner.settling`). Neurons of finite speed settle later.
         - `settle`: hops in which the weights are held. `"auto"` leaves it to the law. For
           `Hamiltonian`: 2 × depth where $K$ is larger than that, so that the error has arrived
           before weights move; else depth − 1 where $K$ allows it, so that the output has felt
