@@ -67,7 +67,7 @@ def test_ready_modules_and_makers_are_both_taken():
 
 
 def test_dense_starts_with_variance_one_over_fan_in():
-    network = Layered.dense([400, 300, 50], output_scale=0.1)
+    network = Layered.dense([400, 300, 50], output_scale=0.1, bias_scale=0.0)
     _, w = network.init(jax.random.key(0))
     # Standard error of a standard deviation from n samples: 1/√(2n) of it; four of these.
     for name, scale in (("hidden1", 1 / np.sqrt(400)), ("output", 0.1 / np.sqrt(300))):
