@@ -106,11 +106,10 @@ class ColumnModel:
     def importance(self) -> dict[str, float]:
         """Returns each column's share of what matters lately, the largest first.
 
-        A running mean, over some 500 rows, of $|u_j\\,(D_u^\\top\\lambda)_j|$, the mean of the
-        networks that see all inputs: the costates that
-        reach the inputs, times the inputs, summed over those of a column; the shares add up to 1.
-        Empty before anything was learned. What a forecast makes of the target's own past counts
-        for the target.
+        A running mean, over some 500 rows, of $|u_j\\,(D_u^\\top\\lambda)_j|$: the costates that
+        reach the inputs of the networks that see them all, times the inputs, summed over those of
+        a column; the shares add up to 1. Empty before anything was learned; for a forecast, what
+        it makes of the target's past is a share of its own.
         """
         own = "its own past"
         columns = [own if name.startswith(MARK) else name for name in self._encoder.columns]
