@@ -72,7 +72,7 @@ class Encoder:
     """
 
     def __init__(self) -> None:
-        self.windows: dict[str, Window] = {}  # of the columns that are scaled, in order
+        self.windows: dict[str, Window] = {}  # of the columns that are scaled
         self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
 
@@ -114,12 +114,13 @@ class Encoder:
         for name, column in columns.items():
             found += self._parts(name, column)
             if name in self.windows:
-                scaled[name] = self.windows[name].update(column.values)[1], column.values
+                values = np.where(column.known, column.values, np.nan)
+                scaled[name] = self.windows[name].update(values)[1], values
         # By first use, so that places do not depend on how the stream is cut into pieces.
         for _, key, _ in sorted(found, key=lambda part: part[0]):
             self._places.setdefault(key, len(self._places))
         nothing = np.full(rows, np.nan)
-        known = [scaled.get(name, (_unscaled(rows), nothing)) for name in self.windows]
+        known = [scaled.get(name, (_unscaled(rows), nothing)) for name in self._numbers()]
         at = {key: k for k, key in enumerate(self._fixed_keys())}
         fixed = np.zeros((rows, len(at)))
         for _, key, values in found:
@@ -144,7 +145,7 @@ class Encoder:
         u = np.zeros((*numbers.shape[:2], len(self._places)), np.float32)
         keys = self._fixed_keys()[: fixed.shape[2]]
         u[:, :, [self._places[key] for key in keys]] = fixed
-        names = list(self.windows)[: numbers.shape[2]]
+        names = self._numbers()[: numbers.shape[2]]
         used = len(names)
         mean, deviation = scales.mean[:, None, :used], scales.deviation[:, None, :used]
         u[:, :, [self._places[name, ""] for name in names]] = standardised(
@@ -182,7 +183,7 @@ class Encoder:
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
-        windows = {name: window.state() for name, window in self.windows.items()}
+        windows = {name: self.windows[name].state() for name in self._numbers()}
         return {"inputs": list(self._places), "windows": windows}
 
     @classmethod
@@ -197,6 +198,10 @@ class Encoder:
 
     def _scaled(self, name: str) -> Window:
         return self.windows.setdefault(name, Window())
+
+    def _numbers(self) -> list[str]:
+        """Returns the columns that are scaled, by first use."""
+        return [column for column, role in self._places if not role]
 
     def _fixed_keys(self) -> list[Key]:
         return [key for key in self._places if key[1] and key[1] not in BIN_ROLES]
@@ -215,7 +220,7 @@ class Encoder:
             yield from self._categories(name, column)
         else:
             self._scaled(name)
-            for role in ("", *SCALED[column.kind]):
+            for role in ("", *SCALED.get(column.kind, [])):
                 yield first, (name, role), known
             if column.kind is ColumnKind.TIME:
                 for role, wave in _waves(column.values, known):
@@ -244,7 +249,7 @@ class Encoder:
             scales = self.windows.get(name, Window()).look(values)
             met = known | begun
             yield (name, ""), met, standardised(values, scales.mean, scales.deviation, CLIP)
-            if SCALED[column.kind]:
+            if SCALED.get(column.kind):
                 filled = _filled(values[:, None], scales.edges[:, None])[:, 0]
                 for role, share in zip(BIN_ROLES, filled.T, strict=True):
                     yield (name, role), met, share

@@ -42,7 +42,8 @@ class Window:
     that begins anew: what was before is forgotten at once. The quantiles are those of the values
     up to the last time, exactly; 1800 to 2000 of them, or all as long as there are fewer.
 
-    Values are kept sorted, in pieces of at most 200: no row can be put together from them.
+    Values are kept sorted, in pieces of about 200, so that no row can be put together from them; but
+    of the first rows, and of those since the quantiles were found last, a piece may hold only one.
 
     !!! example
 
@@ -176,9 +177,14 @@ class Window:
     def _refresh(self) -> None:
         """Finds quantiles and fences anew, and adds up the window between them."""
         new = np.sort(np.array(self._new))
-        if len(new) >= FEWEST and self._parts and _elsewhere(_middle(new), self._middle):
+        judged = len(new) >= FEWEST and bool(self._parts)
+        anew = judged and _elsewhere(_middle(new), self._middle)
+        if anew:
             self._parts = []
-        self._parts.append(new)
+        if self._parts and len(self._parts[-1]) + len(new) <= LATEST:
+            self._parts[-1] = np.sort(np.concatenate([self._parts[-1], new]))
+        else:
+            self._parts.append(new)
         while sum(map(len, self._parts)) > MOST:
             del self._parts[0]
         self._new = []
@@ -192,7 +198,8 @@ class Window:
         self._sums = len(values), float(centred.sum()), float((centred**2).sum())
         n = len(values)
         step = STEP - n % STEP if n < EARLY else int(max(2 * STEP, (GROWTH - 1) * n))
-        self._due = min(step, LATEST)
+        # A column may have begun anew amid the new values: the next ones, all of them later, tell.
+        self._due = FEWEST if anew else min(step, LATEST)
 
 
 def _scales(sums: np.ndarray, shift: np.ndarray, edges: np.ndarray, at: np.ndarray) -> Scales:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 
-from localprop.online.encode import BUCKETS, OWN_VALUES, Encoder
+from localprop.online.encode import BIN_ROLES, BUCKETS, OWN_VALUES, Encoder
 from localprop.online.moments import Moments
+from localprop.online.window import Scales
 from localprop.table.table import Column, ColumnKind
 
 
@@ -28,12 +30,17 @@ def number(values, kind=ColumnKind.NUMBER):
     return Column(kind if known else ColumnKind.UNDECIDED, values)
 
 
+def now(encoder, columns, rows):
+    """The inputs of rows by the scales of each."""
+    return encoder.now(encoder.encode(columns, rows))
+
+
 def encoded(encoder, table, pieces):
-    """Encodes rows of `(number, text)` in pieces; pads the early ones with zeros."""
+    """Encodes rows of `(number, text, number)` in pieces; pads the early ones with zeros."""
     parts = []
     for rows in pieces:
-        a, b = ([row[k] for row in table[rows]] for k in (0, 1))
-        parts.append(encoder.encode({"a": number(a), "b": text(b)}, len(a)))
+        a, b, c = ([row[k] for row in table[rows]] for k in (0, 1, 2))
+        parts.append(now(encoder, {"a": number(a), "b": text(b), "c": number(c)}, len(a)))
     width = len(encoder.inputs)
     return np.concatenate([np.pad(p, ((0, 0), (0, width - p.shape[1]))) for p in parts])
 
@@ -42,6 +49,7 @@ ROWS = st.lists(
     st.tuples(
         st.sampled_from([None, 0.0, 1.5, -2.0, 1e30, np.inf]),
         st.sampled_from([None, *"xyzuvw"]),
+        st.sampled_from([None, None, 1.0, 7.0]),
     ),
     min_size=1,
     max_size=40,
@@ -58,6 +66,7 @@ def test_pieces_do_not_change_a_bit(table, places):
     np.testing.assert_array_equal(together, encoded(apart, table, pieces))
     assert whole.inputs == apart.inputs
     assert whole.state() == apart.state()
+    assert list(whole.state()["windows"]) == list(apart.state()["windows"])
     assert Encoder.restore(apart.state()).state() == apart.state()
 
 
@@ -76,7 +85,7 @@ def test_later_rows_change_no_earlier_input(table):
 def test_text_is_one_hot_up_to_32_values_and_hashed_beyond():
     values = [f"value {k}" for k in range(1000)]
     encoder = Encoder()
-    u = encoder.encode({"b": text(values)}, 1000)
+    u = now(encoder, {"b": text(values)}, 1000)
     assert u.shape[1] == len(encoder.inputs) == OWN_VALUES + BUCKETS
     np.testing.assert_array_equal(u.sum(axis=1), 1.0)
     assert (u[:OWN_VALUES, :OWN_VALUES] == np.eye(OWN_VALUES)).all()
@@ -84,38 +93,91 @@ def test_text_is_one_hot_up_to_32_values_and_hashed_beyond():
         bucket = zlib.crc32(values[k].encode()) % BUCKETS
         assert encoder.inputs[int(u[k].argmax())] == f"b in bucket {bucket}"
     # The same value has the same place for ever, also after a checkpoint.
-    again = Encoder.restore(encoder.state()).encode({"b": text(values[::-1])}, 1000)
+    again = now(Encoder.restore(encoder.state()), {"b": text(values[::-1])}, 1000)
     np.testing.assert_array_equal(again, u[::-1])
 
 
-def test_a_missing_value_is_the_mean_and_says_so():
+def test_a_missing_value_is_the_mean_fills_no_bin_and_says_so():
     encoder = Encoder()
-    u = encoder.encode({"a": number([1.0, None, 3.0, np.inf])}, 4)
-    assert encoder.inputs == ["a", "a is missing"]
-    np.testing.assert_array_equal(u[:, 1], [0, 1, 0, 1])
-    assert u[1, 0] == u[3, 0] == 0
-    u = encoder.encode({"a": number([2.0, 2.0])}, 2)
-    assert not u[:, 1].any()
+    # Infinite, or too large to square, is missing too.
+    u = now(encoder, {"a": number([1.0, None, 3.0, np.inf, 1e300])}, 5)
+    assert encoder.inputs == ["a", *(f"a {role}" for role in BIN_ROLES), "a is missing"]
+    np.testing.assert_array_equal(u[:, -1], [0, 1, 0, 1, 1])
+    assert not u[[1, 3, 4], :-1].any()
+    u = now(encoder, {"a": number([2.0, 2.0])}, 2)
+    assert not u[:, -1].any()
 
 
 def test_a_column_that_is_all_missing_has_no_input_until_it_speaks():
     encoder = Encoder()
-    assert encoder.encode({"a": number([None, None])}, 2).shape == (2, 0)
-    u = encoder.encode({"a": number([None, 5.0, None])}, 3)
-    assert encoder.inputs == ["a", "a is missing"]
-    np.testing.assert_array_equal(u[:, 1], [0, 0, 1])
+    assert now(encoder, {"a": number([None, None])}, 2).shape == (2, 0)
+    u = now(encoder, {"a": number([None, 5.0, None])}, 3)
+    assert encoder.inputs[0] == "a"
+    assert encoder.inputs[-1] == "a is missing"
+    np.testing.assert_array_equal(u[:, -1], [0, 0, 1])
+
+
+EDGES = st.lists(st.integers(-99, 99), min_size=7, max_size=7, unique=True).map(sorted)
+VALUES = st.lists(st.one_of(st.just(np.nan), st.floats(-120, 120)), min_size=1, max_size=9)
+
+
+@given(EDGES, VALUES, st.floats(-10, 10), st.floats(0.1, 10))
+@settings(deadline=None)
+def test_what_is_reviewed_is_encoded_by_todays_scales(edges, values, mean, deviation):
+    """Written out: the standardised value, and how far it fills each bin, less its mean."""
+    encoder, values = Encoder(), np.array(values)
+    encoder.expect({"a": ColumnKind.NUMBER, "b": ColumnKind.BOOLEAN})
+    scales = Scales(np.array([[mean, 0.5]]), np.array([[deviation, 0.5]]), np.zeros((1, 2, 7)))
+    scales.edges[0] = edges
+    numbers = np.stack([values, np.ones(len(values))], axis=1)[None]
+    u = encoder.again(numbers, np.zeros((1, len(values), 0)), scales)[0]
+    known = ~np.isnan(values)
+    expected = np.where(known, np.clip((values - mean) / deviation, -5, 5), 0)
+    # The inputs are float32.
+    np.testing.assert_allclose(u[:, 0], expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(u[:, -1], 1.0)
+    for k in range(6):
+        filled = np.interp(values, edges[k : k + 2], [0, 1])
+        mean_fill = (5.5 - k) / 6  # of a value that is in each bin equally often
+        expected = np.where(known, filled - mean_fill, 0)
+        np.testing.assert_allclose(u[:, 1 + k], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_bins_have_mean_zero_and_add_up_to_the_rank():
+    """Against SciPy's ranks: all bins together say which share of the values lies below."""
+    values = np.random.default_rng(0).standard_cauchy(1500)
+    encoder = Encoder()
+    encoder.encode({"a": number(values)}, 1500)
+    u = encoder.look({"a": number(values)}, 1500, 7)[:, 1:]
+    rank = (rankdata(values) - 0.5) / 1500
+    # Quantiles are of values up to 100 rows ago; within a bin ranks are not straight.
+    assert np.abs(u.sum(axis=1) / 6 - (rank - 0.5)).max() < 1 / 6
+    inner = np.abs(values) < 1
+    assert np.abs(u.sum(axis=1) / 6 - (rank - 0.5))[inner].max() < 0.03
+    np.testing.assert_allclose(u.mean(axis=0), 0, atol=0.1)
+
+
+def test_few_distinct_values_have_a_bin_between_each_two():
+    encoder = Encoder()
+    values = np.array([0.0, 1.0, 5.0] * 40)
+    encoder.encode({"a": number(values)}, 120)
+    u = encoder.look({"a": number([0.0, 1.0, 3.0, 5.0])}, 4, 7)[:, 1:]
+    # Two bins; the mean is as if both held equally many.
+    np.testing.assert_allclose(u[:, 0] + 0.75, [0, 1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(u[:, 1] + 0.25, [0, 0, 0.5, 1], atol=1e-6)
+    assert not u[:, 2:].any()
 
 
 def test_times_have_a_trend_and_the_phases_of_day_week_and_year():
     encoder = Encoder()
     noon = 43_200.0
     column = number([0.0, noon, 2 * noon, None], ColumnKind.TIME)
-    u = encoder.encode({"t": column}, 4)
+    u = now(encoder, {"t": column}, 4)
     at = {name: u[:, k] for k, name in enumerate(encoder.inputs)}
-    np.testing.assert_allclose(at["t (cos of day)"], [1, -1, 1, 0], atol=1e-12)
-    np.testing.assert_allclose(at["t (sin of week)"][1], np.sin(2 * np.pi / 14), atol=1e-12)
+    np.testing.assert_allclose(at["t (cos of day)"], [1, -1, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(at["t (sin of week)"][1], np.sin(2 * np.pi / 14), atol=1e-6)
     assert set(at) >= {"t", "t (cos of year)", "t is missing"}
-    np.testing.assert_array_equal(at["t"], Moments().standardise(column.values, 5.0))
+    np.testing.assert_allclose(at["t"], Moments().standardise(column.values, 5.0), rtol=1e-6)
 
 
 @pytest.mark.filterwarnings("error")
@@ -128,13 +190,13 @@ def test_nothing_that_is_encoded_is_not_finite():
         "flag": number([1, 0, 1, None, 1], ColumnKind.BOOLEAN),
         "time": number([-1e11, 0, 1e11, None, np.inf], ColumnKind.TIME),
     }
-    u = Encoder().encode(columns, 5)
+    u = now(Encoder(), columns, 5)
     assert np.isfinite(u).all()
     assert np.abs(u).max() <= 5.0
 
 
 def test_names_that_look_like_roles_do_not_collide():
     encoder = Encoder()
-    u = encoder.encode({"b": text(["is missing", None, "in bucket 1", ""])}, 4)
+    u = now(encoder, {"b": text(["is missing", None, "in bucket 1", ""])}, 4)
     assert u.shape[1] == len(set(encoder.inputs)) == 4
     np.testing.assert_array_equal(u.sum(axis=1), 1.0)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import metrics
 
-from localprop.online.score import POINTS, Score
+from localprop.online.curve import POINTS
+from localprop.online.score import Score
 
 PIECES = st.lists(st.integers(0, 400), min_size=1, max_size=8)
 
