@@ -13,7 +13,7 @@ from .interval import Intervals, count_covered, coverage
 from .mixture import Mixture
 from .moments import hold, standardised
 from .score import Score
-from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite
+from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
 from .window import Window
 
 LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # rows back, of the changes that are looked at
@@ -88,8 +88,7 @@ class Forecast(AbstractTask):
     def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
         y, last, size = key
         rows, experts = len(y), len(self.mixture.names)
-        nets = np.clip(np.asarray(outputs[:, :, 0], dtype=float), -CLIP, CLIP)
-        guesses = np.column_stack([last[:, None] + size[:, None] * nets, last])
+        guesses = np.column_stack([last[:, None] + size[:, None] * within(outputs[:, :, 0]), last])
         asked = np.concatenate(
             [self.pending, np.column_stack([guesses, size, np.full(rows, np.nan)])]
         )

@@ -14,7 +14,7 @@ from .mixture import Mixture
 from .moments import Moments, hold, standardised
 from .score import Score
 from .smoothing import smooth
-from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite
+from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
 from .window import Window
 
 FOLLOWED = NAMES.index("fast")  # whose errors of the last rows are added to its answer
@@ -137,8 +137,7 @@ class Regression(AbstractTask):
 
 
 def _in_unit(outputs: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    # A target is never further from the mean, as the networks are told it.
-    return mean + deviation * np.clip(np.asarray(outputs, dtype=float), -CLIP, CLIP)
+    return mean + deviation * within(outputs)
 
 
 def _mixed(guesses: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -103,7 +103,7 @@ class AbstractTask(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, target: Column) -> Encoded:
-        """Takes the target column of a piece in."""
+        """Takes the target column of a piece in, each row with a target except for a forecast."""
 
     @abc.abstractmethod
     def targets(self, raw: np.ndarray, key: Any) -> np.ndarray:
@@ -147,3 +147,12 @@ class AbstractTask(abc.ABC):
 def finite(values: np.ndarray) -> np.ndarray:
     """Returns the values with NaN for what is infinite, or too large to square."""
     return np.where(is_known(values), values, np.nan)
+
+
+def within(outputs: np.ndarray) -> np.ndarray:
+    """Returns standardised answers of networks as far from 0 as the targets that they are told.
+
+    One that is no number says nothing, which is 0; the next row starts such an expert again.
+    """
+    outputs = np.asarray(outputs, dtype=float)
+    return np.clip(np.where(np.isnan(outputs), 0.0, outputs), -CLIP, CLIP)

@@ -42,8 +42,8 @@ class Window:
     that begins anew: what was before is forgotten at once. The quantiles are those of the values
     up to the last time, exactly; 1800 to 2000 of them, or all as long as there are fewer.
 
-    Values are kept sorted, in pieces of about 200, so that no row can be put together from them; but
-    of the first rows, and of those since the quantiles were found last, a piece may hold only one.
+    Values are kept sorted, in pieces of about 200, so that no row can be put together from them;
+    only of the first rows, and of those since the quantiles were found last, a piece may be small.
 
     !!! example
 

@@ -36,7 +36,7 @@ def heavy(seed, rows):
 
 @pytest.mark.parametrize("rows", [1, 7, 130, 1999, 2001, 5040])
 def test_the_scales_are_those_of_the_last_values_between_the_fences(rows):
-    """Against NumPy: order statistics, and mean and deviation of the clipped values in two passes."""
+    """Against NumPy: order statistics, and moments of the clipped values in two passes."""
     values = np.random.default_rng(rows).lognormal(size=rows)
     window = Window()
     window.update(values)
@@ -152,7 +152,7 @@ def test_a_column_that_is_another_from_a_row_on_is_learned_anew_at_once(scale, s
     before, later = rng.normal(size=rows), rng.normal(size=350 if rows > 100 else 750)
     mean, deviation, edges = after(before, later * scale + shift)
     # What is left of before is less than a twentieth, and clipped at the fences.
-    assert np.max(np.abs(edges - shift)) < 6 * scale
+    assert np.max(np.abs(edges - shift)) < 7 * scale
     assert abs(mean - shift) < 0.4 * scale
     assert 0.7 * scale < deviation < 1.5 * scale
 

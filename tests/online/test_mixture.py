@@ -1,0 +1,164 @@
+"""The mixture of experts, against closed forms and the bound of its literature."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import log_loss
+
+from localprop.online.mixture import (
+    BEHIND,
+    FAVOUR,
+    LEAST_SHARE,
+    MEMORY,
+    RATE,
+    RELATIVE_RATE,
+    WORST,
+    WRONG,
+    Mixture,
+    class_losses,
+)
+
+NAMES = ["a", "b", "c"]
+
+
+def losses(seed, rows, experts=3):
+    rng = np.random.default_rng(seed)
+    found = rng.exponential(size=(rows, experts)) * rng.random(experts)
+    found[rng.random((rows, experts)) < 0.03] = np.nan
+    found[rng.random((rows, experts)) < 0.02] = 1e9
+    return found
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("favoured", [None, "b"])
+def test_weights_are_those_of_the_closed_form(relative, favoured):
+    """Written out row by row, with sums over all rows before."""
+    mixture = Mixture(NAMES, relative=relative, favoured=favoured)
+    given_losses = losses(0, 60)
+    found = mixture.update(given_losses)
+    counted = []
+    for t in range(60):
+        sums = [
+            sum((1 - 1 / MEMORY) ** (t - 1 - s) * counted[s][e] for s in range(t)) for e in range(3)
+        ]
+        rows = sum((1 - 1 / MEMORY) ** (t - 1 - s) for s in range(t))
+        rate = RELATIVE_RATE * rows / min(sums) if relative and t else RATE
+        raw = [
+            (FAVOUR if name == favoured else 1.0) * math.exp(-rate * (sums[e] - min(sums)))
+            for e, name in enumerate(NAMES)
+        ]
+        np.testing.assert_allclose(found[t], np.array(raw) / sum(raw), rtol=1e-9)
+        row = [v if math.isfinite(v) else math.inf for v in given_losses[t].tolist()]
+        least = min(row)
+        above = [v - least if math.isfinite(least) else math.inf for v in row]
+        counted.append([min(least, WORST) + min(v, BEHIND) for v in above])
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 300),
+    st.lists(st.integers(0, 300), max_size=6),
+    st.booleans(),
+    st.sampled_from([2, 3, 5, 9]),
+)
+@settings(deadline=None, max_examples=25)
+def test_pieces_change_no_bit_and_weights_add_up(seed, rows, places, relative, experts):
+    names = [str(k) for k in range(experts)]
+    options = {"relative": relative, "favoured": "1"}
+    given_losses = losses(seed, rows, experts)
+    whole, apart, parts = Mixture(names, **options), Mixture(names, **options), []
+    together = whole.update(given_losses)
+    for part in np.split(given_losses, sorted({p for p in places if p < rows})):
+        parts.append(apart.update(part))
+        apart = Mixture(names, **options, state=json.loads(json.dumps(apart.state())))
+    np.testing.assert_array_equal(np.concatenate(parts), together)
+    assert apart.state() == whole.state()
+    np.testing.assert_allclose(together.sum(axis=1), 1, rtol=1e-12)
+    assert (together >= 0).all()
+    assert sum(whole.shares.values()) == pytest.approx(1)
+
+
+def test_a_loss_that_is_no_number_is_the_worst():
+    for bad in (np.nan, np.inf, 1e300):
+        mixture = Mixture(NAMES, relative=True)
+        mixture.update(np.array([[bad, 0.1, 4.0]]))
+        assert mixture.weights.argsort().tolist() == [0, 2, 1]
+    # And it is lived down: the next rows count as much as for anybody.
+    given_losses = np.tile([0.1, 1.0, 1.0], (600, 1))
+    mixture = Mixture(NAMES, relative=True)
+    mixture.update(np.array([[np.nan, 1.0, 1.0]]))
+    mixture.update(given_losses)
+    assert mixture.weights[0] > 0.99
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", ["random", "turns", "follows"])
+def test_regret_is_within_the_bound(seed, kind):
+    """Weights of the past alone are never much worse than the best expert, whatever comes.
+
+    Losses within [0, B], discounted by γ per row, are those of an undiscounted game in which the
+    loss of row t is γ^-t times as large and the rate η γ^t. The forecaster with falling rates
+    (Cesa-Bianchi and Lugosi, 2006, section 2.3; Hoeffding's lemma) then has
+    Σ γ^(T-t) (w·l - l_e) ≤ ln E / η + η B² / (8 (1 - γ)) for every expert e, up to 1/γ.
+    """
+    rng, rows, gamma, most = np.random.default_rng(seed), 600, 1 - 1 / MEMORY, 2.0
+    mixture = Mixture(NAMES, relative=False)
+    given_losses = most * rng.random((rows, 3)) * [1.0, 0.8, 0.9]
+    if kind == "turns":
+        turn = np.arange(rows)[:, None] // (150 + seed) % 3
+        given_losses = np.where(np.arange(3) == turn, 0.0, most)
+    if kind == "follows":  # whoever is believed is wrong
+        weights = np.empty((rows, 3))
+        for t in range(rows):
+            worst = np.arange(3) == mixture.weights.argmax()
+            given_losses[t] = np.where(worst, most, most * seed * 0.3)
+            weights[t] = mixture.update(given_losses[t : t + 1])[0]
+    else:
+        weights = mixture.update(given_losses)
+    regret = (weights * given_losses).sum(axis=1)[:, None] - given_losses
+    bound = (math.log(3) / RATE + RATE * most**2 / (8 * (1 - gamma))) / gamma
+    discounted = np.zeros(3)
+    for row in regret:
+        discounted = gamma * discounted + row
+        assert (discounted <= bound).all()
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_steadily_better_expert_has_all_the_weight(relative):
+    rng = np.random.default_rng(0)
+    given_losses = rng.exponential(size=(3000, 3)) * [1.0, 0.7, 1.0]
+    mixture = Mixture(NAMES, relative=relative)
+    weights = mixture.update(given_losses)
+    mixed = (weights * given_losses).sum(axis=1)
+    best = given_losses[:, 1]
+    # Of 3 experts it is known after some 100 rows; a lucky spell of 200 rows costs a little.
+    assert mixed.mean() < 1.05 * best.mean()
+    assert weights[1000:, 1].mean() > 0.8
+    # What was good is forgotten where another becomes better.
+    weights = mixture.update(given_losses[:, [1, 0, 2]])
+    assert weights[1000:, 0].mean() > 0.8
+
+
+def test_losses_of_classes_are_mistakes_and_a_share_of_the_log_loss():
+    """Against scikit-learn's log loss."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(4), size=(50, 3))
+    truth = rng.integers(0, 4, 50)
+    found = class_losses(shares, truth)
+    for e in range(3):
+        floored = np.maximum(shares[:, e], LEAST_SHARE)
+        of_truth = [
+            log_loss([y], [[1 - p[y], p[y]]], labels=[-1, y])
+            for y, p in zip(truth, floored, strict=True)
+        ]
+        wrong = shares[:, e].argmax(axis=1) != truth
+        np.testing.assert_allclose(found[:, e], wrong + WRONG * np.array(of_truth), rtol=1e-12)
+    # A class that is not among them: wrong, and nothing thought of it.
+    unknown = class_losses(shares[:1, :, :2], np.array([3]))
+    np.testing.assert_allclose(unknown, 1 - WRONG * math.log(LEAST_SHARE), rtol=1e-12)
