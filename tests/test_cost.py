@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.special import log_softmax, softmax
+from scipy.special import huber, log_softmax, softmax
 
-from localprop import ConfigError, Cost, SoftmaxCrossEntropy, SquaredError, StreamError
+from localprop import ConfigError, Cost, Huber, SoftmaxCrossEntropy, SquaredError, StreamError
 
 # XLA counts subnormal numbers as 0.
 numbers = st.floats(-50, 50, allow_subnormal=False)
@@ -118,3 +118,59 @@ def test_settings_that_make_no_sense_are_refused():
 def test_a_squared_error_needs_a_scale_above_0(scale):
     with pytest.raises(ConfigError, match="scale of the squared error"):
         SquaredError(scale)
+
+
+@settings(max_examples=50, derandomize=True, deadline=None)
+@given(
+    output=hnp.arrays(float, 4, elements=numbers),
+    z=hnp.arrays(float, 4, elements=st.one_of(numbers, st.just(np.nan))),
+    delta=st.sampled_from([0.3, 1.0, 20.0]),
+)
+def test_hubers_loss_is_scipy_s_and_optax_s(output, z, delta):
+    known = ~np.isnan(z)
+    with jax.enable_x64(True):
+        value, gradient = hubers[delta](jnp.asarray(output), jnp.asarray(z))
+        theirs = optax.losses.huber_loss(output[known], z[known], delta).sum()
+    error = (output - z)[known]
+    np.testing.assert_allclose(value, huber(delta, error).sum(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(value, theirs, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(gradient[known], np.clip(error, -delta, delta), rtol=1e-12)
+    np.testing.assert_array_equal(gradient[~known], 0)
+
+
+hubers = {delta: jax.jit(jax.value_and_grad(Huber(delta))) for delta in (0.3, 1.0, 20.0)}
+smoothed = jax.jit(jax.value_and_grad(SoftmaxCrossEntropy(0.2)))
+
+
+@settings(max_examples=30, derandomize=True, deadline=None)
+@given(
+    logits=hnp.arrays(float, 5, elements=numbers),
+    exists=hnp.arrays(bool, 5),
+    label=st.integers(0, 4),
+)
+def test_smoothing_is_optax_s_among_the_classes_that_exist(logits, exists, label):
+    exists[label] = True
+    z = np.where(exists, np.eye(5)[label], np.nan)
+    with jax.enable_x64(True):
+        value, gradient = smoothed(jnp.asarray(logits), jnp.asarray(z))
+        few = jnp.asarray(logits[exists])
+        q = optax.smooth_labels(jnp.asarray(z[exists]), 0.2)
+        theirs = optax.softmax_cross_entropy(few, q)
+    np.testing.assert_allclose(value, theirs, rtol=1e-12, atol=1e-14)
+    expected = softmax(logits[exists]) - np.asarray(q)
+    np.testing.assert_allclose(gradient[exists], expected, rtol=1e-11, atol=1e-14)
+    np.testing.assert_array_equal(gradient[~exists], 0)
+    if exists.sum() > 1:  # the least loss is at finite logits
+        best = np.log(np.asarray(q))
+        at_best = jax.grad(SoftmaxCrossEntropy(0.2))(jnp.asarray(best), jnp.asarray(z[exists]))
+        np.testing.assert_allclose(at_best, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, np.nan])
+def test_a_smoothing_or_a_delta_that_makes_no_sense_is_refused(value):
+    with pytest.raises(ConfigError, match="smoothing is"):
+        SoftmaxCrossEntropy(value)
+    with pytest.raises(ConfigError, match="delta of Huber's loss is"):
+        Huber(-value if value > 0 else value)
+    with pytest.raises(ConfigError, match="delta of Huber's loss is inf"):
+        Huber(np.inf)

@@ -5,32 +5,61 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from localprop.online.column_model import ColumnModel
 from localprop.online.growing import Model
 from localprop.online.learn import learn
 from localprop.online.settings import Settings
+from localprop.online.task import Answers
 
 ROWS = 130
 VALUES = np.random.default_rng(0).normal(size=(ROWS, 3))
 
 
-def answers(tmp_path, monkeypatch, targets, **options):
-    """Learns the table with these targets; returns what the network answered, and the score."""
-    traces, plain = [], Model.learn
+def answers(folder, targets, **options):
+    """Learns the table with these targets; returns by name what was answered, and the score.
 
-    def spy(self, samples, record, done):
-        trace = plain(self, samples, record, done)
+    `networks`: the outputs of all, `(rows, all outputs)`; `mixture`: what is said of a row.
+    """
+    traces, said, networks, columns = [], [], Model.learn, ColumnModel.learn
+
+    def spy(self, samples, record):
+        trace = networks(self, samples, record)
         traces.append(trace[record[0]])
         return trace
 
+    def listen(self, *arguments):
+        found = columns(self, *arguments)
+        said.append(found)
+        return found
+
     lines = [",".join([*map(str, x), str(y)]) for x, y in zip(VALUES, targets, strict=True)]
-    path = tmp_path / "t.csv"
+    path = folder / "t.csv"
     path.write_text("\n".join(["a,b,c,y", *lines]) + "\n")
-    settings = Settings("y", hidden=(4,), **options)
-    with monkeypatch.context() as patch:
+    settings = Settings("y", hidden=(4,), review=30, **options)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Model, "learn", spy)
-        _, score = learn(path, settings, checkpoint=tmp_path / "c.npz", overwrite=True, every=50)
-    width = max(trace.shape[1] for trace in traces)
-    return np.concatenate([np.pad(t, ((0, 0), (0, width - t.shape[1]))) for t in traces]), score
+        patch.setattr(ColumnModel, "learn", listen)
+        _, score = learn(path, settings, checkpoint=folder / "c.npz", overwrite=True, every=50)
+    width = max(trace.shape[2] for trace in traces)
+    room = [(0, 0), (0, 0)]
+    outputs = np.concatenate([np.pad(t, [*room, (0, width - t.shape[2])]) for t in traces])
+    mixed = Answers.joined(said)
+    found = mixed.values[:, None] if mixed.probabilities is None else mixed.probabilities
+    return {"networks": outputs, "mixture": found}, score, mixed.values
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What was answered to each table as it is."""
+    folder, found = tmp_path_factory.mktemp("undisturbed"), {}
+
+    def of(name):
+        if name not in found:
+            targets, _, options = CASES[name]
+            found[name] = answers(folder, targets, **options)
+        return found[name]
+
+    return of
 
 
 def with_change(targets, row, value):
@@ -50,36 +79,38 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("row", [5, 60, 129])
+@pytest.mark.parametrize("row", [5, pytest.param(60, marks=pytest.mark.slow), 129])
 @pytest.mark.parametrize("name", CASES)
 def test_a_prediction_knows_neither_its_own_target_nor_a_later_one(
-    tmp_path, monkeypatch, name, row
+    tmp_path, undisturbed, name, row
 ):
     targets, value, options = CASES[name]
     while targets[row] == value:
         row -= 1
-    before, _ = answers(tmp_path, monkeypatch, targets, **options)
-    after, _ = answers(tmp_path, monkeypatch, with_change(targets, row, value), **options)
-    # What a forecast answers at a row is about H rows later, and uses the row's own value.
-    upto = row if options.get("task") == "forecast" else row + 1
-    known = min(before.shape[1], after.shape[1])
-    np.testing.assert_array_equal(before[:upto, :known], after[:upto, :known])
-    assert not after[:upto, known:].any()
-    if row < ROWS - 1:
-        assert (before[row + 1 :, :known] != after[row + 1 :, :known]).any()
+    before, _, _ = undisturbed(name)
+    after, _, _ = answers(tmp_path, with_change(targets, row, value), **options)
+    for kind, known in before.items():
+        # What a network answers to a forecast's row is about H rows later, and uses the row's own
+        # value; what is said of a row was said H rows before.
+        upto = row + 1
+        if horizon := options.get("horizon"):
+            upto = row if kind == "networks" else row + horizon
+        both = min(known.shape[-1], after[kind].shape[-1])
+        np.testing.assert_array_equal(known[:upto, ..., :both], after[kind][:upto, ..., :both])
+        assert not after[kind][:upto, ..., both:].any()
+        if row < ROWS - 10:
+            assert (known[upto:, ..., :both] != after[kind][upto:, ..., :both]).any()
 
 
-def test_the_score_is_that_of_the_answers(tmp_path, monkeypatch):
-    logits, score = answers(tmp_path, monkeypatch, CLASSES)
-    known, right = [], 0
-    for row, label in zip(logits, CLASSES, strict=True):
-        right += bool(known) and known[int(np.argmax(row[: len(known)]))] == label
-        if label not in known:
-            known.append(label)
+def test_the_score_is_that_of_the_answers(undisturbed):
+    _, score, values = undisturbed("classification")
+    known = list(dict.fromkeys(CLASSES))
     assert score.samples == ROWS
-    assert score.total == right
-
-    answer, score = answers(tmp_path, monkeypatch, NUMBERS, task="regression")
-    y = np.array(NUMBERS)
-    errors = [abs(y[:t].mean() + y[:t].std() * answer[t, 0] - y[t]) for t in range(1, ROWS)]
-    assert score.total == pytest.approx(sum(errors), rel=1e-9)
+    assert score.total == sum(
+        known.index(label) == v for label, v in zip(CLASSES, values, strict=True)
+    )
+    for name in ("regression", "forecast 5"):
+        _, score, values = undisturbed(name)
+        errors = np.abs(values - NUMBERS)
+        assert score.samples == np.isfinite(errors).sum() == ROWS - (5 if "5" in name else 1)
+        assert score.total == pytest.approx(np.nansum(errors), rel=1e-9)

@@ -118,6 +118,8 @@ def preview_chunk(fixed: Fixed, phase: PyTree) -> Array:
     def body(i: Any, outputs: Array) -> Array:
         return outputs.at[i].set(learner.preview(phase, sample(i)))
 
-    shape = jax.eval_shape(learner.preview, phase, jax.eval_shape(sample, 0))
+    # Not the method itself: JAX would compare its learner with others, whose arrays are traced.
+    preview = lambda p, s: learner.preview(p, s)  # noqa: E731
+    shape = jax.eval_shape(preview, phase, jax.eval_shape(sample, 0))
     outputs = jnp.zeros((count(part), *shape.shape), shape.dtype)
     return jax.lax.fori_loop(0, n, body, outputs)
