@@ -128,11 +128,17 @@ def test_any_name_is_a_name(run, tmp_path, target):
     content = f"{quoted},[red]b\n" + rows(30, lambda k: k % 2, lambda k: "[x]")
     result = run(content, "--out", "out", target=target)
     assert result["samples"] == 30
-    pictures = {f"{p}.{end}" for p in ("learning_curve", "importance") for end in ("png", "svg")}
+    drawn = ("learning_curve", "experts", "importance")
+    pictures = {f"{p}.{end}" for p in drawn for end in ("png", "svg")}
     names = {"report.md", "result.json", *pictures}
     assert {f.name for f in (tmp_path / "out").iterdir()} == names
     assert json.loads((tmp_path / "out" / "result.json").read_text())["result"] == result
     assert (tmp_path / "out" / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert sum(result["experts"].values()) == pytest.approx(1)
+    page = (tmp_path / "out" / "report.md").read_text("utf-8")
+    first, *_ = sorted(result["experts"].items(), key=lambda item: -item[1])
+    assert f"| experts | {first[0]} {100 * first[1]:.0f} %, " in page
+    assert "](experts.png)" in page
 
 
 def numbers(result):

@@ -52,6 +52,8 @@ class ColumnModel:
         self._model: Model | None = None
         self._begun, self._room = False, (0, 0)  # inputs known from the first row
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
+        # Told the row, counted from 1, at which an expert turned infinite, and the expert's name.
+        self.on_restart: Callable[[int, str], None] = lambda row, name: None
 
     def learn(
         self, columns: Mapping[str, Column], target: Column, lines: np.ndarray | None = None
@@ -240,6 +242,7 @@ class ColumnModel:
                 start=Sizes(*self._room, task.outputs),
             )
             self._model.on_compile = lambda on: self.on_compile(on)
+            self._model.on_restart = lambda k, name: self.on_restart(self.rows + k + 1, name)
         return self._model
 
     def write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:

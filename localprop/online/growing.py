@@ -57,6 +57,8 @@ class Model:
         self.compile_seconds = 0.0  # spent on building and compiling, so far
         self.restarted: dict[str, int] = {}  # experts that turned non-finite, how often
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
+        # Told the number of the sample within what is learned, and the expert's name.
+        self.on_restart: Callable[[int, str], None] = lambda sample, name: None
         self._compiled: set[tuple[str, int]] = set()  # what, and for how many samples
         self._bank: Bank | None = None
         self._phase: Phases | None = None
@@ -139,7 +141,7 @@ class Model:
             fits = [np.searchsorted(n, s, "right") for n, s in zip(needed, self.sizes, strict=True)]
             stop = min(start + self.capacity, *(int(f) for f in fits))
             part = jax.tree.map(lambda a, rows=slice(start, stop): a[rows], samples)
-            traces.append(self._learn_part(part, record))
+            traces.append(self._learn_part(part, record, start))
             start = stop
         return {name: _joined([trace[name] for trace in traces]) for name in record}
 
@@ -164,7 +166,7 @@ class Model:
             self._compiled.add(("answer", room))
         return np.concatenate(parts)
 
-    def _learn_part(self, samples: Samples, record: Sequence[str]) -> Trace:
+    def _learn_part(self, samples: Samples, record: Sequence[str], first: int) -> Trace:
         part = self._fit(samples)
         room = self._capacity("learn", len(samples.z))
         if ("learn", room) not in self._compiled:
@@ -175,8 +177,9 @@ class Model:
             self.compile_seconds += time.perf_counter() - began
             self._compiled.add(("learn", room))
         self._phase, trace, restarted = self.bank.learn(self.phase, part, record, capacity=room)
-        for _, name in restarted:
+        for sample, name in restarted:
             self.restarted[name] = self.restarted.get(name, 0) + 1
+            self.on_restart(first + sample, name)
         return trace
 
     def _fit(self, samples: Samples) -> Samples:

@@ -30,14 +30,21 @@ from ..table.table import Table
 from .checkpoint_file import CheckpointFile
 from .classification import Classification
 from .column_model import PIECE
+from .curve import Curve
 from .run import Run
 from .score import Score
 from .settings import Settings
 
+IN_WORDS = {"kinds", "classes", "weights", "settings"}  # and in pictures: no part of the JSON
+
 
 @dataclass(frozen=True)
 class Result:
-    """What came of learning a table; `numbers` are the JSON of `localprop learn`."""
+    """What came of learning a table; `numbers` are the JSON of `localprop learn`.
+
+    **Fields**, among them: `experts`: the mean weight of each, by name; `weights`: their weights
+    along the stream, in the same order.
+    """
 
     task: str
     samples: int
@@ -58,11 +65,12 @@ class Result:
     skipped_rows: int
     kinds: str  # how many columns of each kind, in words
     classes: int | None
+    weights: Curve
     settings: Settings  # those given, or of the checkpoint
 
     def numbers(self) -> dict[str, Any]:
         """Returns all but what is said in words."""
-        return {k: v for k, v in asdict(self).items() if k not in ("kinds", "classes", "settings")}
+        return {k: v for k, v in asdict(self).items() if k not in IN_WORDS}
 
 
 Watcher = Callable[[Run, Table], None]
@@ -147,6 +155,7 @@ class _Job:
         self.source, self.run, self.file, self.every = source, run, file, every
         self.predictions, self.say = predictions, say
         self.out: Predictions | None = None
+        self.restarted: set[str] = set()  # experts, in this run
 
     def read(self, limit: int | None, watch: Watcher | None, stop: Stop | None) -> Table:
         """Feeds the table to the run, piece by piece, and keeps checkpoints."""
@@ -162,6 +171,8 @@ class _Job:
                 for remark in run.begin(table, self.file.path if self.file else None):
                     self.say(remark)
                 began = run.position
+                others = run.online.rows - began  # of sources learned before this one
+                run.online.on_restart = lambda row, name: self._restarted(row - others, name)
                 self._open_predictions(table)
                 self._pieces(table, limit, watch, stop)
                 self._end(began, limit, stop, table.unfinished)
@@ -246,6 +257,12 @@ class _Job:
         if self.file is not None:
             self.file.write(lambda path: self.run.save(path, mark, name))
 
+    def _restarted(self, row: int, name: str) -> None:
+        """Says so when an expert begins anew, once in a run however often it does."""
+        if name not in self.restarted:
+            self.restarted.add(name)
+            self.say(f"expert '{name}' turned infinite at row {row:,} and was started again")
+
     def _wait(self, rows: int) -> None:
         self.say(
             f"waiting for {rows} rows, by which the kinds of the columns and the task are decided; "
@@ -296,6 +313,7 @@ def _result(
         skipped_rows=table.skipped_rows,
         kinds=_in_words([k for n, k in table.kinds.items() if n != run.settings.target]),
         classes=len(online.classes) if isinstance(task, Classification) else None,
+        weights=task.mixture.curve,
         settings=run.settings,
     )
 

@@ -16,6 +16,7 @@ from ..strict_json import page
 from .folder import write_text
 
 NAMES = {".md": "report", ".png": "picture", ".svg": "picture (SVG)", ".json": "numbers"}
+LEAST = 0.005  # weight of an expert that is named
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -47,6 +48,7 @@ def facts(result: Result) -> list[tuple[str, str]]:
             "network",
             " - ".join(map(str, result.settings.hidden)) + f" hidden, {result.hops} hops per row",
         ),
+        *_experts(result),
         *_most_important(result),
         ("law", result.settings.law),
         ("speed", "nothing learned in this run" if speed is None else f"{speed:,.0f} rows/s"),
@@ -64,12 +66,13 @@ def write_report(
 ) -> list[Path]:
     """Writes `report.md`, `result.json` and pictures as PNG and SVG; returns their paths.
 
-    `command` is what was typed. The pictures are `learning_curve`, and `importance` where columns
-    are looked at.
+    `command` is what was typed. The pictures are `learning_curve`; `experts`, once a row was
+    scored; and `importance`, where columns are looked at.
 
     **Raises:** `ConfigError` if the folder cannot be written.
     """
     # Matplotlib takes a third of a second to import.
+    from .experts_chart import draw_experts
     from .importance_chart import draw_importance
     from .learning_curve import draw_learning_curve
 
@@ -77,6 +80,8 @@ def write_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         pictures = draw_learning_curve(folder / picture, score, _title(result))
+        if result.weights.points:
+            pictures += draw_experts(folder / "experts", result.experts, result.weights)
         if result.importance:
             pictures += draw_importance(folder / "importance", result.importance)
         write_text(report, _markdown(source, result, command))
@@ -99,11 +104,22 @@ training and test rows.
 {rows}
 
 ![Score along the stream](learning_curve.png)
-{_importance(result)}
+{_weights(result)}{_importance(result)}
 The same command gives the same numbers on the same rows (with `--resume`, those of all runs
 together):
 
     {" ".join(command.splitlines())}
+"""
+
+
+def _weights(result: Result) -> str:
+    if not result.weights.points:
+        return ""
+    return """
+![Weight of each expert along the stream](experts.png)
+
+Several experts learn side by side. A prediction is the mean of theirs, and each weighs by how well
+it did over the last 200 rows or so.
 """
 
 
@@ -123,6 +139,13 @@ def _title(result: Result) -> str:
         return f"{result.task} of {result.settings.target}"
     rows = result.settings.horizon or 1
     return f"forecast of {result.settings.target}, {rows} row{'s' if rows > 1 else ''} ahead"
+
+
+def _experts(result: Result) -> list[tuple[str, str]]:
+    """Returns the mean weights of experts, the largest first, without those below 0.5 %."""
+    found = sorted(result.experts.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} {100 * w:.0f} %" for name, w in found if w >= LEAST)
+    return [("experts", shown)] if shown else []
 
 
 def _most_important(result: Result) -> list[tuple[str, str]]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from command_line import in_process
 
-from localprop.online import classification
+from localprop import Online
+from localprop.online import classification, defaults
 from localprop.online.classification import MOST_CLASSES
 from localprop.online.score import Score
 from localprop.report.learning_curve import draw_learning_curve
@@ -179,3 +180,24 @@ def test_a_single_scored_row_is_seen_in_the_picture(tmp_path):
         1
     ]
     assert svg.read_text().count("<use ") > empty.read_text().count("<use ") + 3
+
+
+def test_an_expert_that_turns_infinite_is_told_once_with_its_row(learn, monkeypatch):
+    monkeypatch.setitem(defaults.RECIPES, "fast", defaults.Recipe(3e38, 0.0, "new"))
+    outcome = learn(table(lambda k: k % 7, lambda k: k % 3))
+    (line,) = outcome.err.splitlines()
+    first = []
+    for rows in (1, 60):  # the row is that of the stream, however it is cut
+        model, told = Online("classification", hidden=(3,)), []
+        model.on_restart = lambda row, name, told=told: told.append((row, name))
+        for start in range(0, 60, rows):
+            part = range(start, min(60, start + rows))
+            model.learn_many([{"a": k % 7} for k in part], [k % 3 for k in part])
+            if rows == 1 and told:
+                break
+        first.append(told[0])
+        assert rows == 1 or model.model.restarted == {"fast": len(told)}
+    assert first[0] == first[1]
+    row, name = first[0]
+    told = f"expert '{name}' turned infinite at row {row} and was started again"
+    assert line == f"localprop: {told}"
