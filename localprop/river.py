@@ -38,7 +38,8 @@ class AbstractLocal(base.Estimator):
         - `law`: `"hamiltonian"` or `"least-action"`.
         - `hops`: per row, or `"auto"`.
         - `hidden`: sizes of the hidden layers.
-        - `review`: how many of the last rows are kept, to be learned again beside new ones.
+        - `review`: how many of the last rows are kept, to be learned again beside new ones; 0 keeps
+          none.
         - `seed`: of the first weights.
 
         **Raises:** `ConfigError` for a value that makes no sense.

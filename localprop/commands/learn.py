@@ -73,7 +73,7 @@ def learn_command(
         typer.Option(
             metavar="N",
             parser=whole,
-            help="Learn some of the last N rows again beside each new one; 0 keeps no row, ever.",
+            help="Keep the last N rows, and learn some again beside each new one; 0 keeps none.",
         ),
     ] = 1000,
     seed: Annotated[int, typer.Option(metavar="N", parser=whole, help="One seed, one result.")] = 0,
@@ -101,13 +101,18 @@ def learn_command(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a learning curve and a report here.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a report here: score, experts and columns, drawn."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
 ) -> None:
-    """Learn a table row by row: every row is predicted first, then learned, in one pass."""
+    """Learn a table row by row: every row is predicted first, then learned, in one pass.
+
+    Several networks learn side by side and are mixed by what each got right lately; some see a few
+    of the last rows again beside each new one (--review). Nothing has to be tuned.
+    """
     with stoppable() as stop:
         from ..online.learn import learn
         from ..online.settings import Settings

@@ -71,7 +71,7 @@ class LeastAction(AbstractLaw):
 
     With $\\theta_x = \\theta_w = \\theta$ and constant masses these are the Euler-Lagrange
     equations of the action $\\int (T - U)\\,e^{\\theta t}\\,dt$. With two frictions, as
-    `localprop learn --law least-action` has them (1.0, and 0.3 or 0.5), there is no common
+    `localprop learn --law least-action` has them (1.0, and 1.0 or 0.5), there is no common
     $e^{\\theta t}$ and no such action (laws.md, section 9). benchmarks/equal_friction.md tells what
     one friction scores.
 

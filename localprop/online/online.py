@@ -26,12 +26,19 @@ from .task import Answers
 class Online(ColumnModel):
     """Rows in, answers out: learns a stream row by row, tuning nothing.
 
+    Several networks learn side by side, each under the law and with a rate, a momentum and a view
+    of its own: the new row, or with it seven of the last `review` rows. Their answers $\\hat y_e$
+    and those of simple experts, such as the last value, are mixed,
+    $\\hat y = \\sum_e W_e \\hat y_e$ with $W_e \\propto e^{-\\eta A_e}$, $A_e$ the discounted
+    losses of each (laws.md, section 14). `model.task.mixture.shares` tells what they weighed.
+
     A row is a mapping of columns to plain values: numbers, truth values, text, `datetime`, `None`.
     Columns may appear, vanish (then they are missing) and come back; new classes and new words get
     neurons as they appear. A row is predicted as it would be before it is learned, whatever is
     asked in between: predicting changes nothing, and a row whose target is `None` is not learned.
     The command line, `localprop.river` and `localprop.sklearn` are thin over this class, and give
-    the same numbers on the same rows.
+    the same numbers on the same rows. Memory does not grow with the stream; what a saved model
+    holds of it is told in docs/tables.md.
 
     !!! example
 
@@ -44,6 +51,8 @@ class Online(ColumnModel):
         True
         >>> model.predict_one({"size": 0, "colour": "green"})  # a new word
         False
+        >>> list(model.task.mixture.shares)
+        ['fast', 'high', 'slow', 'linear', 'the class before']
 
         ```
     """
@@ -67,10 +76,11 @@ class Online(ColumnModel):
         - `horizon`: how many rows ahead a forecast looks; with it, `"auto"` means forecast.
         - `law`: `"hamiltonian"` or `"least-action"`.
         - `time`: name of a column by which rows last as long as they are apart.
-        - `hops`: per row, or `"auto"`.
-        - `hidden`: sizes of the hidden layers.
-        - `review`: how many of the last rows are kept, to be learned again beside new ones; 0 keeps
-          none.
+        - `hops`: per row, or `"auto"`: 2 × depth + 1, and 2 × depth + 3 under least action.
+        - `hidden`: sizes of the hidden layers of every network that has any.
+        - `review`: how many of the last rows are kept, as they came and with their targets, in
+          memory and in what is saved, so that seven of them are learned again beside each new
+          one; 0 keeps none.
         - `seed`: of the first weights.
 
         **Raises:** `ConfigError` for a value that makes no sense.
