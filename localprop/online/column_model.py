@@ -114,7 +114,7 @@ class ColumnModel:
         it makes of the target's past is a share of its own.
         """
         own = "its own past"
-        columns = [own if name.startswith(MARK) else name for name in self._encoder.columns]
+        columns = [name.split(MARK)[0] or own for name in self._encoder.columns]
         names = [name for name in self.kinds if name != self.settings.time]
         return self._importance.shares(columns, names)
 
@@ -126,8 +126,6 @@ class ColumnModel:
     def begin(self, task: AbstractTask) -> None:
         """Takes a task that was chosen by whoever knows more of the stream."""
         self.task = task
-        if isinstance(task, Forecast):
-            self._delay = Delay(task.horizon)
 
     def forget_errors(self) -> None:
         """Starts intervals afresh, where the errors so far say nothing of those to come."""
@@ -155,7 +153,7 @@ class ColumnModel:
         assert self.task is not None
         task, rows = self.task, len(target.values)
         task.check(target, lines)  # before anything is taken in
-        duration = None
+        duration, clock = None, None
         if name := self.settings.time:
             clock = columns.pop(name, None)
             if clock is None or clock.kind is ColumnKind.TEXT:
@@ -166,9 +164,12 @@ class ColumnModel:
                     column=name,
                 )
             duration = self._durations.encode(clock.values, lines, name)
-        used = columns
+        encoded, used = task.encode(target), columns
         if isinstance(task, Forecast):
-            used = dict(sorted(task.features(columns, target).items()))
+            if self._delay is None:
+                self._delay = Delay(task.horizon)
+            known = columns if clock is None else {**columns, self.settings.time: clock}
+            used = dict(sorted(task.features(known, encoded.key).items()))
         if not self._begun:
             self._begun = True
             first = {name: column.cut(0, 1) for name, column in used.items()}
@@ -182,7 +183,6 @@ class ColumnModel:
             self._room = room, len(self._encoder.plain) + room - here
         model = self._model_for(task)
         new = self._encoder.encode(used, rows)
-        encoded = task.encode(target)
         query, output = None, "output"
         if self._delay is not None:
             query, output = self._views(self._encoder.now(new)), "answer"

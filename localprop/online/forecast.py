@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..table.table import Column, ColumnKind
 from .defaults import NAMES
 from .interval import Intervals, count_covered, coverage
-from .mixture import Mixture
+from .mixture import MEMORY, Mixture, bounded
 from .moments import hold, standardised
+from .past import FIRST_OF_SLOT, GUESSES, LAST, OF_A_SEASON, SEASON, SLOTS, Past
 from .score import Score
+from .season import REACH, Seasons, Span
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
+from .trust import Trust
 from .window import Window
 
-LAGS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # rows back, of the changes that are looked at
-OWN = ["last value"]  # experts that are no networks
 MARK = "\x1f"  # names of what is derived begin with it, and no column's does
+JUDGED = 400  # rows by which a season is judged that was just found
+AGO = (1, 4)  # rows over which the changes of the other columns are looked at
+# Per row to come: what each expert says, the mixture, the season before, a change's size, the answer.
+EXPERTS = len(NAMES) + len(GUESSES)
+MIXED, FOOL, SIZE, ANSWER = range(EXPERTS, EXPERTS + 4)
+FOOLS = ["last value", "seasonal last value"]
+
+
+class Key(NamedTuple):
+    """What scoring a piece will need.
+
+    **Fields:** `y`: the target; `held`: it and its past, gaps filled; `size`: of a change over the
+    horizon lately; `least`, `most`: such a change; `spans` of the piece that know the same seasons.
+    """
+
+    y: np.ndarray
+    held: np.ndarray
+    size: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
+    spans: list[Span]
 
 
 class Forecast(AbstractTask):
@@ -26,7 +48,11 @@ class Forecast(AbstractTask):
 
     Row $t$ teaches with what was known at $t - H$ and the value at $t$; then the networks are asked
     with what is known at $t$, and their answers are kept until row $t + H$ scores them. A network
-    answers with the change from the last value, in units of that change's size lately.
+    answers with the change from the last value, in units of that change's size lately. Beside the
+    networks stand the guesses of `Past`, no further from the last value than it moved lately: the
+    last value, the last season, and others as simple. A season that is found is judged at once by
+    what its guesses would have been worth; what the mixture of all says is followed as far as it
+    was better than last value and last season for certain (`Trust`).
     """
 
     name = "forecast"
@@ -36,17 +62,19 @@ class Forecast(AbstractTask):
         self.horizon = horizon
         state = state or {}
         self.count = int(state.get("count", 0))
-        self.change = Window(state.get("change"))
-        # Values of the last rows, held over gaps.
-        self.past = np.array(state.get("past", [np.nan] * (LAGS[-1] + horizon)), dtype=float)
-        names, kept = [*NAMES, *OWN], state.get("mixture")
-        self.mixture = Mixture(names, relative=True, favoured=OWN[0], state=kept)
-        # Per row to come: what each expert says, the size of a change, and what is answered.
-        width = len(self.mixture.names) + 2
-        self.pending = np.array(state.get("pending", [[np.nan] * width] * horizon), dtype=float)
+        self.change = Window(state.get("change"), outgrown=False)
+        self.seasons = Seasons(state.get("seasons"))
+        # Values of the last rows, held over gaps, from the first on.
+        self.past = np.array(state.get("past", []), dtype=float)
+        self.others = {n: np.array(v, dtype=float) for n, v in state.get("others", {}).items()}
+        names, kept = [*NAMES, *GUESSES], state.get("mixture")
+        self.mixture = Mixture(names, relative=True, favoured=GUESSES[LAST], state=kept)
+        self.trust = Trust(horizon, state.get("trust"))
+        nothing = [[np.nan] * (ANSWER + 1)] * horizon
+        self.pending = np.array(state.get("pending", nothing), dtype=float)
         self.intervals = Intervals(state.get("intervals"))
         self.covered = list(state.get("covered", [0, 0]))  # inside, of how many
-        fresh = Score("mean absolute error", ["last value"])
+        fresh = Score("mean absolute error", FOOLS)
         self.score = Score.restore(state["score"]) if state else fresh
 
     @property
@@ -57,55 +85,63 @@ class Forecast(AbstractTask):
     def labelled(self) -> int:
         return self.count
 
-    def features(self, columns: Mapping[str, Column], target: Column) -> dict[str, Column]:
-        """Returns what is known at each row: the other columns, and the target's own past."""
-        rows = len(target.values)
-        held = hold(np.concatenate([self.past, finite(target.values)]))[-rows - LAGS[-1] :]
-        now = held[LAGS[-1] :]
-        found = dict(columns)
-        found[f"{MARK}level"] = Column(ColumnKind.NUMBER, now)
-        for lag in LAGS:
-            change = now - held[LAGS[-1] - lag : len(held) - lag]
-            found[f"{MARK}change over {lag}"] = Column(ColumnKind.NUMBER, change)
-        return found
+    @property
+    def kept(self) -> int:
+        """How many values of the past are kept at most."""
+        return most_kept(self.horizon)
 
     def encode(self, target: Column) -> Encoded:
         y, rows = finite(target.values), len(target.values)
         held = hold(np.concatenate([self.past, y]))
-        self.past = held[-len(self.past) :].copy()
+        self.past = held[-self.kept :].copy()
         self.count += int(np.isfinite(y).sum())
-        last, then = held[-rows:], held[-rows - self.horizon : -self.horizon]
-        change = y - then
+        change = y - _before(held, rows, self.horizon)
         _, now = self.change.update(change)
         size = np.hypot(now.mean, now.deviation)
-        return Encoded(change, (y, last.copy(), size))
+        lowest, highest = now.edges[:, 0], now.edges[:, -1]
+        least, most = np.fmin(lowest, -CLIP * size), np.fmax(highest, CLIP * size)
+        spans = self.seasons.follow(held, rows)
+        return Encoded(change, Key(y, held, size, least, most, spans))
 
-    def targets(self, raw: np.ndarray, key: Any) -> np.ndarray:
-        size = key[2][:, None]
+    def features(self, columns: Mapping[str, Column], key: Key) -> dict[str, Column]:
+        """Returns what is known at each row: the other columns and their past, and the target's."""
+        found = dict(columns)
+        for name, column in columns.items():
+            if column.kind is ColumnKind.NUMBER:
+                for lag, change in self._changes(name, finite(column.values)).items():
+                    found[f"{name}{MARK}change over {lag}"] = Column(ColumnKind.NUMBER, change)
+        parts = [self._past(key, span).features() for span in key.spans]
+        for name in parts[0]:
+            values = np.concatenate([part[name] for part in parts])
+            found[f"{MARK}{name}"] = Column(ColumnKind.NUMBER, values)
+        return found
+
+    def targets(self, raw: np.ndarray, key: Key) -> np.ndarray:
+        size = key.size[:, None]
         z = standardised(raw, np.zeros_like(size), size, CLIP)
         return np.where(np.isnan(raw), np.nan, z)[..., None]
 
-    def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
-        y, last, size = key
-        rows, experts = len(y), len(self.mixture.names)
-        guesses = np.column_stack([last[:, None] + size[:, None] * within(outputs[:, :, 0]), last])
-        asked = np.concatenate(
-            [self.pending, np.column_stack([guesses, size, np.full(rows, np.nan)])]
-        )
+    def update_score(self, key: Key, outputs: np.ndarray) -> Answers:
+        rows = len(key.y)
+        last = key.held[-rows:]
+        nets = within(outputs[:, :, 0])
+        own = np.concatenate([self._past(key, span).guesses() for span in key.spans])
+        own_clipped = np.clip(own, key.least[:, None], key.most[:, None])
+        new = np.full((rows, ANSWER + 1), np.nan)
+        new[:, :EXPERTS] = last[:, None] + np.hstack([key.size[:, None] * nets, own_clipped])
+        new[:, FOOL] = last + own[:, SEASON]
+        new[:, SIZE] = key.size
+        asked = np.concatenate([self.pending, new])
+        for span in key.spans:
+            self._answer(key, asked, span)
         due = asked[:rows]
-        fool = due[:, len(NAMES)]
-        judged = np.isfinite(y) & np.isfinite(fool)
-        unit = np.where(due[:, experts] > 0, due[:, experts], 1.0)
-        losses = np.abs(due[:, :experts] - y[:, None]) / unit[:, None]
-        weights, start = np.empty((rows, experts)), self.mixture.weights
-        # The weights after a row: what was due there is known when the next forecast is made.
-        weights[judged] = self.mixture.after(losses[judged])
-        weights = _held(weights, judged, start)
-        asked[self.horizon :, -1] = np.sum(np.where(weights > 0, guesses, 0.0) * weights, axis=1)
-        answers = asked[:rows, -1].copy()
         self.pending = asked[-self.horizon :].copy()
-        errors = np.where(judged, np.abs(answers - y), np.nan)
-        self.score.update(errors[judged], np.abs(fool - y)[judged])
+        fools = np.abs(due[:, [len(NAMES) + LAST, FOOL]] - key.y[:, None])
+        judged = np.isfinite(fools[:, 0])
+        unit = _unit(due[:, SIZE])
+        answers = due[:, ANSWER].copy()
+        errors = np.where(judged, np.abs(answers - key.y), np.nan)
+        self.score.update(errors[judged], *fools[judged].T)
         radius = self.intervals.update(errors / unit, LEVEL) * unit
         count_covered(self.covered, errors, radius)
         return Answers(answers, radius=np.where(np.isfinite(answers), radius, np.nan))
@@ -113,16 +149,15 @@ class Forecast(AbstractTask):
     def read(self, outputs: np.ndarray) -> Answers:
         """Returns the forecasts that are out: row k is the k-th row to come."""
         values = np.full(len(outputs), np.nan)
-        values[: self.horizon] = self.pending[: len(outputs), -1]
+        values[: self.horizon] = self.pending[: len(outputs), ANSWER]
         return Answers(values, radius=self.radius(LEVEL, len(outputs)))
 
     def radius(self, level: float, rows: int) -> np.ndarray:
         """Returns half the widths of the intervals of the next rows, NaN where nothing is out."""
         found = np.full(rows, np.nan)
         out = self.pending[:rows]
-        unit = np.where(out[:, -2] > 0, out[:, -2], 1.0)
-        radius = self.intervals.radius(level) * unit
-        found[: self.horizon] = np.where(np.isfinite(out[:, -1]), radius, np.nan)
+        radius = self.intervals.radius(level) * _unit(out[:, SIZE])
+        found[: self.horizon] = np.where(np.isfinite(out[:, ANSWER]), radius, np.nan)
         return found
 
     def forget_errors(self) -> None:
@@ -136,16 +171,99 @@ class Forecast(AbstractTask):
         return {
             "count": self.count,
             "change": self.change.state(),
+            "seasons": self.seasons.state(),
             "past": self.past.tolist(),
+            "others": {name: values.tolist() for name, values in self.others.items()},
             "mixture": self.mixture.state(),
+            "trust": self.trust.state(),
             "pending": self.pending.tolist(),
             "intervals": self.intervals.state(),
             "covered": self.covered,
             "score": self.score.state(),
         }
 
+    def _past(self, key: Key, span: Span) -> Past:
+        at = len(key.held) - len(key.y) + np.arange(span.start, span.stop)
+        return Past(key.held, at, self.horizon, span.periods, span.met)
+
+    def _answer(self, key: Key, asked: np.ndarray, span: Span) -> None:
+        """Judges what was due in these rows, and mixes what is said in them.
+
+        The weights after a row: what was due there is known when the next forecast is made.
+        """
+        here, y = slice(span.start, span.stop), key.y[span.start : span.stop]
+        if span.before is not None:
+            self._judge_season(key, span, span.before)
+        due, new = asked[here], asked[self.horizon :][here]
+        unit = _unit(due[:, SIZE])[:, None]
+        errors = np.abs(due[:, :EXPERTS] - y[:, None]) / unit
+        judged = np.isfinite(errors[:, len(NAMES) + LAST])
+        weights = self.mixture.weights
+        weights = _held(self.mixture.after(errors[judged]), judged, weights)
+        guesses = np.where(weights > 0, new[:, :EXPERTS], 0.0)
+        new[:, MIXED] = np.sum(guesses * weights, axis=1)
+        # What is due may have been mixed in these very rows.
+        errors, sums = np.abs(due[:, TRUSTED] - y[:, None]) / unit, self.trust.sums
+        sums = _held(self.trust.after(errors[judged]), judged, sums)
+        new[:, ANSWER] = self.trust.follow(sums, new[:, TRUSTED])
+
+    def _judge_season(self, key: Key, span: Span, before: tuple[int, ...]) -> None:
+        """Gives the guesses of a season that was just found the losses that they would have had.
+
+        They are measured by those of the last value, over the last 400 rows.
+        """
+        first = len(key.held) - len(key.y) + span.start  # the row at which it was found
+        at = np.arange(max(0, first - self.horizon - JUDGED), first - self.horizon)
+        at = at[np.isfinite(key.held[at])]
+        size, least, most = (a[span.start] for a in (key.size, key.least, key.most))
+        if not len(at) or not size > 0:
+            return
+        guesses = np.clip(Past(key.held, at, self.horizon, span.periods).guesses(), least, most)
+        change = key.held[at + self.horizon] - key.held[at]
+        errors = np.abs(guesses - change[:, None]) / size
+        share = (1 - 1 / MEMORY) ** np.arange(len(at) - 1, -1, -1)
+        share /= share.sum()
+        losses = share @ bounded(errors)
+        if not losses[LAST] > 0:
+            return
+        unit = self.mixture.loss(GUESSES[LAST]) / losses[LAST]
+        new = [k for k in range(len(SLOTS)) if span.periods[k : k + 1] != before[k : k + 1]]
+        for start in (FIRST_OF_SLOT[k] for k in new):
+            for k in range(start, start + len(OF_A_SEASON)):
+                self.mixture.replace(GUESSES[k], float(losses[k]) * unit)
+        if 0 in new:
+            self.trust.replace(errors[:, LAST] * unit, errors[:, SEASON] * unit, share)
+
+    def _changes(self, name: str, values: np.ndarray) -> dict[int, np.ndarray]:
+        """Returns the changes of another column, of which the last values are kept."""
+        before = self.others.get(name, np.full(AGO[-1], np.nan))
+        held = hold(np.concatenate([before, values]))
+        self.others[name] = held[-AGO[-1] :].copy()
+        now = held[AGO[-1] :]
+        return {lag: now - _before(held, len(values), lag) for lag in AGO}
+
+
+TRUSTED = [len(NAMES) + LAST, len(NAMES) + SEASON, MIXED]
+
+
+def most_kept(horizon: int) -> int:
+    """Returns how many values of the past a forecast keeps at most."""
+    return REACH + JUDGED + horizon
+
+
+def _unit(size: np.ndarray) -> np.ndarray:
+    return np.where(size > 0, size, 1.0)
+
+
+def _before(held: np.ndarray, rows: int, lag: int) -> np.ndarray:
+    """Returns the values so many rows before each of the last rows, NaN where there is none."""
+    place = np.arange(len(held) - rows, len(held)) - lag
+    return np.where(place >= 0, held[np.maximum(place, 0)], np.nan)
+
 
 def _held(values: np.ndarray, known: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Returns each row's values, where they are not known those of the row before."""
-    at = np.maximum.accumulate(np.where(known, np.arange(len(known)) + 1, 0))
-    return np.concatenate([start[None], values])[at]
+    """Returns each row's values, where they are not known those of the row before.
+
+    **Arguments:** `values`: of the rows that are `known`, `(K, D)`; `start`: before the first.
+    """
+    return np.concatenate([start[None], values])[np.cumsum(known)]

@@ -75,7 +75,7 @@ class Mixture:
         """
         if not len(losses):
             return np.zeros(losses.shape)
-        losses = _bounded(losses)
+        losses = bounded(losses)
         keep = 1 - 1 / MEMORY
         sums = np.column_stack([losses, np.ones(len(losses))])
         sums = smooth(sums, keep, 1.0, np.append(self.losses, self.rows))
@@ -83,6 +83,14 @@ class Mixture:
         weights = self._weights(sums[:, :-1], sums[:, -1:])
         self.curve.extend(weights.T)
         return weights
+
+    def loss(self, name: str) -> float:
+        """Returns the discounted mean loss of an expert, 0 before the first row."""
+        return float(self.losses[self.names.index(name)]) / max(self.rows, 1.0)
+
+    def replace(self, name: str, loss: float) -> None:
+        """Takes an expert to have had this mean loss so far, in place of what it had."""
+        self.losses[self.names.index(name)] = loss * self.rows
 
     @property
     def weights(self) -> np.ndarray:
@@ -114,7 +122,7 @@ class Mixture:
         return weights / weights.sum(axis=1, keepdims=True)
 
 
-def _bounded(losses: np.ndarray) -> np.ndarray:
+def bounded(losses: np.ndarray) -> np.ndarray:
     """Returns losses such that no row decides for good, the least of a row and what is above it."""
     losses = np.where(np.isfinite(losses), losses, np.inf)
     least = np.min(losses, axis=1, keepdims=True)

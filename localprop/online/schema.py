@@ -14,9 +14,11 @@ from .classification import MOST_CLASSES, PERSISTENCE
 from .curve import POINTS
 from .defaults import NAMES
 from .encode import BIN_ROLES
-from .forecast import LAGS, OWN
+from .forecast import AGO, ANSWER, most_kept
 from .interval import LEVELS
+from .past import GUESSES
 from .regression import OWN as OWN_OF_NUMBERS
+from .season import LONGEST
 from .settings import OnlineSettings
 from .window import BINS, LATEST, MOST
 
@@ -144,13 +146,38 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
         _same(self.mixture.names, [*NAMES, *OWN_OF_NUMBERS])
 
 
+class KeptSeasons(Kept):
+    """`Seasons`."""
+
+    count: Count
+    due: Annotated[int, Meta(ge=1, le=1 << 53)]
+    periods: Annotated[
+        list[Annotated[int, Meta(ge=2, le=LONGEST)]], Meta(max_length=2)
+    ]
+    met: bool
+
+    def __post_init__(self) -> None:
+        if self.due <= self.count:
+            raise ValueError("seasons are looked for later")
+
+
+class KeptTrust(Kept):
+    """`Trust`."""
+
+    sums: Annotated[list[float], Meta(min_length=6, max_length=6)]
+    rows: Share
+
+
 class KeptForecast(Kept, tag_field="name", tag="forecast"):
     """`Forecast`."""
 
     count: Count
     change: KeptWindow
+    seasons: KeptSeasons
     past: list[Gap]
+    others: dict[str, Annotated[list[Gap], Meta(min_length=AGO[-1], max_length=AGO[-1])]]
     mixture: KeptMixture
+    trust: KeptTrust
     pending: list[list[Gap]]
     intervals: KeptIntervals
     covered: tuple[Count, Count]
@@ -158,10 +185,11 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
 
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
-        _same(self.mixture.names, [*NAMES, *OWN])
-        _same(len(self.past), LAGS[-1] + len(self.pending))
+        _same(self.mixture.names, [*NAMES, *GUESSES])
+        if len(self.past) > most_kept(len(self.pending)):
+            raise ValueError("a forecast keeps a bounded past")
         for row in self.pending:
-            _same(len(row), len(self.mixture.names) + 2)
+            _same(len(row), ANSWER + 1)
 
 
 class KeptEncoder(Kept):

@@ -42,6 +42,10 @@ class Window:
     that begins anew: what was before is forgotten at once. The quantiles are those of the values
     up to the last time, exactly; 1800 to 2000 of them, or all as long as there are fewer.
 
+    **Arguments:** `state`, or `None` to begin; `outgrown`: whether a column begins anew that leaves
+    what it was behind, too, not only one that shrinks. Not for changes over several rows: a single
+    jump is as many of them.
+
     Values are kept sorted, in pieces of about 200, so that no row can be put together from them;
     only of the first rows, and of those since the quantiles were found last, a piece may be small.
 
@@ -62,7 +66,8 @@ class Window:
         ```
     """
 
-    def __init__(self, state: Mapping[str, Any] | None = None):
+    def __init__(self, state: Mapping[str, Any] | None = None, *, outgrown: bool = True):
+        self._outgrown = outgrown
         self.count = 0  # values met so far
         self._parts: list[np.ndarray] = []  # sorted, the oldest first
         self._new: list[float] = []  # since the quantiles were found last
@@ -174,11 +179,15 @@ class Window:
         start = np.array(self._sums, dtype=float)[:, None]
         return np.cumsum(np.hstack([start, rows]), axis=1)
 
+    def _begins_anew(self, new: tuple[float, float]) -> bool:
+        fell = 0 < new[1] * LEAP < self._middle[1]
+        return fell or (self._outgrown and _elsewhere(new, self._middle))
+
     def _refresh(self) -> None:
         """Finds quantiles and fences anew, and adds up the window between them."""
         new = np.sort(np.array(self._new))
         judged = len(new) >= FEWEST and bool(self._parts)
-        anew = judged and _elsewhere(_middle(new), self._middle)
+        anew = judged and self._begins_anew(_middle(new))
         if anew:
             self._parts = []
         if self._parts and len(self._parts[-1]) + len(new) <= LATEST:
