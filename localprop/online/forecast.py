@@ -22,7 +22,7 @@ from .window import Window
 MARK = "\x1f"  # names of what is derived begin with it, and no column's does
 JUDGED = 400  # rows by which a season is judged that was just found
 AGO = (1, 4)  # rows over which the changes of the other columns are looked at
-# Per row to come: what each expert says, the mixture, the season before, a change's size, the answer.
+# Per row to come: what experts say, their mixture, the last season, a change's size, the answer.
 EXPERTS = len(NAMES) + len(GUESSES)
 MIXED, FOOL, SIZE, ANSWER = range(EXPERTS, EXPERTS + 4)
 FOOLS = ["last value", "seasonal last value"]
@@ -32,7 +32,8 @@ class Key(NamedTuple):
     """What scoring a piece will need.
 
     **Fields:** `y`: the target; `held`: it and its past, gaps filled; `size`: of a change over the
-    horizon lately; `least`, `most`: such a change; `spans` of the piece that know the same seasons.
+    horizon lately; `least`, `most`: such a change; `spans` of the piece that know the same seasons;
+    `pasts`: what is known in each.
     """
 
     y: np.ndarray
@@ -41,6 +42,7 @@ class Key(NamedTuple):
     least: np.ndarray
     most: np.ndarray
     spans: list[Span]
+    pasts: list[Past]
 
 
 class Forecast(AbstractTask):
@@ -101,7 +103,9 @@ class Forecast(AbstractTask):
         lowest, highest = now.edges[:, 0], now.edges[:, -1]
         least, most = np.fmin(lowest, -CLIP * size), np.fmax(highest, CLIP * size)
         spans = self.seasons.follow(held, rows)
-        return Encoded(change, Key(y, held, size, least, most, spans))
+        new = len(held) - rows
+        pasts = [self._past(held, np.arange(new + s.start, new + s.stop), s) for s in spans]
+        return Encoded(change, Key(y, held, size, least, most, spans, pasts))
 
     def features(self, columns: Mapping[str, Column], key: Key) -> dict[str, Column]:
         """Returns what is known at each row: the other columns and their past, and the target's."""
@@ -110,7 +114,7 @@ class Forecast(AbstractTask):
             if column.kind is ColumnKind.NUMBER:
                 for lag, change in self._changes(name, finite(column.values)).items():
                     found[f"{name}{MARK}change over {lag}"] = Column(ColumnKind.NUMBER, change)
-        parts = [self._past(key, span).features() for span in key.spans]
+        parts = [past.features() for past in key.pasts]
         for name in parts[0]:
             values = np.concatenate([part[name] for part in parts])
             found[f"{MARK}{name}"] = Column(ColumnKind.NUMBER, values)
@@ -125,7 +129,7 @@ class Forecast(AbstractTask):
         rows = len(key.y)
         last = key.held[-rows:]
         nets = within(outputs[:, :, 0])
-        own = np.concatenate([self._past(key, span).guesses() for span in key.spans])
+        own = np.concatenate([past.guesses for past in key.pasts])
         own_clipped = np.clip(own, key.least[:, None], key.most[:, None])
         new = np.full((rows, ANSWER + 1), np.nan)
         new[:, :EXPERTS] = last[:, None] + np.hstack([key.size[:, None] * nets, own_clipped])
@@ -182,9 +186,8 @@ class Forecast(AbstractTask):
             "score": self.score.state(),
         }
 
-    def _past(self, key: Key, span: Span) -> Past:
-        at = len(key.held) - len(key.y) + np.arange(span.start, span.stop)
-        return Past(key.held, at, self.horizon, span.periods, span.met)
+    def _past(self, held: np.ndarray, at: np.ndarray, span: Span) -> Past:
+        return Past(held, at, self.horizon, span.periods, span.met)
 
     def _answer(self, key: Key, asked: np.ndarray, span: Span) -> None:
         """Judges what was due in these rows, and mixes what is said in them.
@@ -218,7 +221,7 @@ class Forecast(AbstractTask):
         size, least, most = (a[span.start] for a in (key.size, key.least, key.most))
         if not len(at) or not size > 0:
             return
-        guesses = np.clip(Past(key.held, at, self.horizon, span.periods).guesses(), least, most)
+        guesses = np.clip(self._past(key.held, at, span).guesses, least, most)
         change = key.held[at + self.horizon] - key.held[at]
         errors = np.abs(guesses - change[:, None]) / size
         share = (1 - 1 / MEMORY) ** np.arange(len(at) - 1, -1, -1)

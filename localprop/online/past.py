@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -33,8 +34,8 @@ class Past:
     """A series as it is known at some of its rows: as changes from its value there.
 
     **Arguments:** `held`: the series, gaps filled, NaN only before the first value; `at`: places
-    in it, `(T,)`; `horizon`: rows ahead; `periods`: seasons known there, at most two; `met`: whether
-    there ever was one.
+    in it, `(T,)`; `horizon`: rows ahead; `periods`: seasons known there, at most two; `met`:
+    whether there ever was one.
 
     Nothing reaches further back than 4096 rows; what is not there is NaN.
 
@@ -45,26 +46,30 @@ class Past:
         >>> from localprop.online.past import GUESSES, Past
         >>> week = np.tile([5.0, 5.0, 6.0, 5.0, 7.0, 1.0, 0.0], 5)
         >>> past = Past(week, np.array([34]), 1, (7,))  # on a Sunday, of Monday
-        >>> dict(zip(GUESSES, past.guesses()[0].tolist()))["last season"]
+        >>> dict(zip(GUESSES, past.guesses[0].tolist()))["last season"]
         5.0
 
         ```
     """
 
     def __init__(
-        self, held: np.ndarray, at: np.ndarray, horizon: int, periods: Sequence[int] = (), met: bool = False
+        self,
+        held: np.ndarray,
+        at: np.ndarray,
+        horizon: int,
+        periods: Sequence[int] = (),
+        met: bool = False,
     ):
         self.held, self.at, self.horizon = held, at, horizon
         self.now, self.met = held[at], met
         self.periods = tuple(periods)
         self._seasonal = [self._of_season(period) for period in self.periods]
 
-    def ago(self, rows: int) -> np.ndarray:
-        """Returns the values so many rows before, `(T,)`, NaN where there is none."""
-        place = self.at - rows
-        if rows > REACH:
-            return np.full(len(place), np.nan)
-        return np.where(place >= 0, self.held[np.maximum(place, 0)], np.nan)
+    def ago(self, rows: int | np.ndarray) -> np.ndarray:
+        """Returns the values so many rows before, `(T,)` or `(T, …)`, NaN where there is none."""
+        place = self.at.reshape(-1, *[1] * np.ndim(rows)) - rows
+        there = (place >= 0) & (np.asarray(rows) <= REACH)
+        return np.where(there, self.held[np.maximum(place, 0)], np.nan)
 
     def features(self) -> dict[str, np.ndarray]:
         """Returns inputs by name, each `(T,)`: the value, changes over some lags, and from seasons.
@@ -73,25 +78,30 @@ class Past:
         """
         found = {"level": self.now}
         found |= {f"change over {lag}": self.now - self.ago(lag) for lag in LAGS}
-        guesses = self.guesses()
-        found |= {GUESSES[k]: guesses[:, k] for k in LEVELS}
+        found |= {GUESSES[k]: self.guesses[:, k] for k in LEVELS}
         none = np.full(len(self.at), 0.0 if self.met else np.nan)
         for k, slot in enumerate(SLOTS):
             values = [none] * len(SEASON_INPUTS)
             if k < len(self.periods):
-                period = self.periods[k]
-                since = _phase(period, self.horizon)
-                values = [self.ago(max(since - j, 0)) - self.now for j in AROUND]
-                values += [self.ago(since + period) - self.now, *self._seasonal[k][1:]]
+                values = [_or_nothing(value) for value in self._about_season(k)]
             names = [name.format(slot) for name in SEASON_INPUTS]
-            given = zip(names, map(_or_nothing, values) if self.periods[k:] else values, strict=True)
+            given = zip(names, values, strict=True)
             found |= {name: value for name, value in given if k == 0 or name in LONGER_INPUTS}
         return found
 
+    def _about_season(self, slot: int) -> list[np.ndarray]:
+        """Returns the values of `SEASON_INPUTS`."""
+        period = self.periods[slot]
+        since = _phase(period, self.horizon)
+        around = [self.ago(max(since - j, 0)) for j in AROUND]
+        before = [value - self.now for value in (*around, self.ago(since + period))]
+        return [*before, *self._seasonal[slot][1:]]
+
+    @cached_property
     def guesses(self) -> np.ndarray:
-        """Returns the changes over the horizon that each of `GUESSES` expects, `(T, guesses)`."""
+        """The changes over the horizon that each of `GUESSES` expects, `(T, guesses)`."""
         found = [np.zeros(len(self.at))]
-        found += [self._median(rows) - self.now for rows in MEDIANS]
+        found += [_median(self.ago(np.arange(rows))) - self.now for rows in MEDIANS]
         first = int(np.argmax(np.isfinite(self.held)))
         rows = np.clip(self.at - first, 1, DRIFT)
         found.append((self.now - self.held[self.at - np.minimum(rows, self.at)]) / rows)
@@ -107,23 +117,22 @@ class Past:
         turn = since + self.horizon  # whole seasons
         last = self.ago(since)
         shifted = last - self.ago(turn) + self.now
-        usual = _median([self.ago(since + k * period) for k in range(SEASONS)])
+        usual = _median(self.ago(since + period * np.arange(SEASONS)))
         apart = [
             self.ago(since + k * period) - self._level(turn + k * period, period)
             for k in range(RECENT)
         ]
-        return [v - self.now for v in (last, shifted, usual, _median(apart) + self._level(0, period))]
+        moved = _median(np.stack(apart, axis=1)) + self._level(0, period)
+        return [values - self.now for values in (last, shifted, usual, moved)]
 
     def _level(self, rows: int, period: int) -> np.ndarray:
         """Returns the mean over the season that ended so many rows before."""
         points = min(period, POINTS)
-        total = np.zeros(len(self.at))
-        for k in range(points):  # one by one: so the sum has one order, however many rows there are
-            total = total + self.ago(rows + k * period // points)
+        values = self.ago(rows + period * np.arange(points) // points)
+        total = values[:, 0]
+        for k in range(1, points):  # in one order, however many rows there are
+            total = total + values[:, k]
         return total / points
-
-    def _median(self, rows: int) -> np.ndarray:
-        return _median([self.ago(k) for k in range(rows)])
 
 
 def _phase(period: int, horizon: int) -> int:
@@ -131,9 +140,9 @@ def _phase(period: int, horizon: int) -> int:
     return -horizon % period
 
 
-def _median(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns the median of what is there, NaN where nothing is."""
-    table = np.sort(np.stack(values, axis=1), axis=1)  # NaN comes last
+def _median(table: np.ndarray) -> np.ndarray:
+    """Returns the median of what is there in each row, NaN where nothing is."""
+    table = np.sort(table, axis=1)  # NaN comes last
     count = np.sum(~np.isnan(table), axis=1)
     rows = np.arange(len(table))
     low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, table.shape[1] - 1)

@@ -151,9 +151,7 @@ class KeptSeasons(Kept):
 
     count: Count
     due: Annotated[int, Meta(ge=1, le=1 << 53)]
-    periods: Annotated[
-        list[Annotated[int, Meta(ge=2, le=LONGEST)]], Meta(max_length=2)
-    ]
+    periods: Annotated[list[Annotated[int, Meta(ge=2, le=LONGEST)]], Meta(max_length=2)]
     met: bool
 
     def __post_init__(self) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 REACH = 4096  # values back that are looked at
 LONGEST = 1440  # rows of the longest season: the minutes of a day
 EARLIEST, GROWTH, LATEST = 8, 1.1, 400  # values when a season is first looked for, and how often
-STEEP = 5.0  # changes count as at most so many times their 90th percentile
+STEEP = 2.0  # changes count as at most so many times their 90th percentile
 OUTER = 1.0  # values count as at most so many quartile distances outside the quartiles
 DEEP = 0.85  # share of the deepest dip that makes a shorter season the fundamental one
 DEEPER = 0.03  # by which a longer season must be deeper to be one of its own
 STAY = 0.02  # by which a neighbour must be deeper to take a season's place
 STRETCHES, HOLDING = 4, 3  # of the series, and in how many of them a season must show itself
 SURE = 3  # seasons that must have been seen; in fewer, every stretch must show them
-BETTER = 0.15  # share by which it must be nearer to its own season than to what lies between
+BETTER = 0.2  # share by which it must be nearer to its own season than to what lies between
 TRIED = 12  # dips that are tried, the deepest first, and then the shortest
 
 
@@ -86,7 +86,12 @@ class Seasons:
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
-        return {"count": self.count, "due": self.due, "periods": list(self.periods), "met": self.met}
+        return {
+            "count": self.count,
+            "due": self.due,
+            "periods": list(self.periods),
+            "met": self.met,
+        }
 
 
 def find_seasons(values: np.ndarray, present: Sequence[int] = ()) -> tuple[int, ...]:
@@ -100,7 +105,7 @@ def find_seasons(values: np.ndarray, present: Sequence[int] = ()) -> tuple[int, 
     neighbour is hardly deeper.
     """
     values = np.asarray(values, dtype=float)
-    values = values[np.argmax(np.isfinite(values)) :]
+    values = values[np.logical_or.accumulate(np.isfinite(values))]
     levels = _levelled(values)
     if levels is None:
         return ()
@@ -186,4 +191,6 @@ def _recurs(x: np.ndarray, period: int) -> bool:
     others = np.median([np.abs(now - x[period - lag : n - lag]) for lag in between], axis=0)
     own = np.abs(now - x[: n - period])
     pairs = zip(np.array_split(own, STRETCHES), np.array_split(others, STRETCHES), strict=True)
-    return sum(a.sum() < (1 - BETTER) * b.sum() for a, b in pairs) >= (STRETCHES if n < SURE * period else HOLDING)
+    return sum(a.sum() < (1 - BETTER) * b.sum() for a, b in pairs) >= (
+        STRETCHES if n < SURE * period else HOLDING
+    )

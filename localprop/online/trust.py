@@ -18,9 +18,9 @@ class Trust:
     """Follows the last season, and the mixture, as far as they were better for certain.
 
     Of two forecasts with errors $e, e'$, the second is followed by the share
-    $\\sigma(5\\,(t - 0.2))$ with $t = \\sum\\rho^k (e - e') / \\sqrt{H \\sum\\rho^k (e - e')^2}$: the
-    mean gain in standard errors, as errors that are $H$ rows ahead come in runs of $H$ (Diebold and
-    Mariano, *Comparing predictive accuracy*, 1995), forgetting with $\\rho = 1 - 1/2000$.
+    $\\sigma(5\\,(t - 0.2))$, $t = \\sum\\rho^k (e - e') / \\sqrt{H \\sum\\rho^k (e - e')^2}$: the
+    mean gain in standard errors, as errors $H$ rows ahead come in runs of $H$ (Diebold and Mariano,
+    *Comparing predictive accuracy*, 1995), forgetting with $\\rho = 1 - 1/2000$.
 
     **Arguments:** `horizon`; `state`, or `None` to begin.
     """
