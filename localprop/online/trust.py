@@ -11,6 +11,7 @@ from .smoothing import smooth
 
 MEMORY = 2000.0  # rows over which errors count
 STEEPNESS, CERTAIN = 5.0, 0.2  # of the logistic function, in standard errors of a mean
+ROUNDED = 1e-9  # of an error
 PAIRS = ((0, 1), (0, 2), (1, 2))  # last value, last season, mixture
 
 
@@ -38,6 +39,8 @@ class Trust:
         if not len(errors):
             return np.zeros((0, 6))
         gains = np.stack([errors[:, a] - errors[:, b] for a, b in PAIRS], axis=1)
+        # What is but rounded otherwise is no gain.
+        gains = np.where(np.abs(gains) > ROUNDED * errors.max(axis=1, keepdims=True), gains, 0.0)
         new = np.column_stack([gains, gains**2, np.ones(len(gains))])
         sums = smooth(new, 1 - 1 / MEMORY, 1.0, np.append(self.sums, self.rows))
         self.sums, self.rows = sums[-1, :-1].copy(), float(sums[-1, -1])

@@ -13,7 +13,6 @@ from river import dummy, stats
 from localprop.errors import StreamError
 from localprop.online.classification import Classification, as_categories
 from localprop.online.defaults import NAMES
-from localprop.online.forecast import Forecast
 from localprop.online.regression import Regression
 from localprop.online.target import choose_task, restore_task
 from localprop.online.window import Window
@@ -195,63 +194,6 @@ def test_regression_is_never_much_worse_than_the_mean_or_the_last_value(kind):
     mean = np.abs(values[after] - values[after].mean()).mean()
     last = np.abs(np.diff(values))[1299:].mean()
     assert errors < 1.05 * min(mean, last)
-
-
-@pytest.mark.parametrize("horizon", [1, 5, 100])
-def test_the_baseline_of_a_forecast_is_the_last_value(horizon):
-    values = np.random.default_rng(0).normal(size=300).cumsum()
-    values[50:60] = np.nan
-    task = Forecast(horizon)
-    taught(task, numbers(values))
-    held = values.copy()
-    for t in range(1, 300):
-        if np.isnan(held[t]):
-            held[t] = held[t - 1]
-    errors = np.abs(values[horizon:] - held[:-horizon])
-    fool = task.score.fools.index("last value")
-    assert task.score.fools_totals[fool] == pytest.approx(np.nansum(errors), rel=1e-12)
-    assert task.score.samples == np.isfinite(errors).sum()
-
-
-@given(
-    st.integers(0, 10**6), st.sampled_from([1, 5, 70]), st.lists(st.integers(1, 199), max_size=5)
-)
-@settings(deadline=None, max_examples=20)
-def test_pieces_do_not_change_a_bit_of_a_forecast(seed, horizon, places):
-    rng = np.random.default_rng(seed)
-    values, answer = rng.normal(size=200).cumsum(), rng.normal(size=(200, 1))
-    values[rng.random(200) < 0.1] = np.nan
-    whole, parts, found = Forecast(horizon), Forecast(horizon), []
-    expected = asked(whole, values, answer)
-    for rows in np.split(np.arange(200), sorted(set(places))):
-        found.append(asked(parts, values[rows], answer[rows]))
-        parts = restore_task({"name": "forecast", **parts.state()}, horizon)
-    for name, together in expected.items():
-        apart = np.concatenate([part[name] for part in found])
-        np.testing.assert_array_equal(apart, together, err_msg=name)
-    assert parts.score == whole.score
-
-
-def asked(task, values, answer=None):
-    """Returns by name all that a forecast looks at, teaches and answers, row by row."""
-    other = Column(ColumnKind.NUMBER, np.arange(len(values), dtype=float))
-    looked = task.features({"other": other}, numbers(values))
-    encoded, z, answers = taught(task, numbers(values), answer)
-    found = {name: column.values for name, column in looked.items() if name != "other"}
-    return {**found, "raw": encoded.raw, "z": z, "forecast": answers.values}
-
-
-@pytest.mark.parametrize("horizon", [1, 5])
-@pytest.mark.parametrize("row", [0, 3, 90, 149])
-def test_a_forecast_looks_at_nothing_of_later_rows(horizon, row):
-    values = np.random.default_rng(0).normal(size=150).cumsum()
-    changed = values.copy()
-    changed[row] += 10.0
-    a, b = (asked(Forecast(horizon), v) for v in (values, changed))
-    for name, known in a.items():
-        # The forecast that a row is answered with was made `horizon` rows before.
-        upto = row + horizon if name == "forecast" else row
-        np.testing.assert_array_equal(known[:upto], b[name][:upto], err_msg=name)
 
 
 @pytest.mark.parametrize(

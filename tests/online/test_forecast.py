@@ -1,0 +1,302 @@
+"""Forecasts: written out row by row in plain Python, and never much worse than what is simple."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from localprop import Online
+from localprop.online.defaults import NAMES
+from localprop.online.forecast import AGO, Forecast
+from localprop.online.past import AROUND, GUESSES, LAGS, Past
+from localprop.online.target import restore_task
+from localprop.table.table import Column, ColumnKind
+
+NETS = len(NAMES)
+
+
+def numbers(values):
+    return Column(ColumnKind.NUMBER, np.array(values, float))
+
+
+def told(task, values, outputs=None):
+    """Lets a task take in a column, and networks answer it, by default that nothing changes."""
+    encoded = task.encode(numbers(values))
+    features = task.features({}, encoded.key)
+    taught = task.targets(encoded.raw[:, None], encoded.key)[:, 0, 0]
+    outputs = np.zeros((len(values), NETS, 1)) if outputs is None else outputs
+    answers = task.update_score(encoded.key, outputs)
+    columns = np.stack([column.values for column in features.values()], axis=1)
+    return columns, taught, answers.values
+
+
+def held(values):
+    found = list(values)
+    for k in range(1, len(found)):
+        if math.isnan(found[k]):
+            found[k] = found[k - 1]
+    return found
+
+
+def season_written_out(y, t, horizon, period):
+    """The guesses of a season, value by value: NaN where the past does not reach."""
+    at = lambda k: y[k] if 0 <= k <= t else math.nan  # noqa: E731
+    ahead = t + horizon
+    since = ahead - period
+    while since > t:
+        since -= period
+    whole = ahead - since
+    points = min(period, 24)
+
+    def level(end):
+        return sum(at(end - k * period // points) for k in range(points)) / points
+
+    def middle(found):
+        found = [v for v in found if not math.isnan(v)]
+        return statistics.median(found) if found else math.nan
+
+    usual = middle([at(since - k * period) for k in range(7)])
+    apart = [at(since - k * period) - level(t - whole - k * period) for k in range(5)]
+    guesses = [at(since), at(since) - at(t - whole) + y[t], usual, middle(apart) + level(t)]
+    around = [at(min(since + j, t)) for j in AROUND]
+    return guesses, [*around, at(since - period)]
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 2, 5, 30]), st.sampled_from([2, 7, 26]))
+@settings(deadline=None, max_examples=15)
+def test_the_past_is_looked_at_as_it_says(seed, horizon, period):
+    y = np.random.default_rng(seed).normal(size=120).cumsum()
+    past = Past(y, np.arange(120), horizon, (period, 2 * period))
+    found = past.features()
+    for t in (0, 1, 9, 40, 119):
+        nothing = lambda v: 0.0 if math.isnan(v) else v  # noqa: E731
+        expected = [y[t]]
+        expected += [statistics.median(y[max(0, t + 1 - rows) : t + 1]) for rows in (5, 21, 101)]
+        expected += [y[t] + (horizon * (y[t] - y[0]) / t if t else 0.0)]
+        for p in (period, 2 * period):
+            guesses, before = season_written_out(y.tolist(), t, horizon, p)
+            expected += [y[t] + nothing(v - y[t]) for v in guesses]
+        np.testing.assert_allclose(y[t] + past.guesses[t], expected, rtol=1e-9, atol=1e-9)
+        changes = [y[t] - y[t - lag] if t >= lag else math.nan for lag in LAGS]
+        np.testing.assert_allclose([found[f"change over {k}"][t] for k in LAGS], changes)
+        _, before = season_written_out(y.tolist(), t, horizon, period)
+        names = [*(f"season {j:+d}" for j in AROUND), "two seasons"]
+        expected = [nothing(v - y[t]) for v in before]
+        np.testing.assert_allclose([found[name][t] for name in names], expected, atol=1e-12)
+
+
+def mixed_written_out(y, guesses, sizes, horizon):
+    """The forecasts made at each row, in plain Python: expert by expert, row by row."""
+    keep, long = 1 - 1 / 200, 1 - 1 / 2000
+    prior = [5.0 if k == NETS else 1.0 for k in range(len(guesses[0]))]
+    losses, rows = [0.0] * len(prior), 0.0
+    gains, squares, made, mixtures = [0.0] * 3, [0.0] * 3, [], []
+    last, season = NETS, NETS + GUESSES.index("last season")
+    for t, value in enumerate(y):
+        due = t - horizon
+        if due >= 0 and not math.isnan(value):
+            unit = sizes[due] or 1.0
+            errors = [abs(guess - value) / unit for guess in guesses[due]]
+            least = min(errors)
+            new = [min(least, 5.0) + min(error - least, 30.0) for error in errors]
+            losses = [keep * a + b for a, b in zip(losses, new, strict=True)]
+            rows = keep * rows + 1
+            three = errors[last], errors[season], abs(mixtures[due] - value) / unit
+            pairs = [three[0] - three[1], three[0] - three[2], three[1] - three[2]]
+            pairs = [0.0 if abs(pair) <= 1e-9 * max(three) else pair for pair in pairs]  # rounded
+            gains = [long * a + b for a, b in zip(gains, pairs, strict=True)]
+            squares = [long * a + b * b for a, b in zip(squares, pairs, strict=True)]
+        least = min(losses)
+        rate = 0.2 * rows / max(least, 1e-9 * max(rows, 1.0))
+        weights = [p * math.exp(-rate * (a - least)) for p, a in zip(prior, losses, strict=True)]
+        mixture = sum(w * g for w, g in zip(weights, guesses[t], strict=True)) / sum(weights)
+        mixtures.append(mixture)
+        t_values = [
+            g / math.sqrt(horizon * s) if s else 0.0 for g, s in zip(gains, squares, strict=True)
+        ]
+        share = [1 / (1 + math.exp(-5 * (value - 0.2))) for value in t_values]
+        simple = guesses[t][last] + share[0] * (guesses[t][season] - guesses[t][last])
+        made.append(simple + (share[2] if gains[0] > 0 else share[1]) * (mixture - simple))
+    return made
+
+
+@pytest.mark.parametrize("horizon", [1, 4])
+def test_forecasts_are_mixed_and_followed_as_they_say_row_by_row(horizon):
+    rng, rows = np.random.default_rng(3), 150
+    values = 400 + 2 * np.arange(rows) + 7 * rng.normal(size=rows).cumsum()
+    values[[20, 21, 22, 90]] = np.nan
+    changes = np.append(values[horizon:] - values[:-horizon], np.zeros(horizon))
+    outputs = np.nan_to_num(changes)[:, None] / 30 + rng.normal(size=(rows, NETS)) * [
+        0.2,
+        0.5,
+        1,
+        2,
+    ]
+    task, due = Forecast(horizon), []
+    sizes, guesses = [], []
+    for part in np.split(np.arange(rows), [1, 50, 53]):
+        key = task.encode(numbers(values[part])).key
+        task.features({}, key)
+        due.append(task.update_score(key, outputs[part][..., None]).values)
+        own = np.clip(
+            np.concatenate([p.guesses for p in key.pasts]), key.least[:, None], key.most[:, None]
+        )
+        nets = np.clip(outputs[part], -5, 5) * key.size[:, None]
+        guesses += (key.held[-len(part) :, None] + np.hstack([nets, own])).tolist()
+        sizes += key.size.tolist()
+    assert not task.seasons.met  # or its guesses would have been judged anew
+    made = mixed_written_out(values.tolist(), guesses, sizes, horizon)
+    # 150 sums of 21 numbers near 1000.
+    np.testing.assert_allclose(np.concatenate(due)[horizon:], made[:-horizon], rtol=1e-9)
+    assert task.score.value < 0.8 * task.score.baseline_value  # the networks were listened to
+
+
+@pytest.mark.parametrize("horizon", [1, 5, 100])
+def test_baselines_are_the_last_value_and_the_last_season(horizon):
+    t = np.arange(600)
+    values = np.random.default_rng(0).normal(size=24)[t % 24] + 0.01 * t
+    values[50:60] = np.nan
+    task = Forecast(horizon)
+    told(task, values)
+    y = np.array(held(values))
+    errors = np.abs(values[horizon:] - y[:-horizon])
+    assert task.score.fools == ["last value", "seasonal last value"]
+    assert task.score.fools_totals[0] == pytest.approx(np.nansum(errors), rel=1e-12)
+    assert task.seasons.periods == (24,)
+    late = Forecast(horizon, task.state())
+    before = late.score.fools_totals[1]
+    new = np.sin(t[:50])
+    told(late, new)
+    everything = np.concatenate([y, new])
+    turn = -(-horizon // 24) * 24
+    total = np.abs(new - everything[600 - turn : 650 - turn]).sum()
+    assert late.score.fools_totals[1] - before == pytest.approx(total, rel=1e-9)
+
+
+def test_a_season_is_followed_as_soon_as_it_is_found():
+    values = np.random.default_rng(0).normal(size=37)[np.arange(160) % 37]
+    task = Forecast(3)
+    told(task, values)
+    found = next(t for t in range(160) if (task_of(values[: t + 1])).seasons.periods == (37,))
+    _, _, answers = told(Forecast(3), values)
+    assert np.abs(answers - values)[found + 3 :].max() < 1e-3
+
+
+def task_of(values):
+    task = Forecast(3)
+    task.encode(numbers(values))
+    return task
+
+
+@given(
+    st.integers(0, 10**6), st.sampled_from([1, 5, 70]), st.lists(st.integers(1, 199), max_size=5)
+)
+@settings(deadline=None, max_examples=12)
+def test_pieces_and_restarts_do_not_change_a_bit_of_a_forecast(seed, horizon, places):
+    rng = np.random.default_rng(seed)
+    values, outputs = rng.normal(size=200).cumsum(), rng.normal(size=(200, NETS, 1))
+    values += 5 * np.sin(np.arange(200) * np.pi / 6)
+    values[rng.random(200) < 0.1] = np.nan
+    whole, parts, found = Forecast(horizon), Forecast(horizon), []
+    expected = told(whole, values, outputs)
+    for rows in np.split(np.arange(200), sorted(set(places))):
+        found.append(told(parts, values[rows], outputs[rows]))
+        parts = restore_task({"name": "forecast", **parts.state()}, horizon)
+    for one, whole_one in zip(zip(*found, strict=True), expected, strict=True):
+        np.testing.assert_array_equal(np.concatenate(one), whole_one)
+    np.testing.assert_equal(parts.state(), whole.state())
+
+
+def test_pieces_do_not_change_a_bit_once_the_past_is_full():
+    rng = np.random.default_rng(0)
+    values = np.sin(np.arange(5600) / 5) + 0.1 * rng.normal(size=5600)
+    outputs = 0.1 * rng.normal(size=(5600, NETS, 1))
+    whole, parts, found = Forecast(2), Forecast(2), []
+    expected = told(whole, values, outputs)
+    for rows in np.split(np.arange(5600), [4600, 4601, 5000, 5007, 5300]):
+        found.append(told(parts, values[rows], outputs[rows]))
+    for one, whole_one in zip(zip(*found, strict=True), expected, strict=True):
+        np.testing.assert_array_equal(np.concatenate(one), whole_one)
+    assert len(parts.past) == parts.kept < 5600
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+@pytest.mark.parametrize("row", [0, 3, 90, 149])
+def test_a_forecast_asks_nothing_of_later_rows(horizon, row):
+    values = np.random.default_rng(0).normal(size=150).cumsum()
+    changed = values.copy()
+    changed[row] += 10.0
+    a, b = (told(Forecast(horizon), v) for v in (values, changed))
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_array_equal(one[:row], other[:row])
+
+
+def test_the_past_of_other_columns_is_looked_at():
+    values, task = np.array([3.0, np.nan, 4.0, 8.0, 9.0, 1.0]), Forecast(1)
+    found = {lag: [] for lag in AGO}
+    for part in np.split(np.arange(6), [2, 3]):
+        key = task.encode(numbers(np.arange(6.0)[part])).key
+        features = task.features({"other": numbers(values[part])}, key)
+        for name, column in features.items():
+            if name.startswith("other") and name != "other":
+                found[int(name.split()[-1])].append(column.values)
+        np.testing.assert_array_equal(features["other"].values, values[part])
+    one, four = (np.concatenate(found[lag]) for lag in AGO)
+    np.testing.assert_array_equal(one, [np.nan, 0, 1, 4, 1, -8])
+    np.testing.assert_array_equal(four, [np.nan] * 4 + [6, -2])
+
+
+def judged(values, horizon):
+    """Learns a series and returns its score."""
+    model = Online(horizon=horizon, hidden=(8,))
+    model.learn_many({"row": np.zeros(len(values))}, values)
+    assert model.task is not None
+    return model.task.score
+
+
+T = np.arange(600)
+NEVER_WORSE = {
+    "random walk": (lambda rng: rng.normal(size=600).cumsum(), 1, 1.02),
+    "noise": (lambda rng: rng.normal(size=600), 3, 0.8),
+    "season and trend": (
+        lambda rng: 0.05 * T + 3 * np.sin(T * np.pi / 12) + 0.3 * rng.normal(size=600),
+        6,
+        0.95,
+    ),
+    "a jump of a million": (
+        lambda rng: np.sin(T * np.pi / 12) + 0.2 * rng.normal(size=600) + 1e6 * (T > 400),
+        12,
+        1.001,
+    ),
+    "an outlier of a million": (
+        lambda rng: np.where(T == 400, 1e6, np.sin(T * np.pi / 12) + 0.2 * rng.normal(size=600)),
+        1,
+        1.001,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEVER_WORSE)
+def test_a_forecast_is_not_worse_than_what_is_simple(name):
+    make, horizon, share = NEVER_WORSE[name]
+    score = judged(make(np.random.default_rng(1)), horizon)
+    assert score.value < share * score.baseline_value
+
+
+def test_a_forecast_knows_the_other_columns():
+    rng = np.random.default_rng(0)
+    ahead = rng.normal(size=600)
+    values = np.concatenate([np.zeros(3), ahead[:-3]]) + 0.1 * rng.normal(size=600)
+    model = Online(horizon=2, hidden=(8,))
+    model.learn_many({"ahead": ahead}, values)
+    blind = Online(horizon=2, hidden=(8,))
+    blind.learn_many({"row": np.zeros(600)}, values)
+    assert model.task is not None
+    assert blind.task is not None
+    assert model.task.score.value < 0.6 * blind.task.score.value
+    assert model.importance()["ahead"] > 0.2
