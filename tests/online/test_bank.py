@@ -1,4 +1,4 @@
-"""Experts side by side: each gives its own numbers, follows the exact gradient, and harms no other."""
+"""Experts side by side: each gives its own numbers, follows the gradient, and harms no other."""
 
 from __future__ import annotations
 
