@@ -32,6 +32,7 @@ TABLE = {
     "digest": "0" * 16,
     "kinds": {"t": "number", "a": "number", "b": "text", "y": "text"},
     "commas": [],
+    "dates": {"t": "DMY"},
     "predictions": None,
     "mark": 0,
 }

@@ -54,7 +54,11 @@ def learn_command(
     text: Text = None,
     types: Annotated[
         str | None,
-        typer.Option(metavar="COL=KIND,…", help="Kinds of columns: number, boolean, time or text."),
+        typer.Option(
+            metavar="COL=KIND,…",
+            help="Kinds of columns: number, boolean, time or text; time:DMY, time:MDY or time:YMD "
+            "where 03/04/2024 could be either.",
+        ),
     ] = None,
     decide_after: Annotated[
         int | None,

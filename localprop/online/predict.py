@@ -82,6 +82,7 @@ def predict(
         extra = _other_columns(table, run)
         if extra:
             say(f"columns that were not there when it learned, and are left out: {extra}")
+        table.known_dates = run.table_options()["dates"]
         table.types = {**run.table_options()["types"], **dict.fromkeys(extra, ColumnKind.TEXT)}
         out = None
         if predictions is not None:

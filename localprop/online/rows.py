@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute
 
 from ..errors import StreamError
+from ..table.arrays import seconds as timestamps
 from ..table.columns import Column, ColumnKind, encode_text, is_supported, kind_of_type, plain
-from ..table.columns import seconds as timestamps
 from .classification import Label
 
 pc: Any = pyarrow.compute

@@ -41,6 +41,7 @@ class Run:
         self.digest: str | None = None  # of all rows that were learned
         self._kinds: dict[str, ColumnKind] = {}
         self._commas: list[str] | None = None
+        self._dates: dict[str, str] = {}  # how 03/04/2024 is read
         self.too_large: dict[str, int] = {}  # numbers of this run, by column, taken as missing
         if kept is None:
             self.online = Online(**asdict(settings.online))
@@ -61,7 +62,9 @@ class Run:
         """Returns how to open the table: kinds that are decided stay as they are."""
         given = {name: ColumnKind(kind) for name, kind in self.settings.kinds.items()}
         learned = {n: k for n, k in self.online.kinds.items() if k is not ColumnKind.UNDECIDED}
-        return {"types": {**learned, **self._kinds, **given}, "commas": self._commas}
+        types = {**learned, **self._kinds, **given}
+        dates = {**self._dates, **self.settings.dates}
+        return {"types": types, "commas": self._commas, "dates": dates}
 
     def begin(self, table: Table, path: Path | None) -> list[str]:
         """Looks at the table's first rows: is it the one begun with, which task does it call for?
@@ -121,7 +124,7 @@ class Run:
         parts.append(self.online.learn(rest, target.cut(start), piece.lines[start:]))
         self._count_too_large(piece)
         self.position += rows
-        self._kinds, self._commas = dict(table.kinds), table.commas
+        self._kinds, self._commas, self._dates = dict(table.kinds), table.commas, table.dates
         self.digest = table.digest()
         if len(self._digests) < DIGESTED:
             self._digests = table.first_digests(self.position)
@@ -192,6 +195,7 @@ class Run:
             "digest": self.digest,
             "kinds": {name: kind.value for name, kind in self._kinds.items()},
             "commas": self._commas,
+            "dates": self._dates,
             "predictions": predictions,
             "mark": mark,
         }
@@ -211,6 +215,7 @@ class Run:
         self._digests, self.digest = list(table["digests"]), table["digest"]
         self._kinds = {name: ColumnKind(kind) for name, kind in table["kinds"].items()}
         self._commas = None if table["commas"] is None else list(table["commas"])
+        self._dates = dict(table["dates"])
 
     def _count_too_large(self, piece: Piece) -> None:
         for name, column in piece.columns.items():
@@ -227,6 +232,13 @@ class Run:
                 raise CheckpointError(
                     f"{path}: made with other settings (column '{name}' was {was.value}, is "
                     f"{kind}); use those settings again, or another checkpoint file"
+                )
+
+        for name, order in self.settings.dates.items():
+            if (was := self._dates.get(name, order)) != order:
+                raise CheckpointError(
+                    f"{path}: made with other settings (dates of column '{name}' were {was}, are "
+                    f"{order}); use those settings again, or another checkpoint file"
                 )
 
     def _choose(self, target: Column) -> AbstractTask | None:

@@ -261,6 +261,7 @@ class KeptTable(Kept):
     digest: str
     kinds: dict[str, ColumnKind]
     commas: list[str] | None
+    dates: dict[str, Literal["DMY", "MDY", "YMD"]]
     predictions: str | None
     mark: Count
 

@@ -18,7 +18,8 @@ LAWS = ("hamiltonian", "least-action")
 TASKS = ("auto", "classification", "regression", "forecast")
 
 
-KINDS = ("number", "boolean", "time", "text")
+ORDERS = ("DMY", "MDY", "YMD")  # of day, month and year
+KINDS = ("number", "boolean", "time", *(f"time:{order}" for order in ORDERS), "text")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Settings:
     - `task`, `horizon`, `law`, `time`, `hops`, `hidden`, `review`, `seed`: see `Online`.
     - `text`: columns to take as text, whatever is in them.
     - `types`: kinds of columns, `number`, `boolean`, `time` or `text`, whatever is in them.
+        `time:DMY`, `time:MDY` or `time:YMD` also says how dates such as 03/04/2024 are read.
     - `decide_after`: rows by which kinds and task are decided; `None` for 1000 of a file and 50 of
       a pipe.
     - `on_bad_row`: `"stop"` or `"skip"`.
@@ -131,7 +133,14 @@ class Settings:
     @property
     def kinds(self) -> dict[str, str]:
         """The kinds of columns that were given."""
-        return {**dict.fromkeys(self.text, "text"), **dict(self.types)}
+        types = {name: kind.partition(":")[0] for name, kind in self.types}
+        return {**dict.fromkeys(self.text, "text"), **types}
+
+    @property
+    def dates(self) -> dict[str, str]:
+        """How dates such as 03/04/2024 are read, where that was given."""
+        orders = {name: kind.partition(":")[2] for name, kind in self.types}
+        return {name: order for name, order in orders.items() if order}
 
 
 def _settle(settings: Any, name: str, value: Any) -> None:

@@ -6,13 +6,14 @@ import enum
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from .arrays import floats, keep, mask, matches, per_second, seconds
+from .dates import Reading, are_dates, parse, read
 from .source import Source
 
 pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
@@ -23,10 +24,6 @@ TRUE, FALSE = ("true", "yes", "t"), ("false", "no", "f")
 NUMBER_GRAMMAR = r"(?i)^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan(?:\(\w*\))?)$"
 COMMA_GRAMMAR = r"(?i)^(\s*[+-]?\d*),(\d+(?:e[+-]?\d+)?\s*)$"
 THOUSANDS_GRAMMAR = r"^[+-]?[1-9]\d{0,2},\d{3}$"
-ZONE = r"(?:Z|[+-]\d\d(?::?\d\d)?)"
-TIME_GRAMMAR = rf"^\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{{1,9}})?)?{ZONE}?)?$"
-ZONED_GRAMMAR = rf":\d\d(?:\.\d+)?{ZONE}$"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Squares of larger numbers could overflow; they count as infinite, hence as missing.
 LARGEST = 1e150
 
@@ -119,7 +116,7 @@ def plain(array: pa.Array) -> pa.Array:
         return array.cast(pa.string())
     if t.is_time(kind) or t.is_duration(kind):
         bits = pa.int32() if t.is_time32(kind) else pa.int64()
-        return pc.divide(array.view(bits).cast(pa.float64(), safe=False), _per_second(kind.unit))
+        return pc.divide(array.view(bits).cast(pa.float64(), safe=False), per_second(kind.unit))
     return array
 
 
@@ -139,7 +136,7 @@ def kind_of(array: pa.Array, label: bool = False) -> ColumnKind:
     words = pc.is_in(pc.ascii_lower(array), pa.array(TRUE + FALSE))
     if not label and _share(words) == 1.0:
         return ColumnKind.BOOLEAN
-    if _share(pc.match_substring_regex(array, TIME_GRAMMAR)) > 0.5:
+    if are_dates(array):
         return ColumnKind.TIME
     return ColumnKind.TEXT
 
@@ -154,6 +151,13 @@ def kind_of_type(array: pa.Array) -> ColumnKind:
     if t.is_timestamp(array.type):
         return ColumnKind.TIME
     return ColumnKind.TEXT if t.is_string(array.type) else ColumnKind.NUMBER
+
+
+def reading_of(array: pa.Array) -> Reading:
+    """Returns how dates such as 03/04/2024 are read, as the values of a column show it."""
+    if not pa.types.is_string(array.type):
+        return Reading(None)
+    return read(pc.utf8_trim_whitespace(without_missing(array)))
 
 
 def has_decimal_commas(array: pa.Array) -> bool:
@@ -172,7 +176,7 @@ def with_points(array: pa.Array) -> pa.Array:
 
 
 def convert(
-    array: pa.Array, kind: ColumnKind, label: bool = False
+    array: pa.Array, kind: ColumnKind, label: bool = False, order: str | None = None
 ) -> tuple[np.ndarray | pa.Array, np.ndarray]:
     """Returns the values as `kind`, and the rows whose value is not of that kind.
 
@@ -181,6 +185,7 @@ def convert(
     - `array`: `(rows,)`, of a type that `plain` returns.
     - `kind`: `TEXT` gives an Arrow string array, the others float64.
     - `label`: whether text is a label, of which `-` is one.
+    - `order`: of dates such as 03/04/2024, a key of `dates.ORDERS`.
     """
     fine = np.zeros(0, np.int64)
     if kind is ColumnKind.UNDECIDED:
@@ -193,16 +198,19 @@ def convert(
     if pa.types.is_timestamp(array.type):
         return seconds(array), fine
     if not pa.types.is_string(array.type):
-        return _floats(array), fine
+        return floats(array), fine
     if kind is ColumnKind.NUMBER:
         # Nearly always all fit, as they are, or without blanks and marks of what is missing; a
         # look at each takes far longer.
         for tidy in (lambda a: a, lambda a: pc.ascii_trim_whitespace(without_missing(a))):
             with suppress(pa.ArrowInvalid):
-                return _floats(tidy(array)), fine
+                return floats(tidy(array)), fine
     array = pc.utf8_trim_whitespace(without_missing(array))
     given = ~_missing(array)
-    values, fits = _PARSERS[kind](array)
+    if kind is ColumnKind.TIME:
+        values, fits = parse(array, order)
+    else:
+        values, fits = _PARSERS[kind](array)
     return values, np.flatnonzero(given & ~fits)
 
 
@@ -234,58 +242,20 @@ def encode_text(array: pa.Array | pa.ChunkedArray) -> Column:
 
 
 def _parse_numbers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    fits = _mask(pc.match_substring_regex(array, NUMBER_GRAMMAR))
-    return _floats(_keep(array, fits)), fits
+    fits = matches(array, NUMBER_GRAMMAR)
+    return floats(keep(array, fits)), fits
 
 
 def _parse_booleans(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     lower = pc.ascii_lower(array)
-    true, false = (_mask(pc.is_in(lower, pa.array(words))) for words in (TRUE, FALSE))
+    true, false = (mask(pc.is_in(lower, pa.array(words))) for words in (TRUE, FALSE))
     return np.where(true, 1.0, np.where(false, 0.0, np.nan)), true | false
-
-
-def _parse_times(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    fits = _mask(pc.match_substring_regex(array, TIME_GRAMMAR))
-    zoned = fits & _mask(pc.match_substring_regex(array, ZONED_GRAMMAR))
-    array = pc.replace_substring_regex(_keep(array, fits), r"(\.\d{6})\d+", r"\1")
-    try:
-        local = _keep(array, ~zoned).cast(pa.timestamp("us"))
-        world = _keep(array, zoned).cast(pa.timestamp("us", "UTC"))
-        return np.where(zoned, seconds(world), seconds(local)), fits
-    except pa.ArrowInvalid:  # a day or an hour that no calendar has
-        values = np.array([_iso_seconds(text) for text in array.to_pylist()], dtype=np.float64)
-        return values, fits & ~np.isnan(values)
 
 
 _PARSERS = {
     ColumnKind.NUMBER: _parse_numbers,
     ColumnKind.BOOLEAN: _parse_booleans,
-    ColumnKind.TIME: _parse_times,
 }
-
-
-def _iso_seconds(text: str | None) -> float:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return np.nan
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - EPOCH) // timedelta(microseconds=1) / 1e6
-
-
-def seconds(array: pa.Array) -> np.ndarray:
-    """Returns timestamps as seconds since 1970, NaN where missing."""
-    return _floats(array.view(pa.int64())) / _per_second(array.type.unit)
-
-
-def _floats(array: pa.Array) -> np.ndarray:
-    array = array.cast(pa.float64(), safe=False)
-    return (array.fill_null(np.nan) if array.null_count else array).to_numpy(zero_copy_only=False)
-
-
-def _per_second(unit: str) -> float:
-    return {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit]
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -294,18 +264,10 @@ def _is_text(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (*tests, t.is_binary_view, t.is_fixed_size_binary))
 
 
-def _keep(array: pa.Array, mask: np.ndarray) -> pa.Array:
-    return pc.if_else(pa.array(mask), array, pa.scalar(None, array.type))
-
-
 def _missing(array: pa.Array, label: bool = False) -> np.ndarray:
     string = pa.types.is_string(array.type)
     text = without_missing(array, marks=not label) if string else array
-    return _mask(text.is_null())
-
-
-def _mask(array: pa.Array) -> np.ndarray:
-    return array.fill_null(False).to_numpy(zero_copy_only=False)
+    return mask(text.is_null())
 
 
 def _share(array: pa.Array) -> float:

@@ -17,8 +17,10 @@ from .columns import (
     encode_text,
     has_decimal_commas,
     kind_of,
+    reading_of,
     with_points,
 )
+from .dates import ORDERS
 
 SO_FAR = {
     ColumnKind.NUMBER: "that was numeric so far",
@@ -55,6 +57,7 @@ class Conversion:
     - `skip`: leave bad rows out, instead of stopping at the first.
     - `commas`: per column, whether 1,23 is a number there; `None` where it is nowhere.
     - `label`: the column whose text is labels, if any.
+    - `orders`: per column, how dates such as 03/04/2024 are read; `None` where nobody knows.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Conversion:
         skip: bool,
         commas: Sequence[bool] | None = None,
         label: str | None = None,
+        orders: Sequence[str | None] | None = None,
     ):
         self.names, self.skip = tuple(names), skip
         self.rows = self.skipped = 0
@@ -71,6 +75,7 @@ class Conversion:
         self._kinds = list(kinds)
         self._may_have_commas = commas is not None
         self._commas = [False] * len(self._kinds) if commas is None else list(commas)
+        self._orders: list[str | None] = list(orders or [None] * len(self._kinds))
         self._since = [-1] * len(self._kinds)  # the row that decided each kind
         self._labels = [name == label for name in self.names]
 
@@ -78,6 +83,11 @@ class Conversion:
     def commas(self) -> tuple[bool, ...]:
         """Per column, whether 1,23 is a number there."""
         return tuple(self._commas)
+
+    @property
+    def orders(self) -> tuple[str | None, ...]:
+        """Per column, how dates such as 03/04/2024 are read, as far as that is decided."""
+        return tuple(self._orders)
 
     def kind(self, column: int, rows: int) -> ColumnKind:
         """Returns the kind of a column as the first `rows` rows show it."""
@@ -144,13 +154,16 @@ class Conversion:
             value = block.arrays[i].slice(row, 1)
             self._commas[i] = self._may_have_commas and has_decimal_commas(value)
             self._kinds[i] = kind_of(self._spelled(i, value), self._labels[i])
+            if self._kinds[i] is ColumnKind.TIME:
+                self._orders[i] = reading_of(value).order
             self._since[i] = self.rows + row - sum(r < row for r in misfits)
             values[i], wrong = self._converted(i, block.arrays[i])
             for r in wrong.tolist():
                 misfits.setdefault(r, i)
 
     def _converted(self, i: int, array: pa.Array) -> tuple[np.ndarray | pa.Array, np.ndarray]:
-        return convert(self._spelled(i, array), self._kinds[i], self._labels[i])
+        kind, label, order = self._kinds[i], self._labels[i], self._orders[i]
+        return convert(self._spelled(i, array), kind, label, order)
 
     def _spelled(self, i: int, array: pa.Array) -> pa.Array:
         return with_points(array) if self._commas[i] else array
@@ -167,8 +180,13 @@ class Conversion:
         value, name = block.arrays[column][row].as_py(), self.names[column]
         shown = value if len(value) <= 40 else value[:37] + "..."
         what = "number" if kind_of(pa.array([value])) is ColumnKind.NUMBER else "text"
-        problem = f"{what} {shown!r} in a column {SO_FAR[self._kinds[column]]}; {SKIP}, "
-        problem += f"or read the column as text (--text {name})"
+        problem = f"{what} {shown!r} in a column {SO_FAR[self._kinds[column]]}"
+        order = self._orders[column] if self._kinds[column] is ColumnKind.TIME else None
+        problem += f" (read as {ORDERS[order]})" if order else ""
+        problem += f"; {SKIP}, or read the column as text (--text {name})"
+        other = reading_of(block.arrays[column].slice(row, 1)).order
+        if self._kinds[column] is ColumnKind.TIME and other is not None:
+            problem += f", or say how its dates are written (--types {name}=time:{other})"
         return BadRow(row, int(block.lines[row]), problem, name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from .columns import ColumnKind, marks_in, without_missing
+from .dates import ORDERS, Reading
 
 ENOUGH = 10  # values from which on something can be said
 
@@ -19,6 +20,20 @@ def on_text(name: str, first: pa.Array) -> list[str]:
     return [
         f"column '{name}' is read as text ('{values[0][:40]}'); write plain numbers to have it "
         f"read as numbers, or say that it is text (--text {name})"
+    ]
+
+
+def on_dates(name: str, reading: Reading) -> list[str]:
+    """Returns a line where no value tells the day from the month, or from the year."""
+    if reading.order is None or reading.how == "values":
+        return []
+    why = "nothing in the first rows tells which"
+    if reading.how == "row order":
+        why = "only so do the first rows follow each other in time"
+    others = " or ".join(f"--types {name}=time:{o}" for o in ORDERS if o != reading.order)
+    return [
+        f"dates of column '{name}' ('{reading.example}') are read as {ORDERS[reading.order]}: "
+        f"{why}; if it is another, say {others}"
     ]
 
 

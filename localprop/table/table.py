@@ -19,13 +19,15 @@ from .columns import (
     ColumnKind,
     has_decimal_commas,
     kind_of,
+    reading_of,
     with_points,
 )
 from .conversion import Conversion, Rows, joined
+from .dates import Reading
 from .delimited import Delimited
 from .digest import DIGESTED, Identity
 from .parquet import Parquet
-from .remarks import on_label, on_text
+from .remarks import on_dates, on_label, on_text
 from .source import Source
 from .stop import Stop
 
@@ -70,6 +72,8 @@ class Table:
     - `types`: kinds of columns, whatever they hold: those that were decided before, or given.
     - `commas`: columns of which it was decided before that 1,23 is a number there;
         `None` to decide it.
+    - `dates`: how dates such as 03/04/2024 are read in columns of times, `DMY`, `MDY` or `YMD`:
+        decided before, or given; the others are decided.
     - `decide_after`: rows by which the other kinds are decided.
     - `required`: columns that must be there.
     - `label`: a column of classes: where it is text, `-`, `.`, `?` and `none` are classes, and only
@@ -107,6 +111,7 @@ class Table:
         on_bad_row: Literal["stop", "skip"] | str = "stop",
         types: Mapping[str, ColumnKind] | None = None,
         commas: Sequence[str] | None = None,
+        dates: Mapping[str, str] | None = None,
         decide_after: int | None = None,
         required: Sequence[str] = (),
         label: str | None = None,
@@ -119,6 +124,8 @@ class Table:
         self.source, self.on_bad_row = source, on_bad_row
         self.types, self.required = dict(types or {}), tuple(required)
         self._known_commas, self._decide_after, self._limit = commas, decide_after, limit
+        self.known_dates = dict(dates or {})
+        self._readings: dict[str, Reading] = {}  # of dates, by the first rows
         self._label, self._may_grow = label, may_grow
         self.skipped_rows, self._stop = 0, stop
         self._source: Source | None = None
@@ -176,6 +183,8 @@ class Table:
                 lines += on_label(name, kind, self._first[i])
             if kind is ColumnKind.TEXT and name not in self.types:
                 lines += on_text(name, self._first[i])
+            if name in self._readings:
+                lines += on_dates(name, self._readings[name])
         return lines
 
     def digests(self, rows: int = DIGESTED, like: Sequence[str] = ()) -> list[str]:
@@ -306,10 +315,14 @@ class Table:
                 commas[i] = has_decimal_commas(first)
             spelled = with_points(first) if commas[i] else first
             kinds[i] = kind or kind_of(spelled, reader.names[i] == self._label)
+            if kinds[i] is ColumnKind.TIME and reader.names[i] not in self.known_dates:
+                self._readings[reader.names[i]] = reading_of(first)
         skip = self.on_bad_row == "skip"
         known = [kind for kind in kinds if kind]
         flags = commas if allowed else None
-        self._conversion = Conversion(reader.names, known, skip, flags, self._label)
+        found = {name: reading.order for name, reading in self._readings.items()}
+        orders = [self.known_dates.get(name, found.get(name)) for name in reader.names]
+        self._conversion = Conversion(reader.names, known, skip, flags, self._label, orders)
         return self._conversion
 
     @property
@@ -332,6 +345,13 @@ class Table:
         """The columns in which 1,23 is a number."""
         flags = zip(self.columns, self._look().commas, strict=True)
         return [name for name, flag in flags if flag]
+
+    @property
+    def dates(self) -> dict[str, str]:
+        """How dates such as 03/04/2024 are read, by column, as far as the rows delivered show."""
+        times = [name for name, kind in self.kinds.items() if kind is ColumnKind.TIME]
+        orders = dict(zip(self.columns, self._look().orders, strict=True))
+        return {name: order for name in times if (order := orders[name]) is not None}
 
     def _rows(self, conversion: Conversion, start: int, digest: str | None) -> Iterator[Rows]:
         """Yields the good rows from row `start` on."""
