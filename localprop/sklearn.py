@@ -29,7 +29,7 @@ from .online import Online
 from .online import rows as rowwise
 from .online.target import fresh_task
 from .options import whole
-from .table.columns import Column, ColumnKind
+from .table.columns import Column
 
 Columns = dict[str, Column]
 
@@ -405,7 +405,7 @@ def _rows(columns: Columns) -> int:
 def _take(columns: Columns, rows: np.ndarray) -> Columns:
     """Returns the columns in these rows."""
     taken = {n: Column(c.kind, c.values[rows], c.categories) for n, c in columns.items()}
-    text = {n: c.cut(0, len(rows)) for n, c in taken.items() if c.kind is ColumnKind.TEXT}
+    text = {n: c.cut(0, len(rows)) for n, c in taken.items() if c.kind.is_text}
     return {**taken, **text}  # categories again by first appearance, as if read in this order
 
 

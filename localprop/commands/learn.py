@@ -56,8 +56,8 @@ def learn_command(
         str | None,
         typer.Option(
             metavar="COL=KIND,…",
-            help="Kinds of columns: number, boolean, time or text; time:DMY, time:MDY or time:YMD "
-            "where 03/04/2024 could be either.",
+            help="Kinds of columns: number, boolean, time, text or words (of sentences); time:DMY, "
+            "time:MDY or time:YMD where 03/04/2024 could be either.",
         ),
     ] = None,
     decide_after: Annotated[

@@ -156,7 +156,7 @@ class ColumnModel:
         duration, clock = None, None
         if name := self.settings.time:
             clock = columns.pop(name, None)
-            if clock is None or clock.kind is ColumnKind.TEXT:
+            if clock is None or clock.kind.is_text:
                 held = "there is no such column" if clock is None else "this column holds text"
                 raise StreamError(
                     "the time needs numbers, or times such as 2024-05-31 12:30:00, and "
@@ -220,8 +220,7 @@ class ColumnModel:
         found = dict(columns)
         for name, kind in self.kinds.items():
             if name not in found and name != self.settings.time:
-                text = kind is ColumnKind.TEXT
-                nothing = np.full(rows, -1, np.int32) if text else np.full(rows, np.nan)
+                nothing = np.full(rows, -1, np.int32) if kind.is_text else np.full(rows, np.nan)
                 found[name] = Column(kind, nothing)
         return dict(sorted(found.items()))
 

@@ -16,6 +16,7 @@ import pyarrow.compute
 from ..errors import StreamError
 from ..table.arrays import seconds as timestamps
 from ..table.columns import Column, ColumnKind, encode_text, is_supported, kind_of_type, plain
+from ..table.sentences import are_sentences
 from .classification import Label
 
 pc: Any = pyarrow.compute
@@ -184,9 +185,9 @@ def _from_arrow(array: Any, name: str, kinds: Kinds) -> Column:
     array = plain(array)
     kind = kind_of_type(array)
     known = kinds.get(name, ColumnKind.UNDECIDED)
-    if kind is ColumnKind.TEXT and known in (kind, ColumnKind.UNDECIDED):
-        return encode_text(pc.if_else(pc.equal(array, ""), None, array))
-    if kind is ColumnKind.TEXT or known is ColumnKind.TEXT:
+    if kind is ColumnKind.TEXT and (known.is_text or known is ColumnKind.UNDECIDED):
+        return _text(pc.if_else(pc.equal(array, ""), None, array), known)
+    if kind is ColumnKind.TEXT or known.is_text:
         return _from_values(array.to_pylist(), name, kinds)
     if kind is ColumnKind.TIME:
         return _fitted(kind, timestamps(array), array, name, kinds)
@@ -194,16 +195,25 @@ def _from_arrow(array: Any, name: str, kinds: Kinds) -> Column:
     return _fitted(kind, numbers.astype(float), array, name, kinds)
 
 
+def _text(array: pa.Array, known: ColumnKind) -> Column:
+    """Returns texts as a column; the first one says whether they are sentences."""
+    if known is ColumnKind.UNDECIDED:
+        first = array.drop_null()[:1]
+        known = ColumnKind.WORDS if are_sentences(first) else ColumnKind.TEXT
+    return encode_text(array, known)
+
+
 def _from_values(values: list[Any], name: str, kinds: Kinds) -> Column:
     """Returns plain values as a column."""
     values = [_plain(value, name) for value in values]
     met = {_kind(value) for value in values} - {ColumnKind.UNDECIDED}
     kind = kinds.get(name, ColumnKind.UNDECIDED)
+    known = kind
     if kind is ColumnKind.UNDECIDED:
         kind = _common(met)
-    if kind is ColumnKind.TEXT:
+    if kind.is_text:
         text = [None if v is None else v if isinstance(v, str) else _spelled(v) for v in values]
-        return encode_text(pa.array(text, pa.string()))
+        return _text(pa.array(text, pa.string()), known)
     found = [math.nan if v is None else _number(v) for v in values]
     if wrong := next((v for v, n in zip(values, found, strict=True) if n is None), None):
         raise StreamError(_misfit(wrong, kind), column=name)
@@ -216,7 +226,7 @@ def _fitted(kind: ColumnKind, values: np.ndarray, given: Any, name: str, kinds: 
     known = kinds.get(name, ColumnKind.UNDECIDED)
     if known is ColumnKind.UNDECIDED:
         return Column(kind, values)
-    if known is ColumnKind.TEXT:
+    if known.is_text:
         return _from_values(list(given), name, kinds)
     same = kind is known or (kind in NUMERIC and known in NUMERIC)
     if not same and not np.isnan(values).all():

@@ -19,7 +19,7 @@ TASKS = ("auto", "classification", "regression", "forecast")
 
 
 ORDERS = ("DMY", "MDY", "YMD")  # of day, month and year
-KINDS = ("number", "boolean", "time", *(f"time:{order}" for order in ORDERS), "text")
+KINDS = ("number", "boolean", "time", *(f"time:{order}" for order in ORDERS), "text", "words")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Settings:
     - `target`: the column to predict.
     - `task`, `horizon`, `law`, `time`, `hops`, `hidden`, `review`, `seed`: see `Online`.
     - `text`: columns to take as text, whatever is in them.
-    - `types`: kinds of columns, `number`, `boolean`, `time` or `text`, whatever is in them.
-        `time:DMY`, `time:MDY` or `time:YMD` also says how dates such as 03/04/2024 are read.
+    - `types`: kinds of columns, `number`, `boolean`, `time`, `text` or `words`, whatever is in
+        them; `time:DMY`, `time:MDY` or `time:YMD` also says how dates such as 03/04/2024 are read.
     - `decide_after`: rows by which kinds and task are decided; `None` for 1000 of a file and 50 of
       a pipe.
     - `on_bad_row`: `"stop"` or `"skip"`.
@@ -117,6 +117,8 @@ class Settings:
             raise ConfigError(f"column '{both[0]}' is given as text and as a type; take one")
         for name, kind in self.types:
             _one_of(f"the type of '{name}'", kind, KINDS)
+        if (self.target, "words") in self.types:
+            raise ConfigError(f"the target '{self.target}' cannot be words; text is classes")
         if self.decide_after is not None and self.decide_after < 1:
             raise ConfigError(f"decide_after is {self.decide_after}; give at least 1 row")
         if self.time is not None and self.time == self.target:

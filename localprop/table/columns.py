@@ -14,6 +14,7 @@ import pyarrow.compute
 
 from .arrays import floats, keep, mask, matches, per_second, seconds
 from .dates import Reading, are_dates, parse, read
+from .sentences import are_sentences
 from .source import Source
 
 pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
@@ -35,7 +36,13 @@ class ColumnKind(enum.Enum):
     BOOLEAN = "boolean"
     TIME = "time"
     TEXT = "text"
+    WORDS = "words"
     UNDECIDED = "undecided"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether values are texts: categories, or sentences, of which the words count."""
+        return self in (ColumnKind.TEXT, ColumnKind.WORDS)
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,10 @@ class Column:
     **Arguments:**
 
     - `kind`.
-    - `values`: `(rows,)`. For `TEXT` int32 codes, −1 where the value is missing; else float64,
-        NaN where it is missing: numbers (infinities stay), 1 and 0 for true and false, seconds
-        since 1970-01-01T00:00Z for times (without a zone they are taken as UTC).
-    - `categories`: for `TEXT` the values that the codes stand for, by first appearance; they are
+    - `values`: `(rows,)`. For `TEXT` and `WORDS` int32 codes, −1 where the value is missing; else
+        float64, NaN where it is missing: numbers (infinities stay), 1 and 0 for true and false,
+        seconds since 1970-01-01T00:00Z for times (without a zone they are taken as UTC).
+    - `categories`: for these the values that the codes stand for, by first appearance; they are
         text, but for a target whose classes were given as they are.
     """
 
@@ -59,12 +66,12 @@ class Column:
     @property
     def known(self) -> np.ndarray:
         """Where there is a value: not missing, and if a number, not infinite."""
-        return self.values >= 0 if self.kind is ColumnKind.TEXT else is_known(self.values)
+        return self.values >= 0 if self.kind.is_text else is_known(self.values)
 
     def cut(self, start: int, stop: int | None = None) -> Column:
         """Returns the column in the rows from `start` to before `stop`."""
         values, categories = self.values[start:stop], self.categories
-        if self.kind is ColumnKind.TEXT and (start or stop is not None):
+        if self.kind.is_text and (start or stop is not None):
             used, first = np.unique(values[values >= 0], return_index=True)
             order = used[np.argsort(first)]
             renamed = np.full(len(categories) + 1, -1, np.int32)
@@ -138,7 +145,7 @@ def kind_of(array: pa.Array, label: bool = False) -> ColumnKind:
         return ColumnKind.BOOLEAN
     if are_dates(array):
         return ColumnKind.TIME
-    return ColumnKind.TEXT
+    return ColumnKind.WORDS if not label and are_sentences(array) else ColumnKind.TEXT
 
 
 def kind_of_type(array: pa.Array) -> ColumnKind:
@@ -183,14 +190,14 @@ def convert(
     **Arguments:**
 
     - `array`: `(rows,)`, of a type that `plain` returns.
-    - `kind`: `TEXT` gives an Arrow string array, the others float64.
+    - `kind`: `TEXT` and `WORDS` give an Arrow string array, the others float64.
     - `label`: whether text is a label, of which `-` is one.
     - `order`: of dates such as 03/04/2024, a key of `dates.ORDERS`.
     """
     fine = np.zeros(0, np.int64)
     if kind is ColumnKind.UNDECIDED:
         return np.full(len(array), np.nan), np.flatnonzero(~_missing(array, label))
-    if kind is ColumnKind.TEXT:
+    if kind.is_text:
         text = array.cast(pa.string())
         if label:
             text = pc.utf8_trim_whitespace(text)
@@ -232,13 +239,13 @@ def marks_in(array: pa.Array) -> dict[str, int]:
     return {f["values"]: f["counts"] for f in found if f["values"] in MARKS}
 
 
-def encode_text(array: pa.Array | pa.ChunkedArray) -> Column:
+def encode_text(array: pa.Array | pa.ChunkedArray, kind: ColumnKind = ColumnKind.TEXT) -> Column:
     """Returns strings as codes of the distinct ones, numbered by first appearance."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     encoded = array.dictionary_encode()
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-    return Column(ColumnKind.TEXT, codes.astype(np.int32), encoded.dictionary.to_pylist())
+    return Column(kind, codes.astype(np.int32), encoded.dictionary.to_pylist())
 
 
 def _parse_numbers(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -192,10 +192,10 @@ class Conversion:
 
 def joined(values: list[Any], kind: ColumnKind) -> Column:
     """Returns a column from its parts."""
-    if kind is ColumnKind.TEXT:
+    if kind.is_text:
         # Before its first value the column was not known to be text.
         text = [v if _is_text(v) else pa.nulls(len(v), pa.string()) for v in values]
-        return encode_text(pa.chunked_array(text))
+        return encode_text(pa.chunked_array(text), kind)
     # Or it becomes text after these rows.
     numbers = [np.full(len(v), np.nan) if _is_text(v) else v for v in values]
     return Column(kind, np.concatenate(numbers))

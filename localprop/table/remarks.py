@@ -23,6 +23,17 @@ def on_text(name: str, first: pa.Array) -> list[str]:
     ]
 
 
+def on_words(name: str, first: pa.Array) -> list[str]:
+    """Returns a line that says that texts were taken for sentences."""
+    values = without_missing(first.cast(pa.string())).drop_null().to_pylist()
+    shown = max(values[:ENOUGH], key=len, default="")
+    shown = shown if len(shown) <= 40 else shown[:37] + "..."
+    return [
+        f"column '{name}' is read as sentences ('{shown}'), of which the words count; if each "
+        f"value is a category, say --text {name}"
+    ]
+
+
 def on_dates(name: str, reading: Reading) -> list[str]:
     """Returns a line where no value tells the day from the month, or from the year."""
     if reading.order is None or reading.how == "values":

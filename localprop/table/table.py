@@ -27,7 +27,7 @@ from .dates import Reading
 from .delimited import Delimited
 from .digest import DIGESTED, Identity
 from .parquet import Parquet
-from .remarks import on_dates, on_label, on_text
+from .remarks import on_dates, on_label, on_text, on_words
 from .source import Source
 from .stop import Stop
 
@@ -183,6 +183,8 @@ class Table:
                 lines += on_label(name, kind, self._first[i])
             if kind is ColumnKind.TEXT and name not in self.types:
                 lines += on_text(name, self._first[i])
+            if kind is ColumnKind.WORDS and name not in self.types:
+                lines += on_words(name, self._first[i])
             if name in self._readings:
                 lines += on_dates(name, self._readings[name])
         return lines
@@ -311,7 +313,7 @@ class Table:
             seen = [block.arrays[i] for block in self._looked] or [pa.nulls(0)]
             first = pa.chunked_array(seen).slice(0, needed).combine_chunks()
             self._first.append(first)
-            if allowed and kind is not ColumnKind.TEXT and self._known_commas is None:
+            if allowed and not (kind and kind.is_text) and self._known_commas is None:
                 commas[i] = has_decimal_commas(first)
             spelled = with_points(first) if commas[i] else first
             kinds[i] = kind or kind_of(spelled, reader.names[i] == self._label)
