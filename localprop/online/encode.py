@@ -12,10 +12,13 @@ import numpy as np
 from ..table.table import Column, ColumnKind
 from .moments import standardised
 from .window import BINS, Scales, Window
+from .words import ROLE as WORD_ROLE
+from .words import bags
 
 CLIP = 5.0  # standardised values beyond this are clipped
 OWN_VALUES = 32  # distinct values of a text column that get an input of their own
 TEXT_ROOM = 8  # inputs that a text column probably comes to
+WORDS_ROOM = 32  # and one of sentences
 BUCKETS = 8  # inputs shared by all further values
 CYCLES = {"day": 86_400.0, "week": 7 * 86_400.0, "year": 365.2425 * 86_400.0}
 WAVES = {np.sin: "(sin of {})", np.cos: "(cos of {})"}
@@ -105,7 +108,8 @@ class Encoder:
                 self._scaled(name)
                 for role in ("", *SCALED[kind], *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
                     self._places.setdefault((name, role), len(self._places))
-        room = {ColumnKind.TEXT: TEXT_ROOM, ColumnKind.UNDECIDED: 1 + BINS}
+        room = {ColumnKind.TEXT: TEXT_ROOM, ColumnKind.WORDS: WORDS_ROOM}
+        room[ColumnKind.UNDECIDED] = 1 + BINS
         return len(self._places) + sum(room.get(kind, 0) for kind in kinds.values())
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> Rows:
@@ -216,7 +220,10 @@ class Encoder:
         if not begun and not known.any():
             return  # all missing so far: nothing to say, not even that it is missing
         first = 0 if begun else int(np.argmax(known))
-        if column.kind is ColumnKind.TEXT:
+        if column.kind is ColumnKind.WORDS:
+            self._own_values.setdefault(name, 0)
+            yield from ((int(np.argmax(here)), key, u) for key, here, u in _words(name, column))
+        elif column.kind is ColumnKind.TEXT:
             yield from self._categories(name, column)
         else:
             self._scaled(name)
@@ -240,7 +247,9 @@ class Encoder:
         """Yields key, rows in which it is met, and values of what `encode` would give them."""
         known = column.known
         begun = self._begun(name)
-        if column.kind is ColumnKind.TEXT:
+        if column.kind is ColumnKind.WORDS:
+            yield from _words(name, column)
+        elif column.kind is ColumnKind.TEXT:
             for code, value in enumerate(column.categories):
                 here = column.values == code
                 yield (name, self._role_of(name, value)), here, here.astype(float)
@@ -272,8 +281,17 @@ class Encoder:
         return f"in bucket {zlib.crc32(value.encode()) % BUCKETS}"
 
     def _count(self, column: str, role: str) -> None:
-        if role.startswith("= "):
+        if role.startswith(WORD_ROLE.format("")):
+            self._own_values.setdefault(column, 0)
+        elif role.startswith("= "):
             self._own_values[column] = self._own_values.get(column, 0) + 1
+
+
+def _words(name: str, column: Column) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+    """Yields key, rows in which it is met, and values of each bucket that has a word."""
+    u = bags(column)
+    for bucket in np.flatnonzero(u.any(axis=0)).tolist():
+        yield (name, WORD_ROLE.format(bucket)), u[:, bucket] != 0, u[:, bucket]
 
 
 def _waves(seconds: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
