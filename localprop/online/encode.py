@@ -222,7 +222,7 @@ class Encoder:
         first = 0 if begun else int(np.argmax(known))
         if column.kind is ColumnKind.WORDS:
             self._own_values.setdefault(name, 0)
-            yield from ((int(np.argmax(here)), key, u) for key, here, u in _words(name, column))
+            yield from ((first, key, u) for key, u in _words(name, column))
         elif column.kind is ColumnKind.TEXT:
             yield from self._categories(name, column)
         else:
@@ -248,7 +248,7 @@ class Encoder:
         known = column.known
         begun = self._begun(name)
         if column.kind is ColumnKind.WORDS:
-            yield from _words(name, column)
+            yield from ((key, known | begun, u) for key, u in _words(name, column))
         elif column.kind is ColumnKind.TEXT:
             for code, value in enumerate(column.categories):
                 here = column.values == code
@@ -287,11 +287,10 @@ class Encoder:
             self._own_values[column] = self._own_values.get(column, 0) + 1
 
 
-def _words(name: str, column: Column) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
-    """Yields key, rows in which it is met, and values of each bucket that has a word."""
-    u = bags(column)
-    for bucket in np.flatnonzero(u.any(axis=0)).tolist():
-        yield (name, WORD_ROLE.format(bucket)), u[:, bucket] != 0, u[:, bucket]
+def _words(name: str, column: Column) -> Iterator[tuple[Key, np.ndarray]]:
+    """Yields key and values of every bucket: nearly all of them are met within a few rows."""
+    for bucket, values in enumerate(bags(column).T):
+        yield (name, WORD_ROLE.format(bucket)), values
 
 
 def _waves(seconds: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
