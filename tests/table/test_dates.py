@@ -64,7 +64,7 @@ def one(text, order=None):
     return values[0] if fits[0] else None
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(moments=st.lists(moments, min_size=1, max_size=5), form=st.sampled_from(WRITTEN))
 def test_what_datetime_writes_reads_back(moments, form):
     order, date, clock = form
