@@ -58,8 +58,8 @@ def experts_figure(experts: Mapping[str, float], weights: Curve) -> Figure:
         axes.stairs(tops[k + 1], ends, baseline=None, color="white", linewidth=0.5)
         handles.append(Patch(facecolor=colour, label=f"{name}  {100 * mean:.0f} %"))
         if place := _place(ends, tops[k], tops[k + 1], LETTER * len(name)):
-            white = {"color": "white" if colour in DARK else "black"}
-            axes.text(*place, name, ha="center", va="center", fontsize=8, **white)
+            ink = "white" if colour in DARK else "black"
+            axes.text(place[0], place[1], name, ha="center", va="center", fontsize=8, color=ink)
     axes.legend(handles=handles[::-1], frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set_xlim(0, seen[-1])
     axes.set_ylim(0, 1)

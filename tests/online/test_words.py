@@ -46,6 +46,10 @@ def written_out(text):
     return 2 * bag / np.linalg.norm(bag)
 
 
+def inputs(encoder, column):
+    return encoder.now(encoder.encode({"t": column}, len(column.values)))
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.none() | SENTENCES, min_size=1, max_size=10))
 def test_each_word_has_its_bucket_and_each_row_the_norm_of_two(texts):
@@ -112,7 +116,7 @@ def test_sentences_are_learned_and_resumed_to_the_same_bits(reviews, tmp_path):
     found, whole = learn(reviews, given)
     # Of 600 rows half are yes; one word of seven tells, and each is met some 100 times.
     assert found.score > found.baseline["score"] + 0.25
-    assert found.importance["text"] > 0.8
+    assert found.importance["text"] > 3 * found.importance["k"]  # which tells nothing
     kept = tmp_path / "c"
     learn(reviews, given, checkpoint=kept, limit=250)
     _, apart = learn(reviews, given, checkpoint=kept, resume=True)
@@ -132,21 +136,25 @@ def test_rows_of_a_program_are_sentences_if_the_first_is():
     assert read_row({"text": texts[0]}, {"text": TEXT})["text"].kind is TEXT
 
 
+def inputs(encoder, column):
+    return encoder.now(encoder.encode({"t": column}, len(column.values)))
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.none() | SENTENCES, min_size=1, max_size=20), st.lists(st.integers(0, 20)))
 def test_pieces_and_checkpoints_change_no_input(texts, places):
     ends = [0, *sorted({p % len(texts) for p in places} - {0}), len(texts)]
     whole, apart = Encoder(), Encoder()
-    together = whole.encode({"t": column(texts)}, len(texts))
+    together = inputs(whole, column(texts))
     for start, stop in pairwise(ends):
-        part = apart.encode({"t": column(texts).cut(start, stop)}, stop - start)
+        part = inputs(apart, column(texts).cut(start, stop))
         np.testing.assert_array_equal(part, together[start:stop, : part.shape[1]])
         apart = Encoder.restore(apart.state())
     assert apart.inputs == whole.inputs
     # What is met again looks as it was learned.
     met = [text for text in texts if text is not None]
     looked = whole.look({"t": column(met)}, len(met), len(whole.inputs))
-    np.testing.assert_array_equal(looked, whole.encode({"t": column(met)}, len(met)))
+    np.testing.assert_array_equal(looked, inputs(whole, column(met)))
 
 
 def test_nothing_grows_with_the_number_of_words():
@@ -155,7 +163,7 @@ def test_nothing_grows_with_the_number_of_words():
     for start in range(0, 5000, 1000):
         encoder.encode({"t": column(texts[start : start + 1000])}, 1000)
     assert len(encoder.inputs) == WORD_BUCKETS
-    assert set(encoder.columns_of_inputs()) == {"t"}
+    assert set(encoder.columns) == {"t"}
     full = encoder.state()
     encoder.encode({"t": column([text + " more" for text in texts])}, 5000)
     assert encoder.state() == full
@@ -169,7 +177,7 @@ def test_2000_categories_have_bounded_room_too():
         encoder.encode({"t": column(values[start : start + 500], TEXT)}, 500)
     assert len(encoder.inputs) == OWN_VALUES + BUCKETS
     full = encoder.state()
-    u = encoder.encode({"t": column(values[::-1], TEXT)}, 2000)
+    u = inputs(encoder, column(values[::-1], TEXT))
     assert encoder.state() == full
     np.testing.assert_array_equal(u.sum(axis=1), 1.0)
 
