@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import networkx as nx
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
@@ -21,6 +20,9 @@ from .exchange import BIAS, read_networkx, write_networkx
 from .gaussian import BIAS_SCALE, gaussian
 from .topology import check_arcs, has_cycle, hops_to_outputs
 from .two_way import two_way
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Vertex = Hashable
 PerNeuron = Any  # one value for all, a mapping from vertices, or a sequence in neuron order

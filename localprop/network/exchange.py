@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 
 from ..errors import GraphError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 # The name of the constant input of value 1, whose arcs carry the biases.
 BIAS = "1"
@@ -24,6 +26,8 @@ def read_networkx(
 
     **Raises:** `GraphError` for a graph that is no digraph, or a vertex without arcs.
     """
+    import networkx as nx  # which takes time to import
+
     if not isinstance(graph, nx.DiGraph) or graph.is_multigraph():
         raise GraphError("the graph must be a networkx.DiGraph: directed, without double arcs")
     noted: dict[str, Any] = graph.graph.get("localprop", {})
@@ -65,6 +69,8 @@ def write_networkx(
     numbers among the neurons; `activations`, `speed`: of the neurons; `fixed_weights`: per arc, NaN
     for one that is held where it begins, infinite for one that learns; `bias`, `bias_scale`.
     """
+    import networkx as nx
+
     graph = nx.DiGraph()
     graph.add_nodes_from(vertices)
     graph.add_edges_from(arcs)
