@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from localprop import cli
 
@@ -30,16 +32,35 @@ class Outcome:
         return json.loads(self.out.splitlines()[-1], parse_constant=refuse)
 
 
-def in_process(monkeypatch, capfd, *arguments) -> Outcome:
-    """Runs `localprop` with these arguments in this process."""
-    monkeypatch.setattr(sys, "argv", ["localprop", *map(str, arguments)])
+def in_process(monkeypatch, capfd, *arguments, input: bytes | None = None) -> Outcome:
+    """Runs `localprop` with these arguments in this process, with `input` in a pipe."""
     capfd.readouterr()
-    status = 0
+    status = unread(monkeypatch, *arguments, input=input)
+    return Outcome(status, *capfd.readouterr())
+
+
+def unread(monkeypatch, *arguments, input: bytes | None = None) -> int:
+    """Runs `localprop` like `in_process`, leaves what it prints, and returns its status."""
+    monkeypatch.setattr(sys, "argv", ["localprop", *map(str, arguments)])
+    if input is not None:
+        monkeypatch.setattr(sys, "stdin", _pipe(input))
     try:
         cli.main()
     except SystemExit as stop:
-        status = stop.code or 0
-    return Outcome(int(status), *capfd.readouterr())
+        return int(stop.code or 0)
+    return 0
+
+
+def _pipe(content: bytes) -> TextIO:
+    """What stands in for standard input: a pipe into which somebody writes all of this."""
+    reading, writing = os.pipe()
+
+    def write():
+        with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe:
+            pipe.write(content)
+
+    threading.Thread(target=write, daemon=True).start()
+    return os.fdopen(reading)
 
 
 def command(*arguments) -> list[str]:
@@ -47,8 +68,8 @@ def command(*arguments) -> list[str]:
     return [sys.executable, "-m", "localprop", *map(str, arguments)]
 
 
-def process(*arguments, **options) -> Outcome:
-    """Runs `localprop` with these arguments in a process of its own."""
-    env = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
-    done = subprocess.run(command(*arguments), capture_output=True, env=env, **options)
+def process(*arguments, **variables: str) -> Outcome:
+    """Runs `localprop` in a process of its own, with these variables of the environment."""
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "200", **variables}
+    done = subprocess.run(command(*arguments), capture_output=True, env=env)
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from functools import partial
 
 import numpy as np
 import pyarrow.csv
@@ -147,13 +148,17 @@ def numbers(result):
     return {key: value for key, value in result.items() if key not in varying}
 
 
-def test_parquet_pipes_and_compressed_pipes_give_the_same_numbers(run, tmp_path):
+def test_parquet_pipes_and_compressed_pipes_give_the_same_numbers(
+    run, tmp_path, monkeypatch, capfd
+):
+    options = ("--target", "y", "--hidden", "3", "--json")
+    run_piped = partial(in_process, monkeypatch, capfd, "learn", "-", *options)
     content = long_table(1500)
     expected = numbers(run(content))
     pq.write_table(pyarrow.csv.read_csv(tmp_path / "t.csv"), tmp_path / "t.parquet")
     assert numbers(run(None, name="t.parquet")) == expected
     for data in (content.encode(), gzip.compress(content.encode())):
-        outcome = process("learn", "-", "--target", "y", "--hidden", "3", "--json", input=data)
+        outcome = run_piped(input=data)
         assert numbers(outcome.result) == expected
         assert outcome.out.count("\n") == 1
 
@@ -229,7 +234,7 @@ def test_checkpoints_change_no_number_however_often_they_are_kept(
     tmp_path, monkeypatch, capfd, kind
 ):
     table, results = tmp_path / "t.csv", []
-    table.write_text(long_table(2100))
+    table.write_text(long_table(1300))
     for every in (10_000, 100, 7):
         path = tmp_path / f"{every}.npz"
         options = (*RUNS[kind], "--hidden", "3", "--json", "--checkpoint", path, "--every", every)
@@ -273,12 +278,18 @@ def wait_for_change(job, path):
 @pytest.mark.parametrize(
     "kind", ["classification", pytest.param("forecast", marks=pytest.mark.slow)]
 )
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kind):
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, capfd, kind):
     table, whole, path = tmp_path / "t.csv", tmp_path / "whole.npz", tmp_path / "killed.npz"
-    table.write_text(long_table(6000))
+    table.write_text(long_table(4000))
     options, rng = RUNS[kind], random.Random(1)
-    job = started(table, whole, 250, *options)
-    expected = numbers(json.loads(job.communicate()[0]))
+
+    def undisturbed(path):
+        more = ("--hidden", "3", "--json", "--every", 250, "--checkpoint", path, "--resume")
+        outcome = in_process(monkeypatch, capfd, "learn", table, *options, *more)
+        assert outcome.status == 0, outcome.err
+        return numbers(outcome.result)
+
+    expected = undisturbed(whole)
     for _ in range(3):
         job = started(table, path, 250, *options)
         wait_for_change(job, path)
@@ -287,10 +298,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kind):
         job.communicate()
         if path.exists():
             checkpoint.load(path)  # whole, whenever it was killed
-    job = started(table, path, 250, *options)
-    out, err = job.communicate()
-    assert job.returncode == 0, err.decode()
-    assert numbers(json.loads(out)) == expected
+    assert undisturbed(path) == expected
     assert_same_checkpoint(whole, path)
     assert {f.name for f in tmp_path.iterdir()} == {"t.csv", "whole.npz", "killed.npz"}
 
@@ -298,7 +306,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kind):
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
-def test_an_interrupted_run_keeps_all_of_it(run, tmp_path, number):
+def test_an_interrupted_run_keeps_all_of_it(run, tmp_path, monkeypatch, capfd, number):
     table, path = tmp_path / "t.csv", tmp_path / "c.npz"
     table.write_text(long_table(3300))
     arguments = ("learn", "-", "--target", "y", "--hidden", "3", "--json", "--checkpoint", path)
@@ -318,7 +326,8 @@ def test_an_interrupted_run_keeps_all_of_it(run, tmp_path, number):
     assert b"go on with --resume" in err
     assert b"Traceback" not in err
     assert 0 < checkpoint.load(path).position < 3300
-    resumed = process(*arguments, "--resume", input=table.read_bytes()).result
+    again = (*arguments, "--resume")
+    resumed = in_process(monkeypatch, capfd, *again, input=table.read_bytes()).result
     assert resumed["samples"] == 3300
     assert numbers(resumed) == numbers(run(None))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import subprocess
+from functools import partial
 
 import pytest
 from command_line import command, in_process
@@ -22,10 +23,7 @@ def run(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "t.csv").write_text(TABLE)
 
-    def call(*arguments):
-        return in_process(monkeypatch, capfd, *arguments)
-
-    return call
+    return partial(in_process, monkeypatch, capfd)
 
 
 LEARN = ("learn", "t.csv", "--target", "y", "--hidden", "2")
@@ -135,13 +133,13 @@ def test_truths_that_need_quotation_marks_are_written(run, tmp_path):
 
 @pytest.mark.parametrize("out", ["p.csv", "-"])
 @pytest.mark.parametrize("numbers", [False, True])
-def test_rows_before_the_first_label_have_no_answer(tmp_path, out, numbers):
+def test_rows_before_the_first_label_have_no_answer(run, tmp_path, out, numbers):
     late = "".join(f"{k % 5},\n" for k in range(70))
     late += "".join(f"{k % 5},{(k + 1) / 7 if numbers else 'pq'[k % 2]}\n" for k in range(30))
-    words = command("learn", "-", "--target", "y", "--hidden", "2", "--predictions", out)
-    done = subprocess.run(words, cwd=tmp_path, input=("a,y\n" + late).encode(), capture_output=True)
-    assert done.returncode == 0, done.stderr
-    text = done.stdout.decode() if out == "-" else (tmp_path / "p.csv").read_text()
+    words = ("learn", "-", "--target", "y", "--hidden", "2", "--predictions", out)
+    done = run(*words, input=("a,y\n" + late).encode())
+    assert done.status == 0, done.err
+    text = done.out if out == "-" else (tmp_path / "p.csv").read_text()
     rows = list(csv.reader(text.splitlines()))
     assert rows[0][3:] == (["low", "high"] if numbers else ["p(p)", "p(q)"])
     assert len(rows) == 101
@@ -168,11 +166,10 @@ def test_an_endless_pipe_of_questions_ends_with_its_reader(run, tmp_path):
     assert done.stdout.startswith("line,prediction,truth,p(p),p(q)\n2,")
 
 
-def test_a_pipe_decides_after_as_many_rows_as_it_is_told(tmp_path):
-    words = command("learn", "-", "--target", "y", "--hidden", "2", "--decide-after", "2000")
-    table = ("a,b,y\n" + 10 * ROWS).encode()
-    done = subprocess.run(words, cwd=tmp_path, input=table, capture_output=True, text=False)
-    assert b"waiting for 2000 rows" in done.stderr.replace(b",", b"")
+def test_a_pipe_decides_after_as_many_rows_as_it_is_told(run):
+    words = ("learn", "-", "--target", "y", "--hidden", "2", "--decide-after", "2000")
+    done = run(*words, input=("a,b,y\n" + 10 * ROWS).encode())
+    assert "waiting for 2000 rows" in done.err.replace(",", "")
 
 
 def test_a_model_replaces_no_file_that_is_no_checkpoint(tmp_path):

@@ -16,7 +16,7 @@ from functools import partial
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from command_line import command, in_process, process
+from command_line import command, in_process, unread
 
 from localprop import Online
 
@@ -47,13 +47,14 @@ def run(monkeypatch, capfd):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The files of predictions of a run that nothing disturbed."""
+    """The files of predictions of runs that nothing disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "t.csv").write_text(table(ROWS))
     found = {}
     for ending in (".csv", ".csv.gz", ".parquet"):
         path = folder / f"p{ending}"
-        process("learn", folder / "t.csv", *QUICK, "--predictions", path, "--json")
+        with pytest.MonkeyPatch.context() as patch:
+            assert unread(patch, "learn", folder / "t.csv", *QUICK, "--predictions", path) == 0
         found[ending] = read(path), path.read_bytes()
     return found
 
@@ -70,7 +71,7 @@ def test_every_format_holds_the_same_rows(undisturbed):
         assert others == [{k: v or "" for k, v in row.items()} for row in rows]
 
 
-def kill_often(kills, undisturbed, tmp_path, ending):
+def kill_often(kills, run, undisturbed, tmp_path, ending):
     """Kills a run so often, at random instants, and lets it end."""
     (tmp_path / "t.csv").write_text(table(ROWS))
     path = tmp_path / f"p{ending}"
@@ -78,18 +79,18 @@ def kill_often(kills, undisturbed, tmp_path, ending):
     job += ("--checkpoint", tmp_path / "c.npz", "--every", "40", "--resume", "--json")
     pick, killed = random.Random(ending), 0
     for _ in range(kills):
-        run = subprocess.Popen(command(*job), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        one = subprocess.Popen(command(*job), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         progress = tmp_path / f".p{ending}.rows"
         deadline, before = time.monotonic() + 60, size(progress)
-        while run.poll() is None and size(progress) <= before and time.monotonic() < deadline:
+        while one.poll() is None and size(progress) <= before and time.monotonic() < deadline:
             time.sleep(0.002)
         time.sleep(pick.uniform(0, 0.05))
-        if run.poll() is None:
-            run.send_signal(signal.SIGKILL)
+        if one.poll() is None:
+            one.send_signal(signal.SIGKILL)
             killed += 1
-        run.wait()
+        one.wait()
         assert not list(tmp_path.glob("p.*")) or path.read_bytes() == undisturbed[ending][1]
-    process(*job)
+    assert run(*job).status == 0
     assert killed >= kills // 2
     assert path.read_bytes() == undisturbed[ending][1]
 
@@ -98,14 +99,14 @@ FORMATS = pytest.mark.parametrize("ending", [".csv", ".parquet"])
 
 
 @FORMATS
-def test_killed_at_random_instants_the_file_ends_the_same(undisturbed, tmp_path, ending):
-    kill_often(6, undisturbed, tmp_path, ending)
+def test_killed_at_random_instants_the_file_ends_the_same(run, undisturbed, tmp_path, ending):
+    kill_often(3, run, undisturbed, tmp_path, ending)
 
 
 @FORMATS
 @pytest.mark.slow
-def test_killed_thirty_times_the_file_ends_the_same(undisturbed, tmp_path, ending):
-    kill_often(30, undisturbed, tmp_path, ending)
+def test_killed_thirty_times_the_file_ends_the_same(run, undisturbed, tmp_path, ending):
+    kill_often(30, run, undisturbed, tmp_path, ending)
 
 
 def size(path):
@@ -130,7 +131,7 @@ def line_of(job, seconds=60):
     return job.stdout.readline().decode().rstrip("\n")
 
 
-def test_in_a_slow_pipe_each_row_is_answered_before_the_next_is_sent():
+def test_in_a_slow_pipe_each_row_is_answered_before_the_next_is_sent(run):
     job = started("learn", "-", *QUICK, "--predictions", "-", "--decide-after", "20")
     lines = table(60).splitlines(keepends=True)
     job.stdin.write("".join(lines[:21]).encode())
@@ -148,7 +149,7 @@ def test_in_a_slow_pipe_each_row_is_answered_before_the_next_is_sent():
     rows = list(csv.DictReader(io.StringIO("\n".join(found))))
     assert [row["line"] for row in rows] == [str(k) for k in range(2, 62)]
     # The same numbers as at any other speed.
-    fast = process("learn", "-", *QUICK, "--predictions", "-", input=table(60).encode())
+    fast = run("learn", "-", *QUICK, "--predictions", "-", input=table(60).encode())
     assert fast.out.splitlines() == found
 
 
@@ -229,7 +230,7 @@ def test_a_file_that_grew_is_continued_and_another_learned_from_its_start(run, t
     assert "another table than the one before: learned from its start, with what 300" in done.err
     assert done.result["samples"] == 302
     assert [row["truth"] for row in read(tmp_path / "p2.csv")] == ["u", "v"]
-    piped = process("learn", "-", *options, input=b"a,b,y\n9,p,u\n")
+    piped = run("learn", "-", *options, input=b"a,b,y\n9,p,u\n")
     assert piped.result["samples"] == 303
 
 

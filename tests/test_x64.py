@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import pytest
+from command_line import in_process, process
 
 from localprop import Adaptive, Cost, Digraph, Hamiltonian, Learner, LeastAction, SquaredError
 
@@ -21,14 +17,19 @@ WAYS = {
 }
 
 
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("way", WAYS)
-def test_track_runs_in_float64(way):
-    command = [sys.executable, "-m", "localprop", "track", "--duration", "100", "--json"]
-    environment = {**os.environ, "JAX_ENABLE_X64": "1"}
-    done = subprocess.run([*command, *WAYS[way]], capture_output=True, env=environment)
-    assert done.returncode == 0, done.stderr.decode()
-    nrmse = json.loads(done.stdout)["nrmse"]
-    assert 0 < nrmse < 0.5
+def test_track_runs_in_float64(monkeypatch, capfd, way):
+    words = ("track", "--duration", "100", "--json", *WAYS[way])
+    done = in_process(monkeypatch, capfd, *words)
+    assert done.status == 0, done.err
+    assert 0 < done.result["nrmse"] < 0.5
+
+
+def test_a_process_is_told_to_run_in_float64():
+    done = process("track", "--duration", "100", "--json", JAX_ENABLE_X64="1")
+    assert done.status == 0, done.err
+    assert 0 < done.result["nrmse"] < 0.5
 
 
 @pytest.mark.usefixtures("x64")

@@ -142,7 +142,7 @@ def test_a_prepared_link_in_place_of_the_spool_is_not_followed(learn, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "closed", ["1", "012", *(pytest.param(k, marks=pytest.mark.slow) for k in ("2", "0", "12"))]
+    "closed", ["012", *(pytest.param(k, marks=pytest.mark.slow) for k in ("0", "1", "2", "12"))]
 )
 def test_closed_standard_streams_cost_nothing(tmp_path, closed):
 
@@ -172,14 +172,32 @@ def test_names_are_spelled_out_where_the_terminal_lacks_them(tmp_path, encoding)
     assert done.stdout.decode("utf-8").startswith("line,prediction,truth,p(p),p(q)\n")
 
 
-def test_a_pipe_that_breaks_is_no_error(tmp_path):
-
+@pytest.mark.parametrize(
+    "options",
+    [
+        QUICK[:-1],
+        pytest.param(QUICK, marks=pytest.mark.slow),  # see the next
+        # `test_a_reader_that_leaves_is_no_error` is the quick one
+        pytest.param((*QUICK[:-1], "--predictions", "-"), marks=pytest.mark.slow),
+    ],
+    ids=["table", "object", "predictions"],
+)
+def test_a_pipe_that_breaks_is_no_error(tmp_path, options):
     (tmp_path / "t.csv").write_text(TABLE)
-    for options in (QUICK, QUICK[:-1], (*QUICK[:-1], "--predictions", "-")):
-        words = " ".join(f"'{word}'" for word in command("learn", "t.csv", *options))
-        line = f"set -o pipefail; {words} | true"
-        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
-        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    words = " ".join(f"'{word}'" for word in command("learn", "t.csv", *options))
+    line = f"set -o pipefail; {words} | true"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+def test_an_object_that_nobody_reads_is_no_error(learn, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as broken:
+        monkeypatch.setattr(sys, "stdout", broken)
+        done = learn()
+        monkeypatch.undo()
+    assert (done.status, "Traceback" in done.err) == (0, False), done.err
 
 
 def test_an_unknown_platform_is_told(tmp_path):
