@@ -21,12 +21,13 @@ test: $(VENV)/installed
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
 
-# In another order every time, with other workers, in another place. Installed beside the rest,
-# or it would shuffle every run.
+# In another order every time, with other workers, in another place, and compiled as for users.
+# Installed beside the rest, or it would shuffle every run.
 test-shuffled: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt \
 		--upgrade --target out/shuffled pytest-randomly
 	PYTHONPATH=out/shuffled LC_ALL=C TZ=Asia/Kathmandu \
+		XLA_FLAGS=--xla_cpu_parallel_codegen_split_count=1 \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rs -m 'not slow'
 
 lint: $(VENV)/installed

@@ -16,6 +16,10 @@ from jaxtyping import install_import_hook
 # than their work.
 SHAPED = ["audit", "cost", "law", "learner", "network", "oracle", "reproduce", "tracking"]
 
+# Loops of XLA's older kind compile in half the time. Slow tests, and those who set XLA_FLAGS
+# themselves (as `make test-shuffled` does), compile what users compile.
+QUICK_FLAGS = "--xla_cpu_use_fusion_emitters=false"
+
 # Before anything imports localprop: only modules loaded after this line are checked.
 install_import_hook([f"localprop.{name}" for name in SHAPED], "beartype.beartype")
 
@@ -29,7 +33,10 @@ def pytest_configure(config):
     folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
     jax.config.update("jax_compilation_cache_dir", folder)
     # Each worker has a core of its own: splitting its programs up to compile them costs a tenth.
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
+    flags = ["--xla_cpu_parallel_codegen_split_count=1"]
+    if config.option.markexpr == "not slow":
+        flags.append(QUICK_FLAGS)
+    os.environ.setdefault("XLA_FLAGS", " ".join(flags))
     for name, value in (("MIN_COMPILE_TIME_SECS", 0.0), ("MIN_ENTRY_SIZE_BYTES", -1)):
         os.environ.setdefault(f"JAX_PERSISTENT_CACHE_{name}", str(value))
         jax.config.update(f"jax_persistent_cache_{name.lower()}", value)
@@ -45,22 +52,25 @@ def forget_programs():
             jax.clear_caches()
 
 
-# Files whose numbers are held against a reference, within a tolerance. Their programs are many and
-# small, and compiling them for speed takes longer than what it saves; all others, where bits are
-# compared too, are compiled as for users.
-TOLERANT = ["law", "network", "oracle", "sklearn_adapter", "test_audit.py"]
-EXACT = ["test_identities.py", "test_integrator.py"]
+# Files that hold bits of one program against those of another: streams against streams in pieces,
+# rows against batches, what is derived against autodiff. Compilers may round the two otherwise.
+EXACT = ["test_identities.py", "test_integrator.py", "test_learner.py", "test_predict.py"]
+EXACT += ["test_growing.py", "test_faces.py", "reproduce", "localprop"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compile_lightly(request):
-    """Compiles for the quick tests of tolerant files in three quarters of the time."""
+    """Compiles for the quick tests of all other files in a fraction of the time.
+
+    Programs of tests are many and small, and compiling them for speed takes longer than what it
+    saves. What a test starts is told to do the same.
+    """
     names = {*request.path.relative_to(request.config.rootpath).parts}
-    light = request.config.option.markexpr == "not slow"
-    light = light and not names.isdisjoint(TOLERANT) and names.isdisjoint({*EXACT, "localprop"})
+    light = QUICK_FLAGS in os.environ["XLA_FLAGS"] and names.isdisjoint(EXACT)
     if light != jax.config.read("jax_disable_most_optimizations"):
         jax.clear_caches()
         jax.config.update("jax_disable_most_optimizations", light)
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(light)
 
 
 @pytest.fixture
