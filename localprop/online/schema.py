@@ -162,7 +162,7 @@ class KeptSeasons(Kept):
 class KeptTrust(Kept):
     """`Trust`."""
 
-    sums: Annotated[list[float], Meta(min_length=6, max_length=6)]
+    sums: tuple[float, float, float, Share, Share, Share]
     rows: Share
 
 
@@ -202,8 +202,8 @@ class KeptEncoder(Kept):
         _same(sorted(self.windows), sorted(name for name, role in place if not role))
         for name, role in place:
             if role in BIN_ROLES:  # all in their order, of a column that is scaled
-                first = place[name, BIN_ROLES[0]]
-                _same([place[name, r] - first for r in BIN_ROLES], list(range(BINS)))
+                first = place.get((name, BIN_ROLES[0]), -1)
+                _same([place.get((name, r), -1) - first for r in BIN_ROLES], list(range(BINS)))
                 _same(name in self.windows, True)
 
 

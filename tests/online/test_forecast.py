@@ -153,7 +153,7 @@ def test_forecasts_are_mixed_and_followed_as_they_say_row_by_row(horizon):
     made = mixed_written_out(values.tolist(), guesses, sizes, horizon)
     # 150 sums of 21 numbers near 1000.
     np.testing.assert_allclose(np.concatenate(due)[horizon:], made[:-horizon], rtol=1e-9)
-    assert task.score.value < 0.8 * task.score.baseline_value  # the networks were listened to
+    assert task.score.value < 0.9 * task.score.baseline_value  # the networks were listened to
 
 
 @pytest.mark.parametrize("horizon", [1, 5, 100])
@@ -234,6 +234,21 @@ def test_a_forecast_asks_nothing_of_later_rows(horizon, row):
     a, b = (told(Forecast(horizon), v) for v in (values, changed))
     for one, other in zip(a, b, strict=True):
         np.testing.assert_array_equal(one[:row], other[:row])
+
+
+def test_a_forecast_that_is_out_is_not_touched_by_what_comes_after_its_origin():
+    rng, row, horizon = np.random.default_rng(0), 120, 5
+    values, other = rng.normal(size=150).cumsum(), rng.normal(size=150)
+    found = []
+    for by in (0.0, 10.0):
+        model = Online(horizon=horizon, hidden=(4,))
+        model.begin(Forecast(horizon))
+        columns = {"other": numbers(np.where(np.arange(150) == row, other + by, other))}
+        target = numbers(np.where(np.arange(150) == row, values + by, values))
+        found.append(model.learn(columns, target).values)
+    a, b = found
+    np.testing.assert_array_equal(a[: row + horizon], b[: row + horizon])
+    assert a[row + horizon] != b[row + horizon]
 
 
 def test_the_past_of_other_columns_is_looked_at():
