@@ -16,7 +16,7 @@ AROUND = (-1, 0, 1)  # rows about the same place of the season before
 SEASONS, RECENT = 7, 5  # of which a usual value, and a usual distance from the level, is taken
 POINTS = 24  # at most so many values of a season make its level
 SLOTS = ("season", "longer season")
-OF_A_SEASON = ("last {}", "last {}, shifted", "usual {}", "usual {}, shifted")
+OF_A_SEASON = ("last {}", "shifted last {}", "usual {}", "shifted usual {}")
 GUESSES = [
     "last value",
     *(f"median of {rows}" for rows in MEDIANS),

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from ..online.curve import Curve
 from .style import BLACK, BLUE, GREEN, GREY, ORANGE, SILVER, SKY, VERMILLION, YELLOW, save_any_name
 
+PALE = "#eeeeee"
 # One expert has one colour in every picture.
 COLOURS = {
     "fast": VERMILLION,
@@ -22,9 +23,14 @@ COLOURS = {
     "fast, corrected": GREEN,
     "last value": SILVER,
     "the class before": SILVER,
-    "seasonal last value": GREY,
+    "last season": GREEN,
+    "shifted last season": GREY,
+    "usual season": YELLOW,
+    "shifted usual season": BLACK,
+    "all others": PALE,
     "mean": YELLOW,
 }
+MOST, LEAST = 9, 0.02  # more experts are drawn together where each weighs less than this
 OTHERS = (BLACK, GREY, SILVER)
 DARK = (BLUE, VERMILLION, GREEN, BLACK)  # on which writing is white
 PLACES = 200  # along the stream, where an area's name may stand
@@ -41,12 +47,15 @@ def experts_figure(experts: Mapping[str, float], weights: Curve) -> Figure:
     """Returns the picture of what each expert weighs, one on top of the other.
 
     Each step is the mean within a stretch of the stream. An area has its name in it where there is
-    room, and the legend, in the order of the areas, gives the means over all rows.
+    room, and the legend, in the order of the areas, gives the means over all rows. Of more than
+    nine experts those that weigh less than 2 % are one area.
 
     **Arguments:** `experts`: mean weights by name, as in `Result`; `weights` along the stream,
     of at least one row, in the same order.
     """
     seen, shares = weights.means(len(experts))
+    if len(experts) > MOST:
+        experts, shares = _together(experts, shares)
     figure = Figure(figsize=(7.2, 3.6), dpi=160, layout="constrained")
     axes = figure.add_subplot()
     ends = np.append(0, seen)
@@ -71,6 +80,16 @@ def experts_figure(experts: Mapping[str, float], weights: Curve) -> Figure:
     axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.0f} %")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _together(
+    experts: Mapping[str, float], shares: np.ndarray
+) -> tuple[dict[str, float], np.ndarray]:
+    """Returns the experts and their shares, `(experts, steps)`, the light ones as one."""
+    light = np.array([mean < LEAST for mean in experts.values()])
+    kept = {name: mean for name, mean in experts.items() if mean >= LEAST}
+    kept["all others"] = sum(experts.values()) - sum(kept.values())
+    return kept, np.vstack([shares[~light], shares[light].sum(axis=0)])
 
 
 def _place(

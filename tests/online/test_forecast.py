@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from river import datasets
 
 from localprop import Online
 from localprop.online.defaults import NAMES
@@ -18,6 +21,7 @@ from localprop.online.target import restore_task
 from localprop.table.table import Column, ColumnKind
 
 NETS = len(NAMES)
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def numbers(values):
@@ -315,3 +319,35 @@ def test_a_forecast_knows_the_other_columns():
     assert blind.task is not None
     assert model.task.score.value < 0.6 * blind.task.score.value
     assert model.importance()["ahead"] > 0.2
+
+
+REAL = {
+    # Series, rows ahead, and the most that its error may be: 2 % above the better of last value and
+    # last season, or what a single network had that saw the last 64 values alone.
+    "CO2": (lambda: column(EXAMPLES / "co2.csv", "co2"), 13, 0.812),
+    "airline passengers": (lambda: stream(datasets.AirlinePassengers()), 12, 20.0),
+    "water, a day": (lambda: stream(datasets.WaterFlow()), 24, 1.02 * 5.214),
+    "water, an hour": (lambda: stream(datasets.WaterFlow()), 1, 0.631),
+}
+
+
+def column(path, name):
+    with path.open() as file:
+        return [float(row[name]) if row[name] else np.nan for row in csv.DictReader(file)]
+
+
+def stream(rows):
+    return [y for _, y in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REAL)
+def test_real_series_are_forecast_better_than_by_last_value_and_last_season(name):
+    read, horizon, most = REAL[name]
+    values = np.array(read(), dtype=float)
+    for seed in range(3):
+        model = Online(horizon=horizon, seed=seed)
+        model.learn_many({"row": np.zeros(len(values))}, values)
+        assert model.task is not None
+        assert model.task.score.value < most
+        assert model.task.score.value < 1.02 * model.task.score.baseline_value

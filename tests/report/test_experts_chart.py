@@ -59,3 +59,15 @@ def test_it_is_written_as_png_and_svg(tmp_path):
     png, svg = draw_experts(tmp_path / "experts", {"slow": 0.5, "$x": 0.5}, curve)
     assert png.read_bytes().startswith(b"\x89PNG")
     assert svg.read_text("utf-8").lstrip().startswith("<?xml")
+
+
+def test_experts_that_weigh_little_are_drawn_together():
+    names = [f"expert {k}" for k in range(12)]
+    shares = np.array([0.5, 0.4, *[0.01] * 10])[:, None] * np.ones(7)
+    curve = Curve()
+    curve.extend(shares)
+    figure = experts_figure(dict(zip(names, shares[:, 0].tolist(), strict=True)), curve)
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    written = [text.get_text() for text in legend.get_texts()]
+    assert written == ["all others  10 %", "expert 1  40 %", "expert 0  50 %"]
