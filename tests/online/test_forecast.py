@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import statistics
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -351,3 +352,28 @@ def test_real_series_are_forecast_better_than_by_last_value_and_last_season(name
         assert model.task is not None
         assert model.task.score.value < most
         assert model.task.score.value < 1.02 * model.task.score.baseline_value
+
+
+def test_rows_one_by_one_and_a_restart_are_the_whole_to_the_bit(tmp_path):
+    rng, rows = np.random.default_rng(0), 110
+    x = [
+        {
+            "a": None if k % 13 == 4 else float(v),
+            "b": "uvw"[k % 3],
+            "t": datetime(2024, 1, 1, k % 24),
+        }
+        for k, v in enumerate(rng.normal(size=rows))
+    ]
+    wave = 3 * np.sin(np.arange(rows) * np.pi / 6) + 0.2 * rng.normal(size=rows)
+    y = [None if k % 17 == 5 else float(v) for k, v in enumerate(wave)]
+    many, one, part = (Online(horizon=4, hidden=(6,)) for _ in range(3))
+    many.learn_many(x, y)
+    for row, value in zip(x, y, strict=True):
+        one.learn_one(row, value)
+    part.learn_many(x[:71], y[:71])
+    part.save(tmp_path / "c.npz")
+    part = Online.load(tmp_path / "c.npz")
+    part.learn_many(x[71:], y[71:])
+    assert isinstance(many.task, Forecast)
+    assert many.task.seasons.periods == (12,)
+    assert one.to_bytes() == part.to_bytes() == many.to_bytes()
