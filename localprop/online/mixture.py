@@ -11,7 +11,7 @@ from .curve import Curve
 from .smoothing import smooth
 
 MEMORY = 200.0  # rows over which losses count
-RATE = 0.4  # of classes, per unit of loss
+RATE = 0.2  # of classes, per unit of loss
 RELATIVE_RATE = 0.2  # of numbers, per row and share by which an expert is worse than the best
 WORST = 5.0  # the least loss of a row counts as at most so much
 BEHIND = 30.0  # and the others as at most so much more
@@ -25,7 +25,7 @@ class Mixture:
     With $A_e \\leftarrow (1 - 1/200)\\,A_e + \\ell_e$ and $n$ the discounted number of rows, expert
     $e$ has the weight $\\propto e^{-\\eta(A_e - \\min A)}$: the exponentially weighted forecaster
     (Cesa-Bianchi and Lugosi, *Prediction, learning, and games*, 2006, section 2.1), forgetting.
-    Losses of classes have a scale of their own, $\\eta = 0.4$; those of numbers are measured by
+    Losses of classes have a scale of their own, $\\eta = 0.2$; those of numbers are measured by
     that of the best expert, $\\eta = 0.2\\,n/\\min A$. A loss that is no number is the worst; none
     counts as more than 30 above the least of its row, and that as at most 5.
 

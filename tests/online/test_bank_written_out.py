@@ -115,7 +115,7 @@ def test_b3_weights_are_a_softmax_of_discounted_losses(relative):
     prior = np.log([1, 5, 1, 1]) if relative else np.zeros(4)
     sums, count = np.zeros(4), 0.0
     for t, row in enumerate(losses):
-        rate = 0.2 * count / max(sums.min(), 1e-9) if relative else 0.4
+        rate = 0.2 * count / max(sums.min(), 1e-9) if relative else 0.2
         np.testing.assert_allclose(found[t], softmax(prior - rate * (sums - sums.min())), rtol=1e-9)
         sums, count = (1 - 1 / 200) * sums + row, (1 - 1 / 200) * count + 1
 
