@@ -16,7 +16,7 @@ from ..strict_json import page
 from .folder import write_text
 
 NAMES = {".md": "report", ".png": "picture", ".svg": "picture (SVG)", ".json": "numbers"}
-LEAST = 0.005  # weight of an expert that is named
+NAMED, LEAST = 5, 0.005  # experts that are named at most, and weight of one that is
 UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -142,9 +142,9 @@ def _title(result: Result) -> str:
 
 
 def _experts(result: Result) -> list[tuple[str, str]]:
-    """Returns the mean weights of experts, the largest first, without those below 0.5 %."""
+    """Returns the largest mean weights of experts, without those below 0.5 %."""
     found = sorted(result.experts.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name} {100 * w:.0f} %" for name, w in found if w >= LEAST)
+    shown = ", ".join(f"{name} {100 * w:.0f} %" for name, w in found[:NAMED] if w >= LEAST)
     return [("experts", shown)] if shown else []
 
 
