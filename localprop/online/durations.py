@@ -14,7 +14,8 @@ from .moments import Moments
 
 # In units of the mean duration so far. At infinite speed a duration reaches the weights alone: a
 # hop moves them by τ² × force / mass, so that a row counts half as much to twice as much as one of
-# mean duration. That is within what is stable (`longest_stable`). Wider bounds cost accuracy under
+# mean duration. That is within what is stable (`longest_stable`; experts that keep no momentum, of
+# friction 1, keep none in a longer row either). Wider bounds cost accuracy under
 # both laws, also where nothing is unstable: rows that count unequally are fewer rows
 # (benchmarks/durations.md).
 SHORTEST, LONGEST = 0.5**0.5, 2**0.5

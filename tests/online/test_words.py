@@ -46,10 +46,6 @@ def written_out(text):
     return 2 * bag / np.linalg.norm(bag)
 
 
-def inputs(encoder, column):
-    return encoder.now(encoder.encode({"t": column}, len(column.values)))
-
-
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.none() | SENTENCES, min_size=1, max_size=10))
 def test_each_word_has_its_bucket_and_each_row_the_norm_of_two(texts):
@@ -134,10 +130,6 @@ def test_rows_of_a_program_are_sentences_if_the_first_is():
     assert one.predict_proba_many(asked) == many.predict_proba_many(asked)
     assert read_row({"text": "good"}, {})["text"].kind is TEXT
     assert read_row({"text": texts[0]}, {"text": TEXT})["text"].kind is TEXT
-
-
-def inputs(encoder, column):
-    return encoder.now(encoder.encode({"t": column}, len(column.values)))
 
 
 @settings(deadline=None, max_examples=50)
