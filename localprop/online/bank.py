@@ -76,9 +76,9 @@ class Bank(eqx.Module):
         groups: dict[Any, list[int]] = {}
         for k, expert in enumerate(self.experts):
             leaves, structure = jax.tree.flatten(expert.learner)
-            floats = tuple(leaf for leaf in leaves if not isinstance(leaf, float))
+            others = tuple(leaf for leaf in leaves if not _is_number(leaf))
             plain = expert.view == "plain"
-            groups.setdefault((plain, structure, floats), []).append(k)
+            groups.setdefault((plain, structure, others), []).append(k)
         self.groups = tuple(map(tuple, groups.values()))
 
     @property
@@ -99,6 +99,12 @@ class Bank(eqx.Module):
         keys = jax.random.split(key, 1 << (len(self.experts) - 1).bit_length())
         own = [e.learner.init(k) for e, k in zip(self.experts, keys, strict=False)]
         return tuple(jax.tree.map(_stack, *[own[k] for k in group]) for group in self.groups)
+
+    def of(self, phase: Phases, expert: int) -> Phase:
+        """Returns the phase of one expert."""
+        group = next(k for k, members in enumerate(self.groups) if expert in members)
+        place = self.groups[group].index(expert)
+        return jax.tree.map(lambda a: a[place], phase[group])
 
     def present(self, phase: Phases, sample: Samples) -> tuple[Phases, Array]:
         """Presents one sample to each expert; returns the phases and `(experts, outputs)`."""
@@ -268,14 +274,19 @@ def _of_new_row(output: Array) -> Array:
     return output[:, 0] if output.ndim == 3 else output
 
 
+def _is_number(leaf: Any) -> bool:
+    return isinstance(leaf, float) or (isinstance(leaf, Array) and leaf.ndim == 0)
+
+
 def _stacked(learners: list[Learner]) -> tuple[Any, Any]:
     """Returns the numbers in which learners differ, as arrays, and all that they have in common."""
     leaves = [jax.tree.flatten(learner)[0] for learner in learners]
     structure = jax.tree.structure(learners[0])
     numbers, rest = [], []
     for same in zip(*leaves, strict=True):
-        differ = any(leaf != same[0] for leaf in same)
-        numbers.append(np.array(same, jnp.result_type(float)) if differ else None)
+        arrays = any(isinstance(leaf, Array) for leaf in same)
+        differ = arrays or any(leaf != same[0] for leaf in same)
+        numbers.append(jnp.stack([jnp.asarray(n, float) for n in same]) if differ else None)
         rest.append(None if differ else same[0])
     return jax.tree.unflatten(structure, numbers), jax.tree.unflatten(structure, rest)
 
