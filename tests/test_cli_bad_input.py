@@ -131,7 +131,7 @@ USAGE = {
     "hops in words": (["--hops", "few"], ["--hops is 'few'; give a number, or auto"]),
     "a layer of none": (["--hidden", "4,0"], ["every layer has at least 1 neuron"]),
     "a layer too large": (["--hidden", "99999999999,9"], ["take smaller layers"]),
-    "layers in words": (["--hidden", "big"], ["give sizes such as 64,64"]),
+    "layers in words": (["--hidden", "big"], ["give sizes such as 32,32"]),
     "negative seed": (["--seed", "-1"], ["from 0 to 2^32 - 1"]),
     "seed too large": (["--seed", str(2**32)], ["from 0 to 2^32 - 1"]),
     "limit": (["--limit", "0"], ["limit is 0; give at least 1 row"]),

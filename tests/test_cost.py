@@ -130,7 +130,7 @@ def test_hubers_loss_is_scipy_s_and_optax_s(output, z, delta):
     known = ~np.isnan(z)
     with jax.enable_x64(True):
         value, gradient = hubers[delta](jnp.asarray(output), jnp.asarray(z))
-        theirs = optax.losses.huber_loss(output[known], z[known], delta).sum()
+        theirs = optax.losses.huber_loss(output[known], z[known], delta=delta).sum()
     error = (output - z)[known]
     np.testing.assert_allclose(value, huber(delta, error).sum(), rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(value, theirs, rtol=1e-12, atol=1e-14)

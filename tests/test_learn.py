@@ -20,7 +20,7 @@ from localprop import checkpoint
 
 KEYS = ["task", "samples", "metric", "score", "metrics", "baseline", "samples_per_second"]
 KEYS += ["compile_seconds", "hops", "seed", "state_bytes", "peak_memory_bytes"]
-KEYS += ["importance", "checkpoint", "predictions", "skipped_rows"]
+KEYS += ["importance", "experts", "checkpoint", "predictions", "skipped_rows"]
 
 
 @pytest.fixture

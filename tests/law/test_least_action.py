@@ -240,7 +240,8 @@ def test_s3_the_energy_balance_closes_with_an_error_of_second_order():
         gaps.append(abs(float(e.hamiltonian[-1] - e.hamiltonian[0]) - given))
     orders = np.log2(np.array(gaps[:-1]) / gaps[1:])
     np.testing.assert_allclose(orders, 2, atol=0.1)
-    assert gaps[-1] < 1e-4
+    # Of the energy that was there: the first hidden biases make it some times larger than 1.
+    assert gaps[-1] < 1e-4 * float(jnp.abs(e.hamiltonian).max())
 
 
 @pytest.mark.parametrize("neurons", [INERTIAL, Overdamped(0.6)], ids=["inertial", "overdamped"])

@@ -55,7 +55,7 @@ def test_predict_is_traced_by_jit_vmap_and_grad(begun):
     twice = jax.vmap(learner.predict, in_axes=(0, None))(phases, u[0])
     np.testing.assert_allclose(twice, [expected[0]] * 2, rtol=1e-5, atol=1e-6)
     slope = jax.grad(lambda row: learner.predict(phase, row).sum())(jnp.asarray(u[0]))
-    step = 1e-2
+    step = 1e-2 / np.linalg.norm(slope)
     along = [learner.predict(phase, u[0] + s * step * slope).sum() for s in (1, -1)]
     # Central differences: an error of order step² beside the rounding of float32 over the step.
     rise = (along[0] - along[1]) / (2 * step)

@@ -18,7 +18,6 @@ from localprop import (
     SquaredError,
 )
 from localprop.law import untuned_law
-from localprop.online.defaults import law_for
 
 SHAPES = [(1, 1), (2, 1), (2, 64), (3, 8)]
 SHAPES += [pytest.param(*shape, marks=pytest.mark.slow) for shape in [(2, 8), (3, 1), (3, 64)]]
@@ -102,11 +101,6 @@ def test_digits_are_learned_in_one_pass_without_any_option(largest):
 def test_the_untuned_law_is_the_mass_and_friction_of_the_public_classes():
     assert Learner(Digraph.layered([2, 1]), Cost(SquaredError())).law == untuned_law()
     assert untuned_law() == Hamiltonian(mass=Adaptive(), dissipation=0.7)
-
-
-def test_the_law_of_the_command_line_has_a_rate_of_its_own():
-    assert law_for("hamiltonian", "regression") == untuned_law(rate=4e-4)
-    assert untuned_law(rate=4e-4) == Hamiltonian(mass=Adaptive(4e-4, 5e-4, 3e-4), dissipation=0.7)
 
 
 def test_a_law_that_is_given_is_taken_as_it_is():
