@@ -84,13 +84,14 @@ Seconds on each stream, mean over seeds, without compiling; in brackets megabyte
   the processor, so that what else the machine does distorts them little; imports, loading and
   compiling are not in them (a virtual machine of Java compiles while it runs, so that is in).
   localprop's include reading a CSV and scoring; rivals get their rows ready-made.
-* Rivals are at their own defaults behind a standard scaler; where numbers are predicted, the target
-  is scaled too (River's `TargetStandardScaler`, or the same by hand). k-nearest neighbours search
-  the last 1000 rows exactly; the linear classifier of scikit-learn has the logistic loss. Words
-  are inputs of their own. Of a series, rivals predict the change from the last known value, from
-  the phases of the calendar, that value, and how far the others of a season lie from it; localprop
-  gets the table of times and values. Backpropagation trains one network of two hidden layers of 64
-  (tanh) from z-scores, a row at a time: Adam at 10⁻³, or SGD at 10⁻².
+* Rivals are at their own defaults behind the scaler that suits them: a standard one, but none for
+  trees that learn classes, nor for MOA's. Where numbers are predicted, the target is scaled too
+  (River's `TargetStandardScaler`, or the same by hand). k-nearest neighbours search the last 1000
+  rows exactly; the linear classifier of scikit-learn has the logistic loss. Words are inputs of
+  their own. Of a series, rivals predict the change from the last known value, from the phases of
+  the calendar, that value, and how far the others of a season lie from it; localprop gets the table
+  of times and values. Backpropagation trains one network of two hidden layers of 64 (tanh)
+  from z-scores, a row at a time: Adam at 10⁻³, or SGD at 10⁻².
 * The task is told to everybody. Data are the same for all seeds, which are the learners' own; what
   draws nothing has one. A cell that takes more than {limit:g} minutes of processor time is stopped.
 * Versions: {versions}.

@@ -1,6 +1,7 @@
 """Rivals that learn row by row: each takes a stream and a seed, and returns a `RowByRow`.
 
-All are at their own defaults, behind a standard scaler; where numbers are predicted the target is
+All are at their own defaults, behind the scaler that suits them: a standard one, but for trees that
+learn classes and for MOA's, which scale what they need themselves. Where numbers are predicted the target is
 scaled too, and of a series it is the change from the last known value. What differs from a default
 is said beside it.
 """
@@ -15,6 +16,9 @@ import numpy as np
 from .data import Stream
 from .scoring import RowByRow, moments, standardised
 
+# A scaler that learns moves the thresholds of trees, whose classes need none; the linear leaves of
+# their regressors do. Phishing, adaptive random forest: 0.909 without, 0.888 with one.
+BARE = ("tree", "forest", "patches")
 WINDOW = 1000  # rows that k-nearest neighbours keep: River's default for its approximate search
 
 
@@ -64,7 +68,9 @@ def river(name: str, stream: Stream, seed: int) -> RowByRow:
 
     classify = stream.task == "classification"
     if classify:
-        model = StandardScaler() | _river_classifier(name, len(stream.classes), seed)
+        model = _river_classifier(name, len(stream.classes), seed)
+        if name not in BARE:
+            model = StandardScaler() | model
     else:
         model = StandardScaler() | TargetStandardScaler(_river_regressor(name, seed))
     names, values = stream.features()
@@ -75,11 +81,17 @@ def river(name: str, stream: Stream, seed: int) -> RowByRow:
     base = stream.base().tolist()
     y: list[Any] = [kind(v) for v in (stream.truth() - stream.base()).tolist()]
 
+    learned = [classify]  # a forest behind a scaled target cannot be asked before its first row
+
     def predict(row: int) -> float | None:
-        answer = model.predict_one(x[row])
+        answer = model.predict_one(x[row]) if learned[0] else None
         return None if answer is None else base[row] + answer
 
-    return RowByRow(predict, lambda row: model.learn_one(x[row], y[row]))
+    def learn(row: int) -> None:
+        model.learn_one(x[row], y[row])
+        learned[0] = True
+
+    return RowByRow(predict, learn)
 
 
 def _river_classifier(name: str, classes: int, seed: int) -> Any:
@@ -203,11 +215,10 @@ def capymoa(name: str, stream: Stream, seed: int) -> RowByRow:
     from capymoa.stream import NumpyStream
 
     classify = stream.task == "classification"
-    z = standardised(stream.features()[1])
     y = stream.truth().astype(int) if classify else _scaled(stream)
     kind = "categorical" if classify else "numeric"
-    source = NumpyStream(z, y, target_type=kind)
-    rows = [source.next_instance() for _ in range(len(z))]
+    source = NumpyStream(stream.features()[1], y, target_type=kind)
+    rows = [source.next_instance() for _ in range(len(y))]
     build: Any = {
         ("forest", True): classifier.AdaptiveRandomForestClassifier,
         ("forest", False): regressor.AdaptiveRandomForestRegressor,
