@@ -1,9 +1,9 @@
 """Rivals that learn row by row: each takes a stream and a seed, and returns a `RowByRow`.
 
-All are at their own defaults, behind the scaler that suits them: a standard one, but for trees that
-learn classes and for MOA's, which scale what they need themselves. Where numbers are predicted the target is
-scaled too, and of a series it is the change from the last known value. What differs from a default
-is said beside it.
+All are at their own defaults, behind the scaler that suits them: a standard one, but none for trees
+that learn classes, nor for MOA's, which scale what they need themselves. Where numbers are
+predicted, the target is scaled too, and of a series it is the change from the last known value.
+What differs from a default is said beside it.
 """
 
 from __future__ import annotations
