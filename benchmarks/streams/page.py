@@ -267,7 +267,7 @@ def _cost(cells: list[Cell] | None) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value >= 0.01 else "0"
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value >= 0.01 else "< 0.01"
 
 
 def _versions(cells: list[Cell]) -> str:
