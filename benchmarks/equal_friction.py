@@ -1,10 +1,10 @@
 """Least action with one friction for neurons and weights: what the action costs on tables.
 
 The action of the laws, section 9, is $\\int (T - U)\\,e^{\\theta t}dt$, with one $\\theta$ for
-neurons and weights. `learn --law least-action` takes 1.0 for neurons and 0.3 (classes) or 0.5
-(numbers) for weights, so that no action is stationary along its path. The *equal* variant has 1.0
-for both, and a rate of its masses larger by as much as the friction, so that under a steady force
-weights move as fast. Every row is predicted before it is learned.
+neurons and weights. `learn --law least-action` takes 1.0 for neurons; for weights 1.0 in two of its
+four experts and 0.5 in the other two, along whose paths no action is stationary. The *equal*
+variant has 1.0 for both, and a rate of its masses larger by as much as the friction, so that under
+a steady force weights move as fast. Every row is predicted before it is learned.
 
     python -m benchmarks.equal_friction
 """
@@ -19,8 +19,8 @@ from unittest import mock
 
 from localprop import Adaptive, LeastAction
 from localprop.law import AbstractLaw
-from localprop.online import column_model
-from localprop.online.defaults import law_for
+from localprop.online import defaults
+from localprop.online.defaults import Recipe, law_for
 from localprop.online.learn import learn
 from localprop.online.settings import Settings
 
@@ -29,9 +29,9 @@ from .accuracy import BOUNDS, export
 SEEDS = (0, 1, 2)
 
 
-def equal(name: str, task: str) -> AbstractLaw:
+def equal(name: str, recipe: Recipe, plastic: int) -> AbstractLaw:
     """Returns the law of the command line with the friction of its neurons on its weights too."""
-    law = law_for(name, task)
+    law = law_for(name, recipe, plastic)
     assert isinstance(law, LeastAction)
     assert isinstance(law.mass, Adaptive)
     friction = law.neurons.dissipation  # pyright: ignore[reportAttributeAccessIssue]
@@ -44,7 +44,7 @@ def scores(file: Path, target: str) -> tuple[str, list[float], list[float]]:
     metric, found = "", []
     for law in (law_for, equal):
         values = []
-        with mock.patch.object(column_model, "law_for", law):
+        with mock.patch.object(defaults, "law_for", law):
             for seed in SEEDS:
                 result, _ = learn(file, Settings(target, law="least-action", seed=seed))
                 assert result.score is not None
@@ -75,7 +75,7 @@ def main() -> int:
         f"Mean over seeds {SEEDS[0]} to {SEEDS[-1]}, and in brackets each of them. Written by "
         "`python -m benchmarks.equal_friction`.",
         "",
-        "| stream | metric | default: 1.0 and 0.3 or 0.5 | equal: 1.0 and 1.0 |",
+        "| stream | metric | default: 1.0 and 0.5 or 1.0 | equal: 1.0 and 1.0 |",
         "|---|---|---|---|",
         *rows,
         "",

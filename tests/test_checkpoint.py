@@ -181,10 +181,10 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 def test_a_newer_version_is_refused(saved, monkeypatch):
     learner, path = saved
-    monkeypatch.setattr(checkpoint, "VERSION", 3)
+    monkeypatch.setattr(checkpoint, "VERSION", 4)
     checkpoint.save(path, learner, phase_of(learner), position=0)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="version 3, this localprop reads up to 2; install"):
+    with pytest.raises(CheckpointError, match="version 4, this localprop reads up to 3; install"):
         checkpoint.load(path)
 
 
