@@ -55,7 +55,7 @@ def forget_programs():
 # Files that hold bits of one program against those of another: streams against streams in pieces,
 # rows against batches, what is derived against autodiff. Compilers may round the two otherwise.
 EXACT = ["test_identities.py", "test_integrator.py", "test_learner.py", "test_predict.py"]
-EXACT += ["test_growing.py", "test_faces.py", "reproduce", "localprop"]
+EXACT += ["test_growing.py", "test_faces.py", "test_track.py", "reproduce", "localprop"]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -58,15 +58,22 @@ Fixed = tuple[Presenter, Fit | None, Samples, Any, tuple[str, ...]]
 
 @eqx.filter_jit
 def _learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[PyTree, dict[str, Array], PyTree]:
-    """Learns the first `n` samples of a padded chunk in one compiled loop.
+    """Learns the first `n` samples of a padded chunk in one compiled loop."""
+    learner, fits, part, n, record = fixed
+    if fits is not None:
+        fits(phase)
+    return learn_loop(learner, part, n, record, phase)
+
+
+def learn_loop(
+    learner: Presenter, part: Samples, n: Any, record: tuple[str, ...], phase: PyTree
+) -> tuple[PyTree, dict[str, Array], PyTree]:
+    """Learns the first `n` samples of a padded chunk, to be compiled.
 
     The loop's bound is traced, so a last, shorter chunk needs no compilation of its own and no
     work for its padding. Beside the phase and what was recorded it returns the largest magnitudes
     that neurons had on the way: they may recover where weights that go wrong stay wrong.
     """
-    learner, fits, part, n, record = fixed
-    if fits is not None:
-        fits(phase)
 
     @jax.jit  # traced once, here for its shapes and below for its work
     def one(phase: PyTree, i: Any) -> tuple[PyTree, dict[str, Array]]:
@@ -111,6 +118,11 @@ def preview_chunk(fixed: Fixed, phase: PyTree) -> Array:
     learner, fits, part, n, _ = fixed
     if fits is not None:
         fits(phase)
+    return preview_loop(learner, part, n, phase)
+
+
+def preview_loop(learner: Presenter, part: Samples, n: Any, phase: PyTree) -> Array:
+    """Returns what `preview_chunk` does, to be compiled."""
 
     def sample(i: Any) -> Samples:
         return jax.tree.map(lambda a: a[i], part)

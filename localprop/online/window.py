@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..table.columns import is_known
+from ..table.columns import LARGEST, is_known
 
 MOST = 2000  # values that a window holds
 BINS = 6
@@ -85,6 +86,8 @@ class Window:
         **Arguments:** `values`: `(T,)`, NaN or infinite where missing: such a row finds and leaves
         the scales as they are. The edges are those before, in both.
         """
+        if len(values) == 1:
+            return self._update_one(float(values[0]))
         found = np.flatnonzero(is_known(values))
         known = np.asarray(values, dtype=float)[found]
         before = [np.empty((3, 0))]  # number, sum, squares
@@ -172,6 +175,26 @@ class Window:
         if self._parts:
             self._middle = _middle(np.sort(np.concatenate(self._parts)))
 
+    def _update_one(self, value: float) -> tuple[Scales, Scales]:
+        """Does what `update` does for one value, operation for operation, without arrays."""
+        edges = self._edges[None]
+        if not abs(value) <= LARGEST:
+            same = _scales_of_one(self._sums, self._shift, edges)
+            return same, same
+        if not self._sums[0]:
+            self._shift = value
+        before = _scales_of_one(self._sums, self._shift, edges)
+        n, total, squares = self._sums
+        clipped = min(max(value, self._low), self._high) - self._shift
+        self._sums = n + 1, total + clipped, squares + clipped * clipped
+        now = _scales_of_one(self._sums, self._shift, edges)
+        self._new.append(value)
+        self.count += 1
+        self._due -= 1
+        if not self._due:
+            self._refresh()
+        return before, now
+
     def _added(self, values: np.ndarray) -> np.ndarray:
         """Returns the sums before the values and after each, `(3, T + 1)`, strictly in order."""
         clipped = np.clip(values, self._low, self._high) - self._shift
@@ -218,6 +241,13 @@ def _scales(sums: np.ndarray, shift: np.ndarray, edges: np.ndarray, at: np.ndarr
     mean = total / count
     variance = np.maximum(squares / count - mean**2, 0.0)
     return Scales(np.where(n > 0, mean + shift, 0.0), np.sqrt(variance), edges[at])
+
+
+def _scales_of_one(sums: tuple[int, float, float], shift: float, edges: np.ndarray) -> Scales:
+    n, total, squares = sums
+    mean = total / max(n, 1)
+    deviation = math.sqrt(max(squares / max(n, 1) - mean * mean, 0.0))
+    return Scales(np.array([mean + shift if n else 0.0]), np.array([deviation]), edges)
 
 
 def _fences(values: np.ndarray) -> tuple[float, float]:

@@ -46,6 +46,10 @@ def written_out(text):
     return 2 * bag / np.linalg.norm(bag)
 
 
+def inputs(encoder, column):
+    return encoder.now(encoder.encode({"t": column}, len(column.values)))
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.none() | SENTENCES, min_size=1, max_size=10))
 def test_each_word_has_its_bucket_and_each_row_the_norm_of_two(texts):
