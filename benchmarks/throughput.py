@@ -2,7 +2,7 @@
 
     python -m benchmarks.throughput
 
-49 000 rows, nine numbers, two classes, hidden layers 64, 64; then 50 000 and 500 000 rows for the
+49 000 rows, nine numbers, two classes, everything by default; then 50 000 and 500 000 rows for the
 memory. Each run is a process of its own. Writes `benchmarks/throughput.md`.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from .accuracy import localprop
 
 HERE = Path(__file__).parent
+BOUND = 12_131  # samples per second
 
 
 def write_table(path: Path, rows: int, seed: int = 0) -> None:
@@ -37,7 +38,7 @@ def measure(rows: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
         write_table(path, rows)
-        return localprop(path, "y", "--hidden", "64,64", "--limit", str(rows))
+        return localprop(path, "y", "--limit", str(rows))
 
 
 def main() -> int:
@@ -47,13 +48,14 @@ def main() -> int:
     fast = speed["samples_per_second"]
     text = f"""# Speed and memory
 
-Regenerate with `python -m benchmarks.throughput`. Nine numeric columns, two classes, CSV, hidden
-layers 64, 64, {speed["hops"]} hops per row, {os.cpu_count()} cores; reading, standardising,
-predicting and scoring are counted, compilation is not.
+Regenerate with `python -m benchmarks.throughput`. Nine numeric columns, two classes, CSV, the
+default bank, {speed["hops"]} hops per row, {os.cpu_count()} cores; reading, scaling, predicting and
+scoring are counted, compilation is not. The bound is half the speed of the one network of 64, 64
+that was the default before the bank, 24 263 samples per second.
 
 | what | measured | bound | holds |
 | --- | --- | --- | --- |
-| samples per second, 49 000 rows | {fast:,.0f} | ≥ 20 000 | {"yes" if fast >= 20_000 else "NO"} |
+| samples per second, 49 000 rows | {fast:,.0f} | ≥ {BOUND:,} | {"yes" if fast >= BOUND else "NO"} |
 | samples per second, 500 000 rows | {large["samples_per_second"]:,.0f} | | |
 | compilation, seconds | {speed["compile_seconds"]:.1f} | | |
 | peak memory, 50 000 rows, MiB | {small["peak_memory_bytes"] / 2**20:.1f} | | |
