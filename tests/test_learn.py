@@ -195,7 +195,10 @@ def assert_same_checkpoint(a, b):
         np.testing.assert_array_equal(array, b.arrays[name])
 
 
-@pytest.mark.parametrize("kind", RUNS)
+IN_PARTS = [k if k != "regression" else pytest.param(k, marks=pytest.mark.slow) for k in RUNS]
+
+
+@pytest.mark.parametrize("kind", IN_PARTS)
 @pytest.mark.parametrize(
     "limits",
     [

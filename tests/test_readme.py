@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -61,6 +62,7 @@ def test_the_session_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("True {'size': 0.")
 
 
+@pytest.mark.slow  # `make demo` runs it too
 def test_the_demo_runs(tmp_path):
     demo = README.parent / "examples" / "demo.py"
     done = subprocess.run(

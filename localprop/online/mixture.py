@@ -60,13 +60,15 @@ class Mixture:
         self.rows = float(state["rows"]) if state else 0.0
         self.curve = Curve(state["width"], state["curve"]) if state else Curve()
 
-    def update(self, losses: np.ndarray) -> np.ndarray:
+    def update(self, losses: np.ndarray, judged: np.ndarray | None = None) -> np.ndarray:
         """Takes losses in and returns the weights before each row, `(T, experts)`.
 
-        **Arguments:** `losses`: `(T, experts)`.
+        **Arguments:** `losses`: `(T, experts)`; `judged`: the rows that have some, `(T,)`.
         """
-        before = self.weights[None]
-        return np.concatenate([before, self.after(losses)])[:-1]
+        start, rows = self.weights[None], len(losses)
+        judged = np.ones(rows, bool) if judged is None else judged
+        after = np.concatenate([start, self.after(losses[judged])])
+        return after[np.cumsum(judged) - judged]
 
     def after(self, losses: np.ndarray) -> np.ndarray:
         """Takes losses in and returns the weights after each row, `(T, experts)`.

@@ -82,8 +82,8 @@ class Regression(AbstractTask):
         scored = np.isfinite(last)
         unit = np.where(scales.deviation > 0, scales.deviation, 1.0)
         losses = np.abs(guesses - y[:, None]) / unit[:, None]
-        weights = np.zeros_like(losses)
-        weights[scored] = self.mixture.update(losses[scored])
+        # Errors before there is a deviation have no unit by which they could be weighed.
+        weights = self.mixture.update(losses, scored & (scales.deviation > 0))
         answer = _mixed(guesses, weights)
         errors = np.abs(answer - y)
         self.score.update(*(e[scored] for e in (errors, np.abs(mean - y), np.abs(last - y))))

@@ -122,7 +122,10 @@ def test_the_command_line_and_learn_one_give_the_same_predictions(
     assert Online.load(tmp_path / "c.npz").predict_many(probe) == model.predict_many(probe)
 
 
-@pytest.mark.parametrize("name", STREAMS)
+FEW = [n if n != "segments" else pytest.param(n, marks=pytest.mark.slow) for n in STREAMS]
+
+
+@pytest.mark.parametrize("name", FEW)
 def test_learn_many_and_river_are_learn_one_to_the_bit(name):
     rows, targets = STREAMS[name]()
     model, many = online(name), online(name)
@@ -139,7 +142,7 @@ def test_learn_many_and_river_are_learn_one_to_the_bit(name):
         assert other.importance() == model.importance()
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("name", FEW)
 def test_partial_fit_is_learn_one(name):
     rows, targets = STREAMS[name]()
     model = online(name)

@@ -182,6 +182,7 @@ def test_a_single_scored_row_is_seen_in_the_picture(tmp_path):
     assert svg.read_text().count("<use ") > empty.read_text().count("<use ") + 3
 
 
+@pytest.mark.slow
 def test_an_expert_that_turns_infinite_is_told_once_with_its_row(learn, monkeypatch):
     monkeypatch.setitem(defaults.RECIPES, "fast", defaults.Recipe(3e38, 0.0, "new"))
     outcome = learn(table(lambda k: k % 7, lambda k: k % 3))

@@ -25,7 +25,8 @@ ESTIMATORS = pytest.mark.parametrize(
     ids=["classifier", "regressor"],
 )
 
-LONG = ("check_bounded_memory_growth", "check_shuffle_features_no_impact")
+
+LONG = ("LocalRegressor-check_bounded_memory_growth-0",)
 
 
 def named_checks():
@@ -36,8 +37,8 @@ def named_checks():
             for check in checks.yield_checks(model):
                 number = next(numbers.setdefault(check.__name__, count()))
                 name = f"{estimator.__name__}-{check.__name__}-{number}"
-                # A thousand rows one by one, many times over: one stream is enough for every day.
-                long = number > 0 and check.__name__ in LONG
+                # Rows one by one, many times over: one stream is enough for every day.
+                long = number > 0 or name in LONG
                 yield pytest.param(model, check, id=name, marks=[pytest.mark.slow] * long)
 
 
@@ -186,6 +187,7 @@ def test_a_ninth_input_that_begins_at_zero_is_learned():
     assert model.online.rows == 2
 
 
+@pytest.mark.slow
 def test_every_block_of_the_page_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace = {}

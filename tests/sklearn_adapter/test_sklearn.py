@@ -31,8 +31,14 @@ KINDS = np.where((COLOURS == "red") | (np.nan_to_num(SIZES) > 0.7), "good", "bad
 FRAME = pa.table({"colour": pa.array(COLOURS.tolist()), "size": pa.array(SIZES)})
 
 
-@parametrize_with_checks([LocalClassifier(**SMALL), LocalRegressor(**SMALL)])
+@parametrize_with_checks([LocalClassifier(**SMALL)])
 def test_estimator_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow  # all that a regressor shares with a classifier was checked above
+@parametrize_with_checks([LocalRegressor(**SMALL)])
+def test_estimator_checks_of_a_regressor(estimator, check):
     check(estimator)
 
 
@@ -206,6 +212,7 @@ def test_nothing_is_answered_before_it_was_learned(model):
         clone(model).set_params(max_epochs=0).fit([[1.0]], [1])
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_and_says_what_it_prints(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     scope: dict = {}
