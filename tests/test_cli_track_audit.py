@@ -144,7 +144,8 @@ def test_reproduce_refuses_a_folder_that_is_a_file(localprop, claims, tmp_path):
     assert outcome.out == ""
 
 
-@pytest.mark.parametrize("kinds", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow  # tests/test_audit.py proves it of every law
+@pytest.mark.parametrize("kinds", [1, 3])
 def test_audit_proves_both_laws_local_and_compares_them_with_what_is_not(
     localprop, monkeypatch, kinds
 ):

@@ -98,7 +98,7 @@ def kill_often(kills, run, undisturbed, tmp_path, ending):
 FORMATS = pytest.mark.parametrize("ending", [".csv", ".parquet"])
 
 
-@FORMATS
+@pytest.mark.parametrize("ending", [pytest.param(".csv", marks=pytest.mark.slow), ".parquet"])
 def test_killed_at_random_instants_the_file_ends_the_same(run, undisturbed, tmp_path, ending):
     kill_often(3, run, undisturbed, tmp_path, ending)
 

@@ -101,7 +101,10 @@ def by_command(monkeypatch, capfd, folder, name, rows, targets):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("name", STREAMS)
+FEW = [n if n != "segments" else pytest.param(n, marks=pytest.mark.slow) for n in STREAMS]
+
+
+@pytest.mark.parametrize("name", FEW)
 def test_the_command_line_and_learn_one_give_the_same_predictions(
     name, tmp_path, monkeypatch, capfd
 ):
@@ -120,9 +123,6 @@ def test_the_command_line_and_learn_one_give_the_same_predictions(
     # Its checkpoint and that of the model answer alike, opened by either.
     probe = rows[-30:]
     assert Online.load(tmp_path / "c.npz").predict_many(probe) == model.predict_many(probe)
-
-
-FEW = [n if n != "segments" else pytest.param(n, marks=pytest.mark.slow) for n in STREAMS]
 
 
 @pytest.mark.parametrize("name", FEW)

@@ -26,7 +26,7 @@ ESTIMATORS = pytest.mark.parametrize(
 )
 
 
-LONG = ("LocalRegressor-check_bounded_memory_growth-0",)
+LONG = [f"Local{kind}-check_bounded_memory_growth-0" for kind in ("Classifier", "Regressor")]
 
 
 def named_checks():
