@@ -51,17 +51,15 @@ class Presenter(Protocol):
         ...
 
 
-# The learner, its check of phases if these come from outside, a padded chunk, how many of its
-# samples count, what to record.
-Fixed = tuple[Presenter, Fit | None, Samples, Any, tuple[str, ...]]
+# The learner, its check of phases, a padded chunk, how many of its samples count, what to record.
+Fixed = tuple[Presenter, Fit, Samples, Any, tuple[str, ...]]
 
 
 @eqx.filter_jit
 def _learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[PyTree, dict[str, Array], PyTree]:
     """Learns the first `n` samples of a padded chunk in one compiled loop."""
     learner, fits, part, n, record = fixed
-    if fits is not None:
-        fits(phase)
+    fits(phase)
     return learn_loop(learner, part, n, record, phase)
 
 
@@ -116,8 +114,7 @@ def learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[Any, dict[str, Array], boo
 def preview_chunk(fixed: Fixed, phase: PyTree) -> Array:
     """Returns the prediction of each sample of a padded chunk, each as if it were the next one."""
     learner, fits, part, n, _ = fixed
-    if fits is not None:
-        fits(phase)
+    fits(phase)
     return preview_loop(learner, part, n, phase)
 
 

@@ -17,7 +17,7 @@ from ..forked import refuse_lame_fork
 from ..law import Phase
 from ..learner import Learner, Samples, Trace
 from ..learner.divergence import first_unsound, sound
-from ..learner.loop import learn_chunk, learn_loop, preview_chunk, preview_loop
+from ..learner.loop import learn_loop, preview_loop
 from ..learner.samples import count, pad
 from ..network import SharedWeights
 
@@ -153,8 +153,7 @@ class Bank(eqx.Module):
         done, traces, restarted = 0, [], []
         while done < rows:
             rest = jax.tree.map(lambda a, done=done: a[done:], part)
-            fixed = self._fixed(rest, record, capacity or rows)
-            after, trace, all_sound = self._learn(fixed, phase)
+            after, trace, all_sound = self._learn(phase, rest, record, capacity or rows)
             learned = rows - done
             if not all_sound:
                 learned, after, trace = self._up_to_fault(phase, rest, record, capacity or rows)
@@ -164,50 +163,45 @@ class Bank(eqx.Module):
                 after, names = self._repaired(after)
                 restarted += [(done - 1, name) for name in names]
             phase = after
-        return (
-            phase,
-            {name: np.concatenate([t[name] for t in traces]) for name in record},
-            restarted,
-        )
+        joined = {name: np.concatenate([t[name] for t in traces]) for name in record}
+        return phase, joined, restarted
 
     def preview_many(
         self, phase: Phases, part: Samples, *, capacity: int | None = None
     ) -> np.ndarray:
         """Returns the outputs for each sample were it the next, `(T, experts, outputs)`."""
-        fixed = self._fixed(part, (), capacity or count(part))
-        programs = self._programs()
-        found = preview_chunk(fixed, phase) if programs is None else programs[1](*fixed[2:4], phase)
+        refuse_lame_fork()
+        _, preview, arrays = self._programs()
+        found = preview(arrays, *_padded(part, capacity or count(part)), phase)
         return np.asarray(found)[: count(part)]
 
     def compile(
         self, phase: Phases, part: Samples, record: Sequence[str], *, capacity: int | None = None
     ) -> None:
         """Compiles the loop for pieces like `part`, learning nothing."""
-        fixed = self._fixed(part, record, capacity or count(part), 0)
-        jax.block_until_ready(self._learn(fixed, phase)[0])
+        jax.block_until_ready(self._learn(phase, part, record, capacity or count(part), 0)[0])
 
-    def _learn(self, fixed: Any, phase: Phases) -> tuple[Phases, dict[str, Any], bool]:
-        """Returns what `learn_chunk` does, by a program that is found in less time."""
-        programs = self._programs()
-        if programs is None:
-            return learn_chunk(fixed, phase)
-        _, _, part, n, record = fixed
-        after, trace, largest = programs[0](part, n, record, phase)
+    def _learn(
+        self,
+        phase: Phases,
+        part: Samples,
+        record: Sequence[str],
+        capacity: int,
+        n: int | None = None,
+    ) -> tuple[Phases, dict[str, Any], bool]:
+        """Learns the first `n` samples, by default all, as `learner.loop.learn_chunk` does."""
+        refuse_lame_fork()
+        learn, _, arrays = self._programs()
+        padded = _padded(part, capacity, n)
+        after, trace, largest = learn(arrays, *padded, tuple(record), phase)
         return after, trace, sound((after, largest))
 
-    def _programs(self) -> tuple[Any, Any] | None:
-        """Returns what learns and what answers, compiled once for all banks that are alike."""
+    def _programs(self) -> tuple[Any, Any, list[Any]]:
+        """Returns what learns and what answers, compiled for all banks alike, and own arrays."""
         leaves, structure = jax.tree.flatten(self)
-        return None if any(isinstance(a, Array) for a in leaves) else _programs(structure, *leaves)
-
-    def _fixed(
-        self, part: Samples, record: Sequence[str], capacity: int, n: int | None = None
-    ) -> Any:
-        refuse_lame_fork()
-        n = count(part) if n is None else n
-        # For a capacity of 1 the compiler drops the loop and rounds otherwise.
-        part = jax.tree.map(partial(pad, capacity=max(capacity, 2)), part)
-        return self, None, part, np.asarray(n, np.int32), tuple(record)
+        arrays = [leaf if isinstance(leaf, Array) else None for leaf in leaves]
+        rest = (None if isinstance(leaf, Array) else leaf for leaf in leaves)
+        return *_programs(structure, *rest), arrays
 
     def _up_to_fault(
         self, good: Phases, part: Samples, record: Sequence[str], capacity: int
@@ -215,7 +209,7 @@ class Bank(eqx.Module):
         """Learns up to and with the first sample that turns an expert non-finite."""
 
         def learn(k: int) -> Any:
-            return self._learn(self._fixed(part, record, capacity, k), good)
+            return self._learn(good, part, record, capacity, k)
 
         fault, _, _ = first_unsound(lambda k: (learn(k)[0], learn(k)[2]), count(part))
         after, trace, _ = learn(fault + 1)
@@ -290,18 +284,32 @@ def _of_new_row(output: Array) -> Array:
     return output[:, 0] if output.ndim == 3 else output
 
 
+def _padded(part: Samples, capacity: int, n: int | None = None) -> tuple[Samples, np.ndarray]:
+    """Returns samples filled up to the capacity, and how many of them count, by default all."""
+    n = count(part) if n is None else n
+    # For a capacity of 1 the compiler drops the loop and rounds otherwise.
+    return jax.tree.map(partial(pad, capacity=max(capacity, 2)), part), np.asarray(n, np.int32)
+
+
 @lru_cache(maxsize=16)
 def _programs(structure: Any, *leaves: Any) -> tuple[Any, Any]:
-    """Returns the compiled loops of a bank that holds no arrays."""
-    bank = jax.tree.unflatten(structure, leaves)
+    """Returns the compiled loops of a bank, which are given the arrays in place of `None` leaves.
 
-    @partial(jax.jit, static_argnums=2)
-    def learn(part: Samples, n: Any, record: tuple[str, ...], phase: Phases) -> Any:
-        return learn_loop(bank, part, n, record, phase)
+    To find them by a bank's plain numbers takes a fifth of the time that `equinox.filter_jit`
+    takes to tell these from arrays, at every single row.
+    """
+
+    def bank(arrays: list[Any]) -> Bank:
+        own = (b if a is None else a for a, b in zip(leaves, arrays, strict=True))
+        return jax.tree.unflatten(structure, own)
+
+    @partial(jax.jit, static_argnums=3)
+    def learn(arrays: Any, part: Samples, n: Any, record: tuple[str, ...], phase: Phases) -> Any:
+        return learn_loop(bank(arrays), part, n, record, phase)
 
     @jax.jit
-    def preview(part: Samples, n: Any, phase: Phases) -> Array:
-        return preview_loop(bank, part, n, phase)
+    def preview(arrays: Any, part: Samples, n: Any, phase: Phases) -> Array:
+        return preview_loop(bank(arrays), part, n, phase)
 
     return learn, preview
 
