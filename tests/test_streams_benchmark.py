@@ -16,9 +16,18 @@ from benchmarks.streams.methods import METHODS, named
 from benchmarks.streams.page import write_page
 from benchmarks.streams.results import Results
 from benchmarks.streams.scoring import RowByRow, moments, prequential, score, standardised
-from benchmarks.streams.standing import Score, against_best, place, scores, summary, within
+from benchmarks.streams.standing import (
+    Score,
+    against_best,
+    behind,
+    place,
+    scores,
+    summary,
+    within,
+)
 
 SORT, NUMBER = "Phishing", "TrumpApproval"  # a merit and an error
+DRAWN = "wine"  # by the seed
 
 
 def numbers(target, horizon=1, season=1, task="regression"):
@@ -29,14 +38,14 @@ def numbers(target, horizon=1, season=1, task="regression"):
 @pytest.mark.parametrize("stream", [SORT, NUMBER])
 def test_places_are_scipys_ranks(stream):
     values = np.random.default_rng(0).integers(0, 6, 9) / 8
-    by_method = {f"m{k}": Score(v, 0.0, 1) for k, v in enumerate(values)}
+    by_method = {f"m{k}": Score({0: v}) for k, v in enumerate(values)}
     found = [place(stream, name, by_method) for name in by_method]
     np.testing.assert_array_equal(found, rankdata(-values if stream == SORT else values))
 
 
 def test_variants_of_localprop_stand_in_the_place_of_its_default():
     means = {"localprop": 0.9, "localprop-no-review": 0.8, "a": 0.7, "b": 0.85}
-    by_method = {name: Score(v, 0.0, 1) for name, v in means.items()}
+    by_method = {name: Score({0: v}) for name, v in means.items()}
     found = {name: place(SORT, name, by_method) for name in means}
     assert found == {"localprop": 1, "localprop-no-review": 2, "a": 3, "b": 2}
 
@@ -46,25 +55,43 @@ def test_variants_of_localprop_stand_in_the_place_of_its_default():
 @pytest.mark.parametrize("stream", [SORT, NUMBER])
 def test_within_is_the_larger_of_both_spreads(stream, wide, behind, expected):
     sign = -1 if stream == SORT else 1
+    half = 0.02 / math.sqrt(2)  # two values so far from their mean deviate by .02
+    low, high = (0.5, 0.5 + sign * behind)
+    widths = (half, 0.0) if wide == "a" else (0.0, half)
     by_method = {
-        "a": Score(0.5, 0.02 if wide == "a" else 0.0, 3),
-        "b": Score(0.5 + sign * behind, 0.02 if wide == "b" else 0.001, 3),
+        name: Score({0: centre - width, 1: centre + width})
+        for name, centre, width in zip("ab", (low, high), widths, strict=True)
     }
     assert within(stream, "b", by_method) is expected
 
 
+def test_where_the_seed_draws_the_stream_scores_of_the_same_streams_are_compared():
+    """By 0.01 behind on either of two streams that are very unlike: surely behind."""
+    mine, theirs = {0: 0.50, 1: 0.90, 2: 0.10}, {0: 0.51, 1: 0.91}
+    assert behind(DRAWN, Score(mine), Score(theirs)) == pytest.approx((0.01, 0.0))
+    by_method = {"mine": Score(mine), "theirs": Score(theirs), "late": Score({7: 0.99})}
+    assert not within(DRAWN, "mine", by_method)
+    assert place(DRAWN, "mine", by_method) == 2  # no stream in common with the third
+    assert against_best(DRAWN, "mine", by_method) == pytest.approx(0.30 / 0.29)
+    unsure = {"mine": Score(mine), "theirs": Score({0: 0.55, 1: 0.87})}
+    assert behind(DRAWN, *unsure.values()) == pytest.approx((0.01, 0.08 / math.sqrt(2)))
+    assert within(DRAWN, "mine", unsure)
+    assert behind(SORT, Score(mine), Score(theirs))[0] == pytest.approx(0.71 - 0.50)
+
+
 def test_spread_is_the_deviation_of_a_sample():
-    values = [0.1, 0.4, 0.2]
-    expected = np.mean(values), np.std(values, ddof=1), 3
-    np.testing.assert_allclose(Score.of(values), expected, rtol=1e-12)
-    assert Score.of([0.3]).spread == 0
+    found = Score({0: 0.1, 1: 0.4, 2: 0.2})
+    assert found.mean == pytest.approx(np.mean([0.1, 0.4, 0.2]), rel=1e-12)
+    assert found.spread == pytest.approx(np.std([0.1, 0.4, 0.2], ddof=1), rel=1e-12)
+    assert found.seeds == 3
+    assert Score({0: 0.3}).spread == 0
 
 
 def test_errors_are_held_against_the_best():
-    accuracies = {"a": Score(0.9, 0, 1), "b": Score(0.8, 0, 1)}
+    accuracies = {"a": Score({0: 0.9}), "b": Score({0: 0.8})}
     assert against_best(SORT, "b", accuracies) == pytest.approx(2)
     assert against_best(SORT, "a", accuracies) == 1
-    errors = {"a": Score(0.2, 0, 1), "b": Score(0.3, 0, 1), "c": Score(math.inf, 0, 1)}
+    errors = {"a": Score({0: 0.2}), "b": Score({0: 0.3}), "c": Score({0: math.inf})}
     assert against_best(NUMBER, "b", errors) == pytest.approx(1.5)
     assert against_best(NUMBER, "c", errors) == 10
 
@@ -133,7 +160,7 @@ def test_moments_are_those_of_every_beginning():
 
 
 def test_past_values_are_known_a_horizon_before():
-    stream = SOURCES["WaterFlow +24"].load()
+    stream = SOURCES["WaterFlow +24"].load(0)
     names, x = stream.features()
     y = stream.truth()
     np.testing.assert_array_equal(stream.base()[100:], y[76:-24])
@@ -179,7 +206,8 @@ def test_quick_methods_and_short_streams_come_first():
     assert len(set(todo)) == len(todo)
     keys = [(seed, METHODS[m].slow, SOURCES[s].rows) for s, m, seed in todo]
     assert keys == sorted(keys)
-    assert {seed for _, m, seed in todo if not METHODS[m].seeded} == {0}
+    again = {s for s, m, seed in todo if not METHODS[m].seeded and seed}
+    assert again == {s for s in SOURCES if SOURCES[s].drawn}
     assert {s for s, m, _ in todo if m == "season"} == {
         s for s in SOURCES if SOURCES[s].task == "forecast"
     }
@@ -245,7 +273,7 @@ def test_rivals_score_as_rivers_own_evaluation():
     from river import evaluate, linear_model, metrics, preprocessing
     from river.datasets import Phishing
 
-    build, stream = METHODS["river-linear"].rows, SOURCES[SORT].load().first(300)
+    build, stream = METHODS["river-linear"].rows, SOURCES[SORT].load(0).first(300)
     assert build is not None
     answers = np.full(300, np.nan)
     prequential(build(stream, 0), stream, answers)

@@ -40,7 +40,8 @@ def cells(methods: Iterable[str], streams: Iterable[str], seeds: int) -> list[Ke
         for seed in range(seeds)
         for method in methods
         for stream in streams
-        if SOURCES[stream].task in METHODS[method].tasks and (METHODS[method].seeded or seed == 0)
+        if SOURCES[stream].task in METHODS[method].tasks
+        and (seed == 0 or METHODS[method].seeded or SOURCES[stream].drawn)
     ]
     return sorted(found, key=lambda c: (c[2], METHODS[c[1]].slow, SOURCES[c[0]].rows))
 

@@ -118,7 +118,7 @@ def run(name: str, method: str, seed: int, limit: float, rows: int | None = None
         if found.needs:
             package = found.needs[0].split(".")[0]
             cell.version = version({"sklearn": "scikit-learn"}.get(package, package))
-        stream = SOURCES[name].load()
+        stream = SOURCES[name].load(seed)
         measure(stream.first(rows) if rows else stream, found, cell)
     except (ImportError, PackageNotFoundError, AbsentError) as error:
         cell.state, cell.reason = "absent", str(error).splitlines()[0]

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ROWS = 20_000  # of every generated stream
-SEED = 0  # of generators and orders: the data are the same for all, seeds are the learners' own
 
 
 @dataclass(frozen=True)
@@ -128,58 +127,70 @@ def _series(name: str, horizon: int, season: int) -> Stream:
     return Stream("forecast", {"time": times}, [y for _, y in rows], horizon, season)
 
 
-def _drawn(task: str, build: Callable[[Any], Any]) -> Stream:
+def _drawn(task: str, build: Callable[[Any, int], Any], seed: int) -> Stream:
     from river.datasets import synth
 
-    return _table(task, islice(build(synth), ROWS))
+    return _table(task, islice(build(synth, seed), ROWS))
 
 
-def _sklearn(name: str, task: str) -> Stream:
+def _sklearn(name: str, task: str, seed: int) -> Stream:
     from sklearn import datasets
 
     found = getattr(datasets, f"load_{name}")()
-    order = np.random.default_rng(SEED).permutation(len(found.target))
+    order = np.random.default_rng(seed).permutation(len(found.target))
     columns = {f"x{k}": column[order].tolist() for k, column in enumerate(found.data.T)}
     return Stream(task, columns, found.target[order].tolist())
 
 
-def _drifting(build: Callable[[int, int], Any], before: int, after: int, synth: Any) -> Any:
+def _drifting(
+    build: Callable[[int, int], Any], before: int, after: int, synth: Any, seed: int
+) -> Any:
     """Changes over from one concept to another around row 10 000, within 1000 rows.
 
     Both have a seed of their own: with the same, every row would come twice.
     """
     return synth.ConceptDriftStream(
-        build(before, SEED), build(after, SEED + 1), position=ROWS // 2, width=1000, seed=SEED
+        build(before, seed), build(after, seed + 1), position=ROWS // 2, width=1000, seed=seed
     )
 
 
 class Source(NamedTuple):
     """Where a stream comes from.
 
-    **Fields:** `task`; `rows`; `load`; `told`: what a reader of the page must know.
+    **Fields:** `task`; `rows`; `read`: it, by the seed if it is drawn; `told`: what a reader of the
+    page must know; `drawn`: whether a generator draws it, or its order.
     """
 
     task: str
     rows: int
-    load: Callable[[], Stream]
+    read: Callable[..., Stream]
     told: str
+    drawn: bool = False
+
+    def load(self, seed: int) -> Stream:
+        """Returns the stream, for each seed another one where it is drawn."""
+        return self.read(seed) if self.drawn else self.read()
 
 
 def _sources() -> dict[str, Source]:
     found: dict[str, Source] = {}
 
-    def add(name: str, task: str, rows: int, load: Callable[[], Stream], told: str) -> None:
-        found[name] = Source(task, rows, load, told)
+    def add(name: str, task: str, rows: int, read: Callable[..., Stream], told: str) -> None:
+        found[name] = Source(task, rows, read, told)
 
-    def generated(name: str, task: str, told: str, build: Callable[[Any], Any]) -> None:
-        add(name, task, ROWS, partial(_drawn, task, build), f"generated, `{told}`")
+    def generated(name: str, task: str, told: str, build: Callable[[Any, int], Any]) -> None:
+        read = partial(_drawn, task, build)
+        found[name] = Source(task, ROWS, read, f"generated, `{told}`", drawn=True)
+
+    def shuffled(name: str, task: str, rows: int) -> None:
+        told = "in scikit-learn; in an order that the seed draws"
+        found[name] = Source(task, rows, partial(_sklearn, name, task), told, drawn=True)
 
     sort, number, ahead = "classification", "regression", "forecast"
     add("Phishing", sort, 1250, partial(_river, "Phishing", sort), "in River; pages of the web")
     add("Bananas", sort, 5300, partial(_river, "Bananas", sort), "in River; two curved clouds")
     for name, rows in (("digits", 1797), ("breast_cancer", 569), ("wine", 178)):
-        told = "in scikit-learn; in an order drawn once"
-        add(name, sort, rows, partial(_sklearn, name, sort), told)
+        shuffled(name, sort, rows)
 
     def agrawal(function: int, seed: int) -> Any:
         from river.datasets import synth
@@ -191,7 +202,7 @@ def _sources() -> dict[str, Source]:
 
         return synth.SEA(variant=variant, noise=0.1, seed=seed)
 
-    generated("Agrawal", sort, "Agrawal(4)", lambda synth: agrawal(4, SEED))
+    generated("Agrawal", sort, "Agrawal(4)", lambda synth, seed: agrawal(4, seed))
     generated(
         *("Agrawal drift", sort, "Agrawal(4)` to `Agrawal(5)"),
         partial(_drifting, agrawal, 4, 5),
@@ -202,7 +213,7 @@ def _sources() -> dict[str, Source]:
     )
     generated(
         *("Hyperplane", sort, "Hyperplane(n_drift_features=2, mag_change=0.001)"),
-        lambda synth: synth.Hyperplane(seed=SEED, n_drift_features=2, mag_change=0.001),
+        lambda synth, seed: synth.Hyperplane(seed=seed, n_drift_features=2, mag_change=0.001),
     )
     generated(
         *(
@@ -210,13 +221,15 @@ def _sources() -> dict[str, Source]:
             sort,
             "LEDDrift(noise_percentage=0.1, irrelevant_features=True, n_drift_features=4)",
         ),
-        lambda synth: synth.LEDDrift(
-            seed=SEED, noise_percentage=0.1, irrelevant_features=True, n_drift_features=4
+        lambda synth, seed: synth.LEDDrift(
+            seed=seed, noise_percentage=0.1, irrelevant_features=True, n_drift_features=4
         ),
     )
     generated(
         *("RBF drift", sort, "RandomRBFDrift(change_speed=0.001)"),
-        lambda synth: synth.RandomRBFDrift(seed_model=SEED, seed_sample=SEED, change_speed=0.001),
+        lambda synth, seed: synth.RandomRBFDrift(
+            seed_model=seed, seed_sample=seed, change_speed=0.001
+        ),
     )
     add(
         *("TrumpApproval", number, 1001, partial(_river, "TrumpApproval", number)),
@@ -230,15 +243,12 @@ def _sources() -> dict[str, Source]:
         *("SolarFlare", number, 1066, partial(_river, "SolarFlare", number, "c-class-flares")),
         "in River; its first target",
     )
-    add(
-        *("diabetes", number, 442, partial(_sklearn, "diabetes", number)),
-        "in scikit-learn; in an order drawn once",
-    )
-    generated("Friedman", number, "Friedman()", lambda synth: synth.Friedman(seed=SEED))
+    shuffled("diabetes", number, 442)
+    generated("Friedman", number, "Friedman()", lambda synth, seed: synth.Friedman(seed=seed))
     generated(
         *("Friedman drift", number, "FriedmanDrift('gsg', (7000, 14000), 1000)"),
-        lambda synth: synth.FriedmanDrift(
-            drift_type="gsg", position=(7000, 14_000), transition_window=1000, seed=SEED
+        lambda synth, seed: synth.FriedmanDrift(
+            drift_type="gsg", position=(7000, 14_000), transition_window=1000, seed=seed
         ),
     )
     for name, rows, season, every in (

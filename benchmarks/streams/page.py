@@ -15,7 +15,10 @@ from .standing import (
     OWN,
     Score,
     Scores,
+    behind,
     best,
+    comparable,
+    foremost,
     merit,
     place,
     rivals_of,
@@ -52,7 +55,10 @@ and stands left only.
 
 {summaries}
 
-*First*: best, or behind the best by no more than the larger of both standard deviations over seeds.
+*First*: best, or behind the best by no more than a standard deviation over seeds. Where a seed
+draws the stream too (all generated ones, and the orders of scikit-learn's), two methods are
+compared on the seeds that both have, and that is the deviation of their difference; elsewhere, the
+larger of their own.
 *Error*: geometric mean over streams of the error over the best one's; more than ten times
 counts as ten. *µs*: processor time per row, median over streams of {enough} rows and more. *MB*:
 median of the memory that learning took above what the process held before, compiling included.
@@ -92,8 +98,9 @@ Seconds on each stream, mean over seeds, without compiling; in brackets megabyte
   the calendar, that value, and how far the others of a season lie from it; localprop gets the table
   of times and values. Backpropagation trains one network of two hidden layers of 64 (tanh)
   from z-scores, a row at a time: Adam at 10⁻³, or SGD at 10⁻².
-* The task is told to everybody. Data are the same for all seeds, which are the learners' own; what
-  draws nothing has one. A cell that takes more than {limit:g} minutes of processor time is stopped.
+* The task is told to everybody. A seed is the learner's own, and draws the stream where that is
+  generated or has no order of its own; where neither draws there is one. A cell
+  that takes more than {limit:g} minutes of processor time is stopped.
 * Versions: {versions}.
 
 | stream | rows | what it is |
@@ -145,20 +152,20 @@ def _standing(found: Scores) -> str:
     rows = []
     for stream, by_method in found.items():
         rivals = rivals_of(OWN, by_method)
-        first = best(stream, rivals)
-        if OWN not in by_method or first is None:
+        first = foremost(stream, OWN, by_method) if OWN in by_method else None
+        if first is None:
             continue
-        mine = by_method[OWN]
+        mine, theirs = comparable(stream, by_method[OWN], rivals[first])
         word = "best" if place(stream, OWN, by_method) == 1 else "within the spread"
         rows.append(
             [
-                *(stream, _told(stream, mine), f"{METHODS[first].told}, "),
+                *(stream, _told(stream, mine)),
+                f"{METHODS[first].told}, {_told(stream, theirs)}",
                 word if within(stream, OWN, by_method) else "**behind**",
                 f"{place(stream, OWN, by_method):g} of {len(rivals) + 1}",
                 *(_against(stream, by_method, fool) for fool in ("river-linear", "last")),
             ]
         )
-        rows[-1][2] += _told(stream, rivals[first])
     head = (
         "stream | localprop | best of the others | it is | place | linear | last value, last class"
     )
@@ -169,7 +176,7 @@ def _against(stream: str, by_method: dict[str, Score], other: str) -> str:
     """Returns another score, marked where localprop is below it by more than is allowed."""
     if other not in by_method:
         return "–"
-    mine, theirs = by_method[OWN].mean, by_method[other].mean
+    mine, theirs = (s.mean for s in comparable(stream, by_method[OWN], by_method[other]))
     below = mine < theirs - 0.002 if merit(stream) else mine > 1.01 * theirs
     told = _told(stream, by_method[other])
     return f"{told}, **ahead**" if below else told
@@ -189,14 +196,10 @@ def _losses(found: Scores) -> str:
     for stream, by_method in own.items():
         if stream in first:
             continue
-        mine = by_method[OWN].mean
-        ahead = {
-            n: s
-            for n, s in rivals_of(OWN, by_method).items()
-            if (s.mean > mine if merit(stream) else s.mean < mine)
-        }
-        ranked = sorted(ahead, key=lambda n: ahead[n].mean, reverse=merit(stream))
-        who = "; ".join(f"{METHODS[n].told} {_told(stream, ahead[n])}" for n in ranked)
+        rivals = rivals_of(OWN, by_method)
+        gaps = {n: behind(stream, by_method[OWN], s)[0] for n, s in rivals.items()}
+        ranked = sorted((n for n in gaps if gaps[n] > 0), key=lambda n: -gaps[n])
+        who = "; ".join(f"{METHODS[n].told} {_told(stream, rivals[n])}" for n in ranked)
         lines.append(f"* {stream}, {_told(stream, by_method[OWN])}. Ahead: {who}.")
     return "\n".join(lines)
 
@@ -313,7 +316,8 @@ def _few_seeds(cells: list[Cell]) -> list[str]:
     for method, told in METHODS.items():
         counts = {s: n for (m, s), n in seeds.items() if m == method and n}
         few = [s for s, n in counts.items() if n < 3]
-        if told.seeded and few:
+        few = [s for s in few if told.seeded or SOURCES[s].drawn]
+        if few:
             where = "all" if len(few) == len(counts) else ", ".join(few)
             lines.append(f"* {told.told}: fewer than three seeds on {where}.")
     return lines

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from statistics import mean, median, stdev
 from typing import NamedTuple
 
@@ -16,19 +17,30 @@ WORST = 10.0  # times the best error: what more counts as, so that one stream do
 ENOUGH = 1000  # rows of a stream that tells how long a row takes
 
 
-class Score(NamedTuple):
-    """A method's mean over its seeds, their standard deviation, and how many there are."""
+@dataclass(frozen=True)
+class Score:
+    """What a method scored on a stream, by seed."""
 
-    mean: float
-    spread: float
-    seeds: int
+    by_seed: Mapping[int, float]
 
-    @staticmethod
-    def of(values: list[float]) -> Score:
-        """Returns the score of these values, one per seed."""
-        finite = all(map(math.isfinite, values))
-        spread = stdev(values) if len(values) > 1 and finite else 0.0
-        return Score(mean(values), spread, len(values))
+    @property
+    def seeds(self) -> int:
+        """How many there are."""
+        return len(self.by_seed)
+
+    @property
+    def mean(self) -> float:
+        """Their mean."""
+        return mean(self.by_seed.values())
+
+    @property
+    def spread(self) -> float:
+        """Their standard deviation, 0 of a single one."""
+        return _deviation(self.by_seed.values())
+
+    def on(self, seeds: Collection[int]) -> Score:
+        """Returns the score of some seeds alone."""
+        return Score({seed: value for seed, value in self.by_seed.items() if seed in seeds})
 
 
 Scores = dict[str, dict[str, Score]]  # stream, then method
@@ -36,15 +48,16 @@ Scores = dict[str, dict[str, Score]]  # stream, then method
 
 def scores(cells: Iterable[Cell]) -> Scores:
     """Returns what was scored to the end; infinitely bad where the answers were not finite."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    found: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for cell in cells:
         if cell.state == "done" and cell.score is not None:
-            found[cell.stream, cell.method].append(cell.score)
+            found[cell.stream, cell.method][cell.seed] = cell.score
         elif cell.state == "diverged":
-            found[cell.stream, cell.method].append(-math.inf if merit(cell.stream) else math.inf)
+            worst = -math.inf if merit(cell.stream) else math.inf
+            found[cell.stream, cell.method][cell.seed] = worst
     ordered: Scores = {stream: {} for stream in SOURCES}
     for (stream, method), values in found.items():
-        ordered[stream][method] = Score.of(values)
+        ordered[stream][method] = Score(dict(sorted(values.items())))
     return {stream: by_method for stream, by_method in ordered.items() if by_method}
 
 
@@ -69,23 +82,54 @@ def best(stream: str, by_method: Mapping[str, Score]) -> str | None:
     return pick(by_method, key=lambda name: by_method[name].mean) if by_method else None
 
 
+def comparable(stream: str, a: Score, b: Score) -> tuple[Score, Score]:
+    """Returns two scores of the same streams: if seeds draw them, of the seeds that both have."""
+    if not SOURCES[stream].drawn:
+        return a, b
+    both = a.by_seed.keys() & b.by_seed.keys()
+    return a.on(both), b.on(both)
+
+
+def behind(stream: str, mine: Score, theirs: Score) -> tuple[float, float]:
+    """Returns by how much a score is behind another in the mean, and how sure that is.
+
+    The second number is a standard deviation over seeds: of the difference where each seed draws
+    another stream, the same for both; else the larger one of both scores.
+    """
+    sign = 1 if merit(stream) else -1
+    mine, theirs = comparable(stream, mine, theirs)
+    if not mine.seeds or not theirs.seeds:
+        return math.nan, 0.0
+    gap = 0.0 if mine.mean == theirs.mean else sign * (theirs.mean - mine.mean)
+    if not SOURCES[stream].drawn:
+        return gap, max(mine.spread, theirs.spread)
+    return gap, _deviation([theirs.by_seed[k] - value for k, value in mine.by_seed.items()])
+
+
 def place(stream: str, method: str, by_method: Mapping[str, Score]) -> float:
     """Returns the place among the rivals, from 1; equals share the mean of theirs."""
-    sign = -1 if merit(stream) else 1
-    mine = sign * by_method[method].mean
-    others = [sign * score.mean for score in rivals_of(method, by_method).values()]
-    return 1 + sum(o < mine for o in others) + sum(o == mine for o in others) / 2
+    rivals = rivals_of(method, by_method).values()
+    gaps = [behind(stream, by_method[method], rival)[0] for rival in rivals]
+    return 1 + sum(gap > 0 for gap in gaps) + sum(gap == 0 for gap in gaps) / 2
+
+
+def foremost(stream: str, method: str, by_method: Mapping[str, Score]) -> str | None:
+    """Returns the rival that is furthest ahead of a method, or least behind it."""
+    gaps = {
+        name: behind(stream, by_method[method], score)[0]
+        for name, score in rivals_of(method, by_method).items()
+    }
+    known = [name for name, gap in gaps.items() if not math.isnan(gap)]
+    return max(known, key=lambda name: gaps[name], default=None)
 
 
 def within(stream: str, method: str, by_method: Mapping[str, Score]) -> bool:
-    """Whether a method is best, or no further behind than the larger of both spreads."""
-    rivals = rivals_of(method, by_method)
-    first = best(stream, rivals)
+    """Whether a method is best, or behind the best by no more than the spread (`behind`)."""
+    first = foremost(stream, method, by_method)
     if first is None:
         return True
-    mine, theirs = by_method[method], rivals[first]
-    behind = theirs.mean - mine.mean if merit(stream) else mine.mean - theirs.mean
-    return behind <= max(mine.spread, theirs.spread)
+    gap, spread = behind(stream, by_method[method], by_method[first])
+    return gap <= spread
 
 
 def error(stream: str, score: Score) -> float:
@@ -95,10 +139,18 @@ def error(stream: str, score: Score) -> float:
 
 def against_best(stream: str, method: str, by_method: Mapping[str, Score]) -> float:
     """Returns the error over the least of all that it is held against, at most `WORST`."""
-    everyone = {**rivals_of(method, by_method), method: by_method[method]}
-    least = min(error(stream, score) for score in everyone.values())
-    mine = error(stream, by_method[method])
-    return 1.0 if mine == least else min(mine / least, WORST) if least > 0 else WORST
+    ratios = [1.0]
+    for rival in rivals_of(method, by_method).values():
+        mine, theirs = comparable(stream, by_method[method], rival)
+        if mine.seeds and mine.mean != theirs.mean:
+            least = error(stream, theirs)
+            ratios.append(error(stream, mine) / least if least > 0 else WORST)
+    return min(max(ratios), WORST)
+
+
+def _deviation(values: Collection[float]) -> float:
+    finite = all(map(math.isfinite, values))
+    return stdev(values) if len(values) > 1 and finite else 0.0
 
 
 class Summary(NamedTuple):
