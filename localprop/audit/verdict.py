@@ -148,7 +148,9 @@ class Audit(eqx.Module):
         return "\n".join(lines)
 
 
-def audit(network: AbstractNetwork, law: AbstractLaw, cost: Cost | None = None) -> Audit:
+def audit(
+    network: AbstractNetwork, law: AbstractLaw, cost: Cost | None = None, *, compare: bool = True
+) -> Audit:
     """Proves or refutes, arc by arc, that a network learns locally under a law.
 
     Space (laws.md, section 10): the next $x_i$ and $\\lambda_i$ may depend on $x$, $\\lambda$, $w$,
@@ -156,7 +158,8 @@ def audit(network: AbstractNetwork, law: AbstractLaw, cost: Cost | None = None) 
     $i$ and $j$ and of neuron $i$'s own activation. Vertices are neurons, or the blocks of a
     `Layered` network. Outputs meet in the loss. Time: nothing is carried but the phase.
 
-    **Arguments:** `network`; `law`; `cost`: by default squared error with a little weight decay.
+    **Arguments:** `network`; `law`; `cost`: by default squared error with a little weight decay;
+    `compare`: whether to measure backprop, BPTT and RTRL beside it, which takes some seconds.
 
     **Raises:** `ConfigError` for a kind of network that declares no arcs.
 
@@ -206,7 +209,7 @@ def audit(network: AbstractNetwork, law: AbstractLaw, cost: Cost | None = None) 
         _formula(state, n, weights),
         jax.tree.structure(phase) == jax.tree.structure(after)
         and all(map(same, jax.tree.leaves(phase), jax.tree.leaves(after))),
-        reference_methods(plain, cost, wiring(plain)),
+        reference_methods(plain, cost, wiring(plain)) if compare else (),
         type(law.policy).__name__ if isinstance(law, Hamiltonian) else "",
         transported(network, cost, law, wires),
         heard,

@@ -49,16 +49,16 @@ class Planned(NamedTuple):
 
 # Identities are exact only in float64; what a user would see is measured as a user would.
 PARTS: tuple[Planned, ...] = (
-    Planned("Hamilton's equations", theorems.measure, True, 7, 6),
-    Planned("propagation and backpropagation", propagation.measure, True, 9, 14),
+    Planned("Hamilton's equations", theorems.measure, True, 7, 7),
+    Planned("propagation and backpropagation", propagation.measure, True, 9, 10),
     Planned("examples and Riccati's equation", riccati.measure, True, 4, 1),
-    Planned("linear plants", plants.measure, True, 7, 4, per_seed=False),
-    Planned("sign flip", sign_flip.measure, True, 5, 4, per_seed=False),
+    Planned("linear plants", plants.measure, True, 7, 2, per_seed=False),
+    Planned("sign flip", sign_flip.measure, True, 5, 5, per_seed=False),
     Planned("tracking", tracking.measure, False, 18, 20, per_seed=False),
-    Planned("boundary-value problem", optimum.measure, True, 9, 40, per_seed=False),
-    Planned("uneven samples", sampling.measure, True, 2, 3, per_seed=False),
-    Planned("learning", learning.measure, False, 6, 30),
-    Planned("conjecture", conjecture.measure, False, 6, 25),
+    Planned("boundary-value problem", optimum.measure, True, 9, 36, per_seed=False),
+    Planned("uneven samples", sampling.measure, True, 2, 4, per_seed=False),
+    Planned("learning", learning.measure, False, 6, 18),
+    Planned("conjecture", conjecture.measure, False, 6, 18),
     Planned("locality", locality.measure, False, 8, 15, per_seed=False),
     Planned("least action", least_action.measure, True, 6, 15),
 )
