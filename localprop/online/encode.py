@@ -15,6 +15,7 @@ from .window import BINS, Scales, Window
 from .words import ROLE as WORD_ROLE
 from .words import bags
 
+CACHED = 1 << 15  # numbers that are worked on at once
 CLIP = 5.0  # standardised values beyond this are clipped
 OWN_VALUES = 32  # distinct values of a text column that get an input of their own
 TEXT_ROOM = 8  # inputs that a text column probably comes to
@@ -148,16 +149,21 @@ class Encoder:
         keys = self._fixed_keys()[: fixed.shape[2]]
         u[:, :, [self._places[key] for key in keys]] = fixed
         names = self._numbers()[: numbers.shape[2]]
-        used = len(names)
-        mean, deviation = scales.mean[:, None, :used], scales.deviation[:, None, :used]
-        u[:, :, [self._places[name, ""] for name in names]] = standardised(
-            numbers, mean, deviation, CLIP
-        )
-        binned = [k for k, name in enumerate(names) if (name, BIN_ROLES[0]) in self._places]
-        if binned:
-            filled = _filled(numbers[:, :, binned], scales.edges[:, None, binned])
-            first = np.array([self._places[names[k], BIN_ROLES[0]] for k in binned])
-            u[:, :, (first[:, None] + np.arange(BINS)).ravel()] = filled.reshape(*u.shape[:2], -1)
+        place = np.array([self._places[name, ""] for name in names], int)
+        binned = np.array([(name, BIN_ROLES[0]) in self._places for name in names], bool)
+        # So many rows at a time that what comes between stays in the processor's cache.
+        some = max(1, CACHED // max(1, numbers.shape[1] * len(names) * BINS))
+        for start in range(0, len(u), some):
+            here = slice(start, start + some)
+            x, mean = numbers[here], scales.mean[here, None, : len(names)]
+            deviation = scales.deviation[here, None, : len(names)]
+            u[here][:, :, place] = standardised(x, mean, deviation, CLIP)
+            for columns in _neighbours(place, binned):
+                edges = scales.edges[here, None, columns]
+                first = place[columns][0]
+                bins = u[here, :, first : first + (1 + BINS) * (columns.stop - columns.start)]
+                bins = bins.reshape(*bins.shape[:2], -1, 1 + BINS)
+                bins[..., 1:] = _filled(x[:, :, columns], edges)
         return u
 
     def look(self, columns: Mapping[str, Column], rows: int, width: int) -> np.ndarray:
@@ -298,6 +304,20 @@ def _waves(seconds: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, np.nda
         angle = 2 * np.pi * np.mod(seconds, length) / length
         for wave, role in WAVES.items():
             yield role.format(cycle), np.where(known, wave(angle), 0.0)
+
+
+def _neighbours(place: np.ndarray, binned: np.ndarray) -> Iterator[slice]:
+    """Yields runs of columns with bins whose inputs follow one another without a gap.
+
+    **Arguments:** `place`: of each column's standardised value, which its bins follow; `binned`.
+    """
+    start = 0
+    for k in range(1, len(place) + 1):
+        if k < len(place) and binned[k - 1 : k + 1].all() and place[k] == place[k - 1] + 1 + BINS:
+            continue
+        if binned[start]:
+            yield slice(start, k)
+        start = k
 
 
 def _filled(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -216,9 +216,10 @@ def _reach(used: np.ndarray) -> np.ndarray:
 
 def _widened(a: np.ndarray, width: int, value: float) -> np.ndarray:
     """Returns the array with as many last columns; those cut off hold nothing."""
-    missing = max(0, width - a.shape[-1])
-    room = [(0, 0)] * (a.ndim - 1) + [(0, missing)]
-    return np.pad(a[..., :width], room, constant_values=value)
+    if a.shape[-1] >= width:
+        return a[..., :width]
+    room = [(0, 0)] * (a.ndim - 1) + [(0, width - a.shape[-1])]
+    return np.pad(a, room, constant_values=value)
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

@@ -118,11 +118,15 @@ class Window:
         edges.append(self._edges)
         here = np.array(self._sums, dtype=float)[:, None]
         shift, edge = np.repeat(shifts, spans), np.repeat(edges, spans, axis=0)
+        if len(found) == len(values):
+            shift, edge = shift[:-1], edge[:-1]
+            first = _scales(np.hstack(before), shift, edge)
+            return first, _scales(np.hstack(after), shift, edge)
         place = np.searchsorted(found, np.arange(len(values)))  # the next known value
         known_here = np.zeros(len(values), bool)
         known_here[found] = True
-        first = _scales(np.hstack([*before, here]), shift, edge, place)
-        second = _scales(np.hstack([*after, here]), shift, edge, place)
+        first = _scales(np.hstack([*before, here])[:, place], shift[place], edge[place])
+        second = _scales(np.hstack([*after, here])[:, place], shift[place], edge[place])
         mean = np.where(known_here, second.mean, first.mean)
         deviation = np.where(known_here, second.deviation, first.deviation)
         return first, Scales(mean, deviation, first.edges)
@@ -139,7 +143,7 @@ class Window:
         n, total, squares = self._sums
         sums = np.stack([n + known, total + clipped, squares + clipped**2])
         edges = np.broadcast_to(self._edges, (len(values), BINS + 1))
-        return _scales(sums, shift, edges, np.arange(len(values)))
+        return _scales(sums, shift, edges)
 
     @property
     def present(self) -> tuple[float, float]:
@@ -234,13 +238,12 @@ class Window:
         self._due = FEWEST if anew else min(step, LATEST)
 
 
-def _scales(sums: np.ndarray, shift: np.ndarray, edges: np.ndarray, at: np.ndarray) -> Scales:
-    n, total, squares = sums[:, at]
-    shift = shift[at]
+def _scales(sums: np.ndarray, shift: np.ndarray, edges: np.ndarray) -> Scales:
+    n, total, squares = sums
     count = np.maximum(n, 1)
     mean = total / count
     variance = np.maximum(squares / count - mean**2, 0.0)
-    return Scales(np.where(n > 0, mean + shift, 0.0), np.sqrt(variance), edges[at])
+    return Scales(np.where(n > 0, mean + shift, 0.0), np.sqrt(variance), edges)
 
 
 def _scales_of_one(sums: tuple[int, float, float], shift: float, edges: np.ndarray) -> Scales:
