@@ -181,10 +181,12 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 def test_a_newer_version_is_refused(saved, monkeypatch):
     learner, path = saved
-    monkeypatch.setattr(checkpoint, "VERSION", 4)
+    monkeypatch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
     checkpoint.save(path, learner, phase_of(learner), position=0)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="version 4, this localprop reads up to 3; install"):
+    newer, known = checkpoint.VERSION + 1, checkpoint.VERSION
+    words = f"version {newer}, this localprop reads up to {known}; install"
+    with pytest.raises(CheckpointError, match=words):
         checkpoint.load(path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -343,12 +343,13 @@ def _filled(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _unscaled(rows: int) -> Scales:
-    nothing = np.zeros(rows)
-    return Scales(nothing, nothing, np.full((rows, BINS + 1), np.nan))
+    nothing, none = np.zeros(rows), np.full((rows, BINS + 1), np.nan)
+    return Scales(nothing, nothing, none, none[:, 0])
 
 
 def _stacked(scales: list[Scales], rows: int) -> Scales:
     if not scales:
-        return Scales(np.zeros((rows, 0)), np.zeros((rows, 0)), np.zeros((rows, 0, BINS + 1)))
-    parts = ([s.mean for s in scales], [s.deviation for s in scales], [s.edges for s in scales])
-    return Scales(*(np.stack(part, axis=1) for part in parts))
+        nothing, none = np.zeros((rows, 0)), np.zeros((rows, 0, BINS + 1))
+        return Scales(nothing, nothing, none, nothing)
+    names = [field.name for field in fields(Scales)]
+    return Scales(*(np.stack([getattr(s, name) for s in scales], axis=1) for name in names))

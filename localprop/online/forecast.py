@@ -10,21 +10,20 @@ import numpy as np
 from ..table.table import Column, ColumnKind
 from .defaults import NAMES
 from .interval import Intervals, count_covered, coverage
-from .mixture import MEMORY, Mixture, bounded
+from .mixture import Mixture
 from .moments import hold, standardised
 from .past import FIRST_OF_SLOT, GUESSES, LAST, OF_A_SEASON, SEASON, SLOTS, Past
 from .score import Score
 from .season import REACH, Seasons, Span
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
-from .trust import Trust
 from .window import Window
 
 MARK = "\x1f"  # names of what is derived begin with it, and no column's does
 JUDGED = 400  # rows by which a season is judged that was just found
 AGO = (1, 4)  # rows over which the changes of the other columns are looked at
-# Per row to come: what experts say, their mixture, the last season, a change's size, the answer.
+# Per row to come: what experts say, the last season, a change's size, the answer.
 EXPERTS = len(NAMES) + len(GUESSES)
-MIXED, FOOL, SIZE, ANSWER = range(EXPERTS, EXPERTS + 4)
+FOOL, SIZE, ANSWER = range(EXPERTS, EXPERTS + 3)
 FOOLS = ["last value", "seasonal last value"]
 
 
@@ -53,8 +52,7 @@ class Forecast(AbstractTask):
     answers with the change from the last value, in units of that change's size lately. Beside the
     networks stand the guesses of `Past`, no further from the last value than it moved lately: the
     last value, the last season, and others as simple. A season that is found is judged at once by
-    what its guesses would have been worth; what the mixture of all says is followed as far as it
-    was better than last value and last season for certain (`Trust`).
+    what its guesses would have been worth.
     """
 
     name = "forecast"
@@ -71,7 +69,6 @@ class Forecast(AbstractTask):
         self.others = {n: np.array(v, dtype=float) for n, v in state.get("others", {}).items()}
         names, kept = [*NAMES, *GUESSES], state.get("mixture")
         self.mixture = Mixture(names, relative=True, favoured=GUESSES[LAST], state=kept)
-        self.trust = Trust(horizon, state.get("trust"))
         nothing = [[np.nan] * (ANSWER + 1)] * horizon
         self.pending = np.array(state.get("pending", nothing), dtype=float)
         self.intervals = Intervals(state.get("intervals"))
@@ -179,7 +176,6 @@ class Forecast(AbstractTask):
             "past": self.past.tolist(),
             "others": {name: values.tolist() for name, values in self.others.items()},
             "mixture": self.mixture.state(),
-            "trust": self.trust.state(),
             "pending": self.pending.tolist(),
             "intervals": self.intervals.state(),
             "covered": self.covered,
@@ -204,11 +200,7 @@ class Forecast(AbstractTask):
         weights = self.mixture.weights
         weights = _held(self.mixture.after(errors[judged]), judged, weights)
         guesses = np.where(weights > 0, new[:, :EXPERTS], 0.0)
-        new[:, MIXED] = np.sum(guesses * weights, axis=1)
-        # What is due may have been mixed in these very rows.
-        errors, sums = np.abs(due[:, TRUSTED] - y[:, None]) / unit, self.trust.sums
-        sums = _held(self.trust.after(errors[judged]), judged, sums)
-        new[:, ANSWER] = self.trust.follow(sums, new[:, TRUSTED])
+        new[:, ANSWER] = np.sum(guesses * weights, axis=1)
 
     def _judge_season(self, key: Key, span: Span, before: tuple[int, ...]) -> None:
         """Gives the guesses of a season that was just found the losses that they would have had.
@@ -223,19 +215,10 @@ class Forecast(AbstractTask):
             return
         guesses = np.clip(self._past(key.held, at, span).guesses, least, most)
         change = key.held[at + self.horizon] - key.held[at]
-        errors = np.abs(guesses - change[:, None]) / size
-        share = (1 - 1 / MEMORY) ** np.arange(len(at) - 1, -1, -1)
-        share /= share.sum()
-        losses = share @ bounded(errors)
-        if not losses[LAST] > 0:
-            return
-        unit = self.mixture.loss(GUESSES[LAST]) / losses[LAST]
         new = [k for k in range(len(SLOTS)) if span.periods[k : k + 1] != before[k : k + 1]]
-        for start in (FIRST_OF_SLOT[k] for k in new):
-            for k in range(start, start + len(OF_A_SEASON)):
-                self.mixture.replace(GUESSES[k], float(losses[k]) * unit)
-        if 0 in new:
-            self.trust.replace(errors[:, LAST] * unit, errors[:, SEASON] * unit, share)
+        first_of = [FIRST_OF_SLOT[k] for k in new]
+        names = [name for k in first_of for name in GUESSES[k : k + len(OF_A_SEASON)]]
+        self.mixture.replace(names, GUESSES, np.abs(guesses - change[:, None]) / size)
 
     def _changes(self, name: str, values: np.ndarray) -> dict[int, np.ndarray]:
         """Returns the changes of another column, of which the last values are kept."""
@@ -244,9 +227,6 @@ class Forecast(AbstractTask):
         self.others[name] = held[-AGO[-1] :].copy()
         now = held[AGO[-1] :]
         return {lag: now - _before(held, len(values), lag) for lag in AGO}
-
-
-TRUSTED = [len(NAMES) + LAST, len(NAMES) + SEASON, MIXED]
 
 
 def most_kept(horizon: int) -> int:

@@ -15,20 +15,20 @@ from .moments import Moments, hold, standardised
 from .score import Score
 from .smoothing import smooth
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
-from .window import Window
+from .window import Scales, Window
 
 FOLLOWED = NAMES.index("fast")  # whose errors of the last rows are added to its answer
 FOLLOW = 0.4  # share of an error by which that is moved
 LAST = "last value"
-OWN = ["fast, corrected", LAST, "mean"]  # experts that are no networks
+OWN = ["fast, corrected", LAST, "mean", "median"]  # experts that are no networks
 
 
 class Regression(AbstractTask):
     """A number, standardised with its mean and deviation lately.
 
-    Beside the networks three simple experts stand in the mixture: the fast network with the mean
-    of its last errors added, $b \\leftarrow b + 0.4\\,(y - \\hat y - b)$, the last value, and the
-    mean. So nothing is ever much worse than they are.
+    Beside the networks four simple experts stand in the mixture: the fast network with the mean
+    of its last errors added, $b \\leftarrow b + 0.4\\,(y - \\hat y - b)$, the last value, the mean
+    and the median. So nothing is ever much worse than they are.
     """
 
     name = "regression"
@@ -77,7 +77,7 @@ class Regression(AbstractTask):
         moved = smooth(errors, 1 - FOLLOW, FOLLOW, self.bias)
         bias = np.concatenate([[self.bias], moved])
         self.bias = float(bias[-1])
-        guesses = self._guesses(outputs, scales.mean, scales.deviation, bias[:-1], last)
+        guesses = self._guesses(outputs, scales, bias[:-1], last)
         # A first value has nothing before it by which it could be predicted, not even a mean.
         scored = np.isfinite(last)
         unit = np.where(scales.deviation > 0, scales.deviation, 1.0)
@@ -94,9 +94,8 @@ class Regression(AbstractTask):
 
     def read(self, outputs: np.ndarray) -> Answers:
         rows = len(outputs)
-        mean, deviation = (np.full(rows, value) for value in self.window.present)
-        last, bias = np.full(rows, self.last), np.full(rows, self.bias)
-        guesses = self._guesses(outputs, mean, deviation, bias, last)
+        scales = self.window.look(np.full(rows, np.nan))
+        guesses = self._guesses(outputs, scales, np.full(rows, self.bias), np.full(rows, self.last))
         weights = np.broadcast_to(self.mixture.weights, guesses.shape)
         return Answers(_mixed(guesses, weights), radius=self.radius(LEVEL, rows))
 
@@ -126,14 +125,15 @@ class Regression(AbstractTask):
     def _guesses(
         self,
         outputs: np.ndarray,
-        mean: np.ndarray,
-        deviation: np.ndarray,
+        scales: Scales,
         bias: np.ndarray,
         last: np.ndarray,
     ) -> np.ndarray:
         """Returns what each expert says, in the target's unit, `(T, experts)`."""
-        nets = _in_unit(outputs[:, :, 0], mean[:, None], deviation[:, None])
-        return np.column_stack([nets, nets[:, FOLLOWED] + bias, last, mean])
+        mean, deviation = scales.mean[:, None], scales.deviation[:, None]
+        nets = _in_unit(outputs[:, :, 0], mean, deviation)
+        simple = [nets[:, FOLLOWED] + bias, last, scales.mean, scales.median]
+        return np.column_stack([nets, *simple])
 
 
 def _in_unit(outputs: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:

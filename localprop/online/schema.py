@@ -74,11 +74,14 @@ class KeptMixture(Kept):
     names: Annotated[list[str], Meta(min_length=1, max_length=64)]
     losses: list[Share]
     rows: Share
+    squares: list[list[Share]]
     width: Annotated[int, Meta(ge=1, le=1 << 53)]
     curve: Annotated[list[list[float]], Meta(max_length=POINTS)]
 
     def __post_init__(self) -> None:
         _same(len(self.names), len(self.losses))
+        for row in self.squares:
+            _same(len(row), len(self.names))
         _check_curve(self.curve, self.width, len(self.names))
 
 
@@ -144,6 +147,7 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
         _same(self.mixture.names, [*NAMES, *OWN_OF_NUMBERS])
+        _same(len(self.mixture.squares), len(self.mixture.names))
 
 
 class KeptSeasons(Kept):
@@ -159,13 +163,6 @@ class KeptSeasons(Kept):
             raise ValueError("seasons are looked for later")
 
 
-class KeptTrust(Kept):
-    """`Trust`."""
-
-    sums: tuple[float, float, float, Share, Share, Share]
-    rows: Share
-
-
 class KeptForecast(Kept, tag_field="name", tag="forecast"):
     """`Forecast`."""
 
@@ -175,7 +172,6 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
     past: list[Gap]
     others: dict[str, Annotated[list[Gap], Meta(min_length=AGO[-1], max_length=AGO[-1])]]
     mixture: KeptMixture
-    trust: KeptTrust
     pending: list[list[Gap]]
     intervals: KeptIntervals
     covered: tuple[Count, Count]
@@ -184,6 +180,7 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
         _same(self.mixture.names, [*NAMES, *GUESSES])
+        _same(len(self.mixture.squares), len(self.mixture.names))
         if len(self.past) > most_kept(len(self.pending)):
             raise ValueError("a forecast keeps a bounded past")
         for row in self.pending:

@@ -23,13 +23,15 @@ FEWEST = 50  # values by which that is judged
 class Scales:
     """How a column lies, row by row.
 
-    **Fields:** `mean`, `deviation`: `(T,)`; `edges`: of the quantile bins, `(T, 7)`, NaN before the
-    first value, the last ones equal where there are fewer.
+    **Fields:** `mean`, `deviation`, `median`: `(T,)`; `edges`: of the quantile bins, `(T, 7)`, NaN
+    before the first value, the last ones equal where there are fewer. Median and edges are those of
+    the values up to the last time they were found.
     """
 
     mean: np.ndarray
     deviation: np.ndarray
     edges: np.ndarray
+    median: np.ndarray
 
 
 class Window:
@@ -74,7 +76,7 @@ class Window:
         self._new: list[float] = []  # since the quantiles were found last
         self._low, self._high = -np.inf, np.inf
         self._shift, self._sums = 0.0, (0, 0.0, 0.0)  # number, sum, squares about the shift
-        self._edges = np.full(BINS + 1, np.nan)
+        self._quantiles = np.full(BINS + 2, np.nan)  # the edges, and the median
         self._middle = 0.0, 0.0  # median, spread
         self._due = 1  # more values until the quantiles are found anew
         if state is not None:
@@ -91,7 +93,7 @@ class Window:
         found = np.flatnonzero(is_known(values))
         known = np.asarray(values, dtype=float)[found]
         before = [np.empty((3, 0))]  # number, sum, squares
-        after, shifts, edges, spans = [np.empty((3, 0))], [], [], []
+        after, shifts, quantiles, spans = [np.empty((3, 0))], [], [], []
         start = 0
         while start < len(known):
             stop = min(len(known), start + self._due)
@@ -102,7 +104,7 @@ class Window:
             before.append(sums[:, :-1])
             after.append(sums[:, 1:])
             shifts.append(self._shift)
-            edges.append(self._edges)
+            quantiles.append(self._quantiles)
             spans.append(stop - start)
             n, total, squares = sums[:, -1].tolist()
             self._sums = int(n), total, squares
@@ -115,21 +117,22 @@ class Window:
         # One more entry: what a row finds that comes after the last value.
         spans.append(1)
         shifts.append(self._shift)
-        edges.append(self._edges)
+        quantiles.append(self._quantiles)
         here = np.array(self._sums, dtype=float)[:, None]
-        shift, edge = np.repeat(shifts, spans), np.repeat(edges, spans, axis=0)
+        shift, found_last = np.repeat(shifts, spans), np.repeat(quantiles, spans, axis=0)
         if len(found) == len(values):
-            shift, edge = shift[:-1], edge[:-1]
-            first = _scales(np.hstack(before), shift, edge)
-            return first, _scales(np.hstack(after), shift, edge)
+            shift, found_last = shift[:-1], found_last[:-1]
+            first = _scales(np.hstack(before), shift, found_last)
+            return first, _scales(np.hstack(after), shift, found_last)
         place = np.searchsorted(found, np.arange(len(values)))  # the next known value
         known_here = np.zeros(len(values), bool)
         known_here[found] = True
-        first = _scales(np.hstack([*before, here])[:, place], shift[place], edge[place])
-        second = _scales(np.hstack([*after, here])[:, place], shift[place], edge[place])
+        shift, found_last = shift[place], found_last[place]
+        first = _scales(np.hstack([*before, here])[:, place], shift, found_last)
+        second = _scales(np.hstack([*after, here])[:, place], shift, found_last)
         mean = np.where(known_here, second.mean, first.mean)
         deviation = np.where(known_here, second.deviation, first.deviation)
-        return first, Scales(mean, deviation, first.edges)
+        return first, Scales(mean, deviation, first.edges, first.median)
 
     def look(self, values: np.ndarray) -> Scales:
         """Returns the scales with each value by itself, taking nothing in.
@@ -142,8 +145,8 @@ class Window:
         clipped = np.where(known, np.clip(values, self._low, self._high) - shift, 0.0)
         n, total, squares = self._sums
         sums = np.stack([n + known, total + clipped, squares + clipped**2])
-        edges = np.broadcast_to(self._edges, (len(values), BINS + 1))
-        return _scales(sums, shift, edges)
+        quantiles = np.broadcast_to(self._quantiles, (len(values), BINS + 2))
+        return _scales(sums, shift, quantiles)
 
     @property
     def present(self) -> tuple[float, float]:
@@ -162,7 +165,7 @@ class Window:
             "fences": [None if np.isinf(f) else f for f in (self._low, self._high)],
             "shift": self._shift,
             "sums": list(self._sums),
-            "edges": [None if np.isnan(e) else e for e in self._edges.tolist()],
+            "edges": [None if np.isnan(e) else e for e in self._quantiles[:-1].tolist()],
             "due": self._due,
         }
 
@@ -175,23 +178,24 @@ class Window:
         self._high = np.inf if high is None else float(high)
         n, total, squares = state["sums"]
         self._shift, self._sums = float(state["shift"]), (int(n), float(total), float(squares))
-        self._edges = np.array(state["edges"], dtype=float)
+        self._quantiles[:-1] = np.array(state["edges"], dtype=float)
         if self._parts:
             self._middle = _middle(np.sort(np.concatenate(self._parts)))
+            self._quantiles[-1] = self._middle[0]
 
     def _update_one(self, value: float) -> tuple[Scales, Scales]:
         """Does what `update` does for one value, operation for operation, without arrays."""
-        edges = self._edges[None]
+        quantiles = self._quantiles[None]
         if not abs(value) <= LARGEST:
-            same = _scales_of_one(self._sums, self._shift, edges)
+            same = _scales_of_one(self._sums, self._shift, quantiles)
             return same, same
         if not self._sums[0]:
             self._shift = value
-        before = _scales_of_one(self._sums, self._shift, edges)
+        before = _scales_of_one(self._sums, self._shift, quantiles)
         n, total, squares = self._sums
         clipped = min(max(value, self._low), self._high) - self._shift
         self._sums = n + 1, total + clipped, squares + clipped * clipped
-        now = _scales_of_one(self._sums, self._shift, edges)
+        now = _scales_of_one(self._sums, self._shift, quantiles)
         self._new.append(value)
         self.count += 1
         self._due -= 1
@@ -228,7 +232,7 @@ class Window:
         self._middle = _middle(values)
         self._low, self._high = _fences(values)
         clipped = np.clip(values, self._low, self._high)
-        self._edges = _edges(clipped)
+        self._quantiles = np.append(_edges(clipped), self._middle[0])
         self._shift = float(clipped[len(clipped) // 2])
         centred = clipped - self._shift
         self._sums = len(values), float(centred.sum()), float((centred**2).sum())
@@ -238,19 +242,21 @@ class Window:
         self._due = FEWEST if anew else min(step, LATEST)
 
 
-def _scales(sums: np.ndarray, shift: np.ndarray, edges: np.ndarray) -> Scales:
+def _scales(sums: np.ndarray, shift: np.ndarray, quantiles: np.ndarray) -> Scales:
     n, total, squares = sums
     count = np.maximum(n, 1)
     mean = total / count
     variance = np.maximum(squares / count - mean**2, 0.0)
-    return Scales(np.where(n > 0, mean + shift, 0.0), np.sqrt(variance), edges)
+    mean = np.where(n > 0, mean + shift, 0.0)
+    return Scales(mean, np.sqrt(variance), quantiles[:, :-1], quantiles[:, -1])
 
 
-def _scales_of_one(sums: tuple[int, float, float], shift: float, edges: np.ndarray) -> Scales:
+def _scales_of_one(sums: tuple[int, float, float], shift: float, quantiles: np.ndarray) -> Scales:
     n, total, squares = sums
     mean = total / max(n, 1)
     deviation = math.sqrt(max(squares / max(n, 1) - mean * mean, 0.0))
-    return Scales(np.array([mean + shift if n else 0.0]), np.array([deviation]), edges)
+    mean = np.array([mean + shift if n else 0.0])
+    return Scales(mean, np.array([deviation]), quantiles[:, :-1], quantiles[:, -1])
 
 
 def _fences(values: np.ndarray) -> tuple[float, float]:

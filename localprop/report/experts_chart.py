@@ -29,6 +29,7 @@ COLOURS = {
     "shifted usual season": BLACK,
     "all others": PALE,
     "mean": YELLOW,
+    "median": BLACK,
 }
 MOST, LEAST = 9, 0.02  # more experts are drawn together where each weighs less than this
 OTHERS = (BLACK, GREY, SILVER)

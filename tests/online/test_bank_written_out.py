@@ -113,11 +113,15 @@ def test_b3_weights_are_a_softmax_of_discounted_losses(relative):
     names = ["a", "b", "c", "d"]
     found = Mixture(names, relative=relative, favoured="b" if relative else None).update(losses)
     prior = np.log([1, 5, 1, 1]) if relative else np.zeros(4)
-    sums, count = np.zeros(4), 0.0
+    sums, squares, keep = np.zeros(4), np.zeros((4, 4)), 1 - 1 / 200
+    count = 0.0
     for t, row in enumerate(losses):
-        rate = 0.2 * count / max(sums.min(), 1e-9) if relative else 0.2
+        error = np.sqrt(squares[sums.argmin()])
+        rate = np.where(error > 0, 2 / np.maximum(error, 1e-9), 0.0)
+        rate = np.maximum(rate, 0.2 * count / max(sums.min(), 1e-9)) if relative else 0.2
         np.testing.assert_allclose(found[t], softmax(prior - rate * (sums - sums.min())), rtol=1e-9)
-        sums, count = (1 - 1 / 200) * sums + row, (1 - 1 / 200) * count + 1
+        count = keep * count + 1
+        sums, squares = keep * sums + row, keep * squares + np.subtract.outer(row, row) ** 2
 
 
 def test_b4_inputs_are_the_z_score_and_six_shares_of_quantile_bins():

@@ -127,7 +127,9 @@ def test_what_is_reviewed_is_encoded_by_todays_scales(edges, values, mean, devia
     """Written out: the standardised value, and how far it fills each bin, less its mean."""
     encoder, values = Encoder(), np.array(values)
     encoder.expect({"a": ColumnKind.NUMBER, "b": ColumnKind.BOOLEAN})
-    scales = Scales(np.array([[mean, 0.5]]), np.array([[deviation, 0.5]]), np.zeros((1, 2, 7)))
+    scales = Scales(
+        np.array([[mean, 0.5]]), np.array([[deviation, 0.5]]), np.zeros((1, 2, 7)), np.zeros((1, 2))
+    )
     scales.edges[0] = edges
     numbers = np.stack([values, np.ones(len(values))], axis=1)[None]
     u = encoder.again(numbers, np.zeros((1, len(values), 0)), scales)[0]

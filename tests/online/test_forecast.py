@@ -17,7 +17,7 @@ from river import datasets
 from localprop import Online
 from localprop.online.defaults import NAMES
 from localprop.online.forecast import AGO, Forecast
-from localprop.online.past import AROUND, GUESSES, LAGS, Past
+from localprop.online.past import AROUND, LAGS, Past
 from localprop.online.target import restore_task
 from localprop.table.table import Column, ColumnKind
 
@@ -97,11 +97,10 @@ def test_the_past_is_looked_at_as_it_says(seed, horizon, period):
 
 def mixed_written_out(y, guesses, sizes, horizon):
     """The forecasts made at each row, in plain Python: expert by expert, row by row."""
-    keep, long = 1 - 1 / 200, 1 - 1 / 2000
-    prior = [5.0 if k == NETS else 1.0 for k in range(len(guesses[0]))]
-    losses, rows = [0.0] * len(prior), 0.0
-    gains, squares, made, mixtures = [0.0] * 3, [0.0] * 3, [], []
-    last, season = NETS, NETS + GUESSES.index("last season")
+    keep, experts = 1 - 1 / 200, range(len(guesses[0]))
+    prior = [5.0 if k == NETS else 1.0 for k in experts]
+    losses, squares = [0.0 for _ in experts], [[0.0 for _ in experts] for _ in experts]
+    rows, made = 0.0, []
     for t, value in enumerate(y):
         due = t - horizon
         if due >= 0 and not math.isnan(value):
@@ -111,27 +110,21 @@ def mixed_written_out(y, guesses, sizes, horizon):
             new = [min(least, 5.0) + min(error - least, 30.0) for error in errors]
             losses = [keep * a + b for a, b in zip(losses, new, strict=True)]
             rows = keep * rows + 1
-            three = errors[last], errors[season], abs(mixtures[due] - value) / unit
-            pairs = [three[0] - three[1], three[0] - three[2], three[1] - three[2]]
-            pairs = [0.0 if abs(pair) <= 1e-9 * max(three) else pair for pair in pairs]  # rounded
-            gains = [long * a + b for a, b in zip(gains, pairs, strict=True)]
-            squares = [long * a + b * b for a, b in zip(squares, pairs, strict=True)]
-        least = min(losses)
-        rate = 0.2 * rows / max(least, 1e-9 * max(rows, 1.0))
-        weights = [p * math.exp(-rate * (a - least)) for p, a in zip(prior, losses, strict=True)]
-        mixture = sum(w * g for w, g in zip(weights, guesses[t], strict=True)) / sum(weights)
-        mixtures.append(mixture)
-        t_values = [
-            g / math.sqrt(horizon * s) if s else 0.0 for g, s in zip(gains, squares, strict=True)
-        ]
-        share = [1 / (1 + math.exp(-5 * (value - 0.2))) for value in t_values]
-        simple = guesses[t][last] + share[0] * (guesses[t][season] - guesses[t][last])
-        made.append(simple + (share[2] if gains[0] > 0 else share[1]) * (mixture - simple))
+            squares = [
+                [keep * squares[a][b] + (new[a] - new[b]) ** 2 for b in experts] for a in experts
+            ]
+        best = losses.index(min(losses))
+        apart = [math.sqrt(squares[k][best]) for k in experts]
+        share = 0.2 * rows / max(losses[best], 1e-9 * max(rows, 1.0))
+        rates = [max(2 / a if a else 0.0, share) for a in apart]
+        weights = [prior[k] * math.exp(rates[k] * (losses[best] - losses[k])) for k in experts]
+        total = sum(w * g for w, g in zip(weights, guesses[t], strict=True))
+        made.append(total / sum(weights))
     return made
 
 
 @pytest.mark.parametrize("horizon", [1, 4])
-def test_forecasts_are_mixed_and_followed_as_they_say_row_by_row(horizon):
+def test_forecasts_are_mixed_as_they_say_row_by_row(horizon):
     rng, rows = np.random.default_rng(3), 150
     values = 400 + 2 * np.arange(rows) + 7 * rng.normal(size=rows).cumsum()
     values[[20, 21, 22, 90]] = np.nan

@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss
 
 from localprop.online.mixture import (
     BEHIND,
+    CERTAINTY,
     FAVOUR,
     LEAST_SHARE,
     MEMORY,
@@ -47,10 +48,21 @@ def test_weights_are_those_of_the_closed_form(relative, favoured):
         sums = [
             sum((1 - 1 / MEMORY) ** (t - 1 - s) * counted[s][e] for s in range(t)) for e in range(3)
         ]
-        rows = sum((1 - 1 / MEMORY) ** (t - 1 - s) for s in range(t))
-        rate = RELATIVE_RATE * rows / min(sums) if relative and t else RATE
+        best = sums.index(min(sums))
+        squares = [
+            sum(
+                (1 - 1 / MEMORY) ** (t - 1 - s) * (counted[s][e] - counted[s][best]) ** 2
+                for s in range(t)
+            )
+            for e in range(3)
+        ]
+        rates = [RATE] * 3
+        if relative:
+            rows = sum((1 - 1 / MEMORY) ** (t - 1 - s) for s in range(t))
+            share = RELATIVE_RATE * rows / min(sums) if t else 0.0
+            rates = [max(CERTAINTY / math.sqrt(q) if q else 0.0, share) for q in squares]
         raw = [
-            (FAVOUR if name == favoured else 1.0) * math.exp(-rate * (sums[e] - min(sums)))
+            (FAVOUR if name == favoured else 1.0) * math.exp(-rates[e] * (sums[e] - sums[best]))
             for e, name in enumerate(NAMES)
         ]
         np.testing.assert_allclose(found[t], np.array(raw) / sum(raw), rtol=1e-9)
@@ -143,6 +155,35 @@ def test_a_steadily_better_expert_has_all_the_weight(relative):
     # What was good is forgotten where another becomes better.
     weights = mixture.update(given_losses[:, [1, 0, 2]])
     assert weights[1000:, 0].mean() > 0.8
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0])
+def test_numbers_have_no_scale_and_weights_are_by_standard_errors(scale):
+    """Closed form: of two experts the worse one is $t = \\bar d \\sqrt n / \\sigma$ behind."""
+    rng, rows = np.random.default_rng(0), 40
+    apart = 0.1 + 0.2 * rng.normal(size=rows)
+    mixture = Mixture(["a", "b"], relative=True)
+    mixture.update(scale * np.column_stack([2 + 0 * apart, 2 + apart]))
+    share = (1 - 1 / MEMORY) ** np.arange(rows)[::-1]
+    t = share @ apart / math.sqrt(share @ apart**2)
+    a, b = mixture.weights
+    assert math.log(a / b) == pytest.approx(CERTAINTY * t, rel=1e-6)
+    assert 1 < t < 5
+
+
+def test_losses_of_some_experts_are_replaced():
+    """As if they had been there all the time, and independent of those that are not judged."""
+    rng = np.random.default_rng(1)
+    given_losses = 1 + 0.3 * rng.random((300, 4))
+    names = ["net", "last", "season", "median"]
+    known, late = Mixture(names, relative=True), Mixture(names, relative=True)
+    known.update(given_losses)
+    late.update(given_losses[:, [0, 1, 1, 3]])  # the season is the last value until it is found
+    late.replace(["season"], names[1:], given_losses[:, 1:])
+    np.testing.assert_allclose(late.losses, known.losses, rtol=1e-12)
+    np.testing.assert_allclose(late.squares[2, [1, 3]], known.squares[2, [1, 3]], rtol=1e-9)
+    assert late.squares[2, 2] == 0
+    assert late.squares[2, 0] == late.squares[0, 2] == late.squares[0, 1] + late.squares[1, 2]
 
 
 def test_losses_of_classes_are_mistakes_and_a_share_of_the_log_loss():

@@ -15,7 +15,7 @@ from localprop.online.encode import Rows
 from localprop.online.review import BESIDE, Review
 from localprop.online.window import Scales
 
-NO_SCALES = Scales(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0, 7)))
+NO_SCALES = Scales(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0, 7)), np.zeros((0, 0)))
 
 
 def rows(first, last, numbers=2, fixed=1):
@@ -117,6 +117,6 @@ def test_a_delay_hands_back_the_rows_of_before(horizon, places):
 
 
 def test_a_delay_scales_the_rows_of_before_as_those_of_now():
-    scales = Scales(np.ones((4, 2)), np.ones((4, 2)), np.ones((4, 2, 7)))
+    scales = Scales(np.ones((4, 2)), np.ones((4, 2)), np.ones((4, 2, 7)), np.ones((4, 2)))
     new = rows(0, 4)
     assert Delay(2).push(Rows(new.numbers, new.fixed, scales)).scales is scales

@@ -165,7 +165,7 @@ def test_a_number_is_mixed_of_what_was_known_before_it():
     for t in range(1, rows):
         m, d = before.mean[t], before.deviation[t]
         nets = m + d * np.clip(outputs[t, :, 0], -5, 5)
-        experts = np.array([*nets, nets[0] + bias, values[t - 1], m])
+        experts = np.array([*nets, nets[0] + bias, values[t - 1], m, before.median[t]])
         answer = mixture.weights @ experts
         if d > 0:  # else an error has no unit
             mixture.update(np.abs(experts - values[t])[None] / d)
