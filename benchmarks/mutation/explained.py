@@ -13,6 +13,14 @@ EXPLAINED: dict[str, str] = {
     "duration: float = eqx.field(static=False)": STATIC,
     "network/digraph.py: inputs: int = eqx.field(static=True) -> "
     "inputs: int = eqx.field(static=False)": STATIC,
+    "network/digraph.py: bias_scale: float = eqx.field(static=True) -> "
+    "bias_scale: float = eqx.field(static=False)": STATIC,
+    "law/policy.py: if len(speeds) > 1: -> if len(speeds) != 1:": (
+        "Equivalent: every network has a speed."
+    ),
+    "learner/settling.py: return jax.lax.fori_loop(0, hops, look, (start, jnp.zeros((), "
+    "jnp.int32)))[1] -> return jax.lax.fori_loop(0, hops, look, (start, jnp.ones((), "
+    "jnp.int32)))[1]": "Equivalent: who settles at once needs two hops as well, for one arc.",
     "network/layered.py: parents: tuple[str, ...] = eqx.field(static=True, converter=tuple) -> "
     "parents: tuple[str, ...] = eqx.field(static=False, converter=tuple)": STATIC,
     "network/layered.py: wiring: dict[str, Block] = eqx.field(static=True) -> "

@@ -155,6 +155,7 @@ def test_a_hamiltonian_track_of_another_speed_than_the_network_is_refused():
         lambda: FastCostates(gain=0.5),
         lambda: FastCostates(gain=float("inf")),
         lambda: FastCostates(horizon=0.0),
+        lambda: FastCostates(horizon=-1.0),
         lambda: HamiltonianTrack(),
         lambda: HamiltonianTrack(1.0, predicate=lambda p: p.x[0] > 0),
         lambda: HamiltonianTrack(-1.0),

@@ -44,7 +44,15 @@ def feedback():
     return Layered(blocks, inputs=(2,), output="b")
 
 
+def loop(weight):
+    """One neuron that hears itself, and forgets by that factor from hop to hop."""
+    arcs, held = [("u", "a"), ("a", "a")], {("a", "a"): weight}
+    settings = {"activation": "identity", "fixed": held}
+    return Digraph.from_edges(arcs, inputs=["u"], outputs=["a"], **settings)
+
+
 NETWORKS = {
+    "slow loop": lambda: loop(0.9),  # some 48 hops
     "ring of 4": lambda: ring(4),
     "ring of 12": lambda: ring(12),
     "complete": lambda: Digraph.complete(5, 2),
@@ -77,6 +85,8 @@ def errors(*learners, starts=24):
         start = learners[0].init(key)
         z = jax.random.normal(kz, network.output(start.x).shape)
         moved, gradient = all_of(start, jax.random.normal(ku, (size,)), z)
+        if isinstance(network, Digraph) and network.plastic is not None:
+            gradient = gradient * network.plastic  # what is held feels no force
         # The momentum of one hop of length 1 is minus the force.
         size_of = np.linalg.norm(flat(gradient))
         off.append([np.linalg.norm(flat(f) + flat(gradient)) / size_of for f in moved])

@@ -16,6 +16,7 @@ from jaxtyping import TypeCheckError
 from scipy import signal, stats
 
 from localprop import Cost, Digraph, ExplicitEuler, Hamiltonian, Learner, SquaredError
+from localprop.network.activation import activate
 
 FIXED = {("u0", "x1"): 0.25, ("1", "x0"): None}
 
@@ -170,6 +171,14 @@ def test_from_networkx_takes_sources_and_sinks_and_reads_attributes():
     _, w = network.init(jax.random.key(0))
     assert w[0, 0] == -1.5
     assert network.depth == 1  # a cycle is there: the shortest way
+
+
+@pytest.mark.parametrize("order", ["ttrt", "ttrr", "rtrt", "trrt"])
+def test_activations_in_any_order_are_those_of_the_neurons(order):
+    functions = {"t": jnp.tanh, "r": jax.nn.relu}
+    a = jnp.array([0.5, -1.0, -2.0, 3.0])
+    expected = [functions[name](v) for name, v in zip(order, a, strict=True)]
+    np.testing.assert_allclose(activate(tuple(functions[name] for name in order), a), expected)
 
 
 def test_each_neuron_has_its_own_activation_and_speed():

@@ -36,6 +36,9 @@ MISTAKES = {
     "unreachable output": (
         edges(("u", "y"), ("a", "b"), ("b", "a"), outputs=["y", "b"]), "output 'b' cannot be"
     ),
+    "unreachable output amid others": (
+        edges(("u", "y"), ("b", "a"), ("a", "b"), outputs=["y", "b"]), "output 'b' cannot be"
+    ),
     "unknown output": (edges(("u", "y"), outputs=["q"]), "output 'q'"),
     "output is an input": (edges(("u", "y"), outputs=["u"]), "'u' is both an input and an output"),
     "no output": (edges(("u", "y"), outputs=[]), "no output"),

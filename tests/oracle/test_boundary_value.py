@@ -168,6 +168,8 @@ def test_fixed_weights_stay():
     assert held.sum() == 1
     assert np.all(solution.w[:, held] == 0.25)
     assert np.ptp(solution.w[:, ~held], axis=0).min() > 0
+    # Of the continuous equations, too: a weight that is held has none to break.
+    assert all(value < 0.15 for value in solution.continuous_residual.values())  # of order τ
 
 
 def _policy_weights(problem, policy, integrator, weights):
