@@ -45,6 +45,8 @@ from localprop import (
 )
 from localprop.law import untuned_law
 
+from .page import write_page
+
 SEEDS = range(3)
 RATES = (1e-4, 2e-4, 5e-4, 1e-3)
 SCALES = ((1.0, 0.0), (1.0, 0.8), (0.0, 0.8))  # of output weights, hidden biases
@@ -229,21 +231,12 @@ def main() -> int:
         kind = "accuracy" if case.loss is CLASSES else "NMSE"
         rows.append(f"| {name} | {kind} | {' | '.join(measure(case))} |")
         print(rows[-1], flush=True)
-    head = (__doc__ or "").split("    python")[0].strip().split("\n", 1)
-    text = [
-        f"# {head[0].rstrip('.')}",
-        "",
-        head[1].strip(),
-        "",
+    note = (
         f"{len(SEEDS)} seeds: mean, and in brackets least and most. Written by "
-        "`python -m benchmarks.defaults`.",
-        "",
-        "| stream | score | new | one hop | old | fast | tuned |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *rows,
-        "",
-    ]
-    Path(__file__).with_suffix(".md").write_text("\n".join(text))
+        "`python -m benchmarks.defaults`."
+    )
+    columns = ["stream", "score", "new", "one hop", "old", "fast", "tuned"]
+    write_page(Path(__file__), __doc__, note, columns, rows)
     return 0
 
 

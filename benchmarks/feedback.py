@@ -28,6 +28,7 @@ from localprop.online.learn import learn
 from localprop.online.settings import Settings
 
 from .accuracy import export
+from .page import write_page
 
 STREAMS, SEEDS = ("Phishing", "Bananas", "TrumpApproval"), range(10)
 DECAYS = (0.0, 1e-3)
@@ -105,22 +106,13 @@ def main() -> int:
                     cells.append(f"{mean(aligned):.2f}")
                 rows.append(f"| {way} | {decay:g} | {' | '.join(cells)} |")
                 print(rows[-1], flush=True)
-    head = (__doc__ or "").split("    python")[0].strip().split("\n", 1)
-    titles = [f"{name}{', MAE' * (name == 'TrumpApproval')} | alignment" for name in STREAMS]
-    text = [
-        f"# {head[0].rstrip('.')}",
-        "",
-        head[1].strip(),
-        "",
+    titles = [f"{name}{', MAE' * (name == 'TrumpApproval')}" for name in STREAMS]
+    note = (
         f"Mean and standard deviation over {len(SEEDS)} seeds, accuracy unless said. Written by "
-        "`python -m benchmarks.feedback`.",
-        "",
-        f"| errors come back by | k | {' | '.join(titles)} |",
-        "| --- " * (2 + 2 * len(STREAMS)) + "|",
-        *rows,
-        "",
-    ]
-    Path(__file__).with_suffix(".md").write_text("\n".join(text))
+        "`python -m benchmarks.feedback`."
+    )
+    columns = ["errors come back by", "k", *(c for title in titles for c in (title, "alignment"))]
+    write_page(Path(__file__), __doc__, note, columns, rows)
     return 0
 
 

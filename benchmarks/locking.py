@@ -27,6 +27,7 @@ from jaxtyping import Array
 
 from localprop import Adaptive, Cost, Hamiltonian, Layered, Learner, Samples, SquaredError
 
+from .page import write_page
 from .timescales import SIZES, teacher_stream
 
 SEEDS, TRAINED = range(10), 40_000  # of 60 000 samples; the last third is answered only
@@ -72,21 +73,12 @@ def main() -> int:
             cells = [f"{np.mean(e):.2g} ({np.max(e):.2g})" for e in errors]
             rows.append(f"| {time_scale} | {hops} | {held} | {' | '.join(cells)} |")
             print(rows[-1], flush=True)
-    head = (__doc__ or "").split("    python")[0].strip().split("\n", 1)
-    text = [
-        f"# {head[0].rstrip('.')}",
-        "",
-        head[1].strip(),
-        "",
+    note = (
         f"{TRAINED:,} samples, student 4-32-32-1, {len(SEEDS)} seeds: mean, and in brackets the "
-        "worst. Written by `python -m benchmarks.locking`.",
-        "",
-        "| time scale | hops | held | predicted | frozen | last value |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *rows,
-        "",
-    ]
-    Path(__file__).with_suffix(".md").write_text("\n".join(text))
+        "worst. Written by `python -m benchmarks.locking`."
+    )
+    columns = ["time scale", "hops", "held", "predicted", "frozen", "last value"]
+    write_page(Path(__file__), __doc__, note, columns, rows)
     return 0
 
 

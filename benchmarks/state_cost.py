@@ -29,6 +29,8 @@ from localprop.tracking.signals import Sine
 from localprop.tracking.track import track
 from localprop.tracking.tracker import LinearQuadratic, tracker
 
+from .page import write_page
+
 STARTS = range(8)
 BIASES, COSTS = (False, True), (0.0, 1.0, 10.0)
 # Policy, q, step: those of the tracking table, where the paper's setting tracks.
@@ -74,20 +76,9 @@ def main() -> int:
             for rx in COSTS:
                 rows.append(row(name, bias, rx, measure(name, bias, rx)))
                 print(rows[-1], flush=True)
-    head = (__doc__ or "").split("    python")[0].strip().split("\n", 1)
-    text = [
-        f"# {head[0].rstrip('.')}",
-        "",
-        head[1].strip(),
-        "",
-        "Written by `python -m benchmarks.state_cost`.",
-        "",
-        "| policy | bias | r_x | in flip time | replayed | cost | diverged |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        *rows,
-        "",
-    ]
-    Path(__file__).with_suffix(".md").write_text("\n".join(text))
+    columns = ["policy", "bias", "r_x", "in flip time", "replayed", "cost", "diverged"]
+    note = "Written by `python -m benchmarks.state_cost`."
+    write_page(Path(__file__), __doc__, note, columns, rows)
     return 0
 
 

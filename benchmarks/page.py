@@ -1,0 +1,20 @@
+"""A benchmark's page: what its module says of itself, and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+def write_page(
+    module: Path, doc: str | None, note: str, columns: Sequence[str], rows: Iterable[str]
+) -> None:
+    """Writes the page of a benchmark beside its module.
+
+    **Arguments:** `module`: its file; `doc`: its docstring, up to the command; `note`: a paragraph
+    before the table; `columns`: their names; `rows`: lines of Markdown.
+    """
+    title, text = (doc or "").split("    python")[0].strip().split("\n", 1)
+    head = [f"# {title.rstrip('.')}", "", text.strip(), "", note, ""]
+    table = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|", *rows, ""]
+    module.with_suffix(".md").write_text("\n".join(head + table), encoding="utf-8")
