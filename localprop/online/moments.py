@@ -43,11 +43,6 @@ class Moments:
         variance = np.maximum(squares / n - mean**2, 0.0)
         return np.where(count > 0, mean + self.shift, 0.0), np.sqrt(variance)
 
-    def standardise(self, values: np.ndarray, clip: float) -> np.ndarray:
-        """Takes values in and returns them with mean 0 and deviation 1 so far, missing as 0."""
-        mean, deviation = self.update(values)
-        return standardised(values, mean[1:], deviation[1:], clip)
-
     def look(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the mean and the deviation as each value, by itself, would leave them.
 

@@ -41,7 +41,6 @@ class KeptMoments(Kept):
 
 
 Part = Annotated[list[float], Meta(min_length=1, max_length=LATEST)]
-Sum = Annotated[float, Meta(ge=0)]
 
 
 class KeptWindow(Kept):
@@ -52,7 +51,7 @@ class KeptWindow(Kept):
     new: Annotated[list[float], Meta(max_length=LATEST)]
     fences: tuple[Gap, Gap]
     shift: float
-    sums: tuple[Count, float, Sum]
+    sums: tuple[Count, float, Share]
     edges: Annotated[list[Gap], Meta(min_length=BINS + 1, max_length=BINS + 1)]
     due: Annotated[int, Meta(ge=1, le=LATEST)]
 
