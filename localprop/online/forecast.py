@@ -16,7 +16,7 @@ from .past import FIRST_OF_SLOT, GUESSES, LAST, OF_A_SEASON, SEASON, SLOTS, Past
 from .score import Score
 from .season import REACH, Seasons, Span
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
-from .window import Window
+from .window import Scales, Window
 
 MARK = "\x1f"  # names of what is derived begin with it, and no column's does
 JUDGED = 400  # rows by which a season is judged that was just found
@@ -30,13 +30,14 @@ FOOLS = ["last value", "seasonal last value"]
 class Key(NamedTuple):
     """What scoring a piece will need.
 
-    **Fields:** `y`: the target; `held`: it and its past, gaps filled; `size`: of a change over the
-    horizon lately; `least`, `most`: such a change; `spans` of the piece that know the same seasons;
-    `pasts`: what is known in each.
+    **Fields:** `y`: the target; `held`: it and its past, gaps filled; `scales`: of the changes over
+    the horizon; `size`: of such a change lately; `least`, `most`: such a change; `spans` of the
+    piece that know the same seasons; `pasts`: what is known in each.
     """
 
     y: np.ndarray
     held: np.ndarray
+    scales: Scales
     size: np.ndarray
     least: np.ndarray
     most: np.ndarray
@@ -49,10 +50,10 @@ class Forecast(AbstractTask):
 
     Row $t$ teaches with what was known at $t - H$ and the value at $t$; then the networks are asked
     with what is known at $t$, and their answers are kept until row $t + H$ scores them. A network
-    answers with the change from the last value, in units of that change's size lately. Beside the
-    networks stand the guesses of `Past`, no further from the last value than it moved lately: the
-    last value, the last season, and others as simple. A season that is found is judged at once by
-    what its guesses would have been worth.
+    answers with the change from the last value, standardised with its mean and deviation lately.
+    Beside the networks stand the guesses of `Past`, no further from the last value than it moved
+    lately: the last value, the last season, and others as simple. A season that is found is judged
+    at once by what its guesses would have been worth.
     """
 
     name = "forecast"
@@ -102,7 +103,7 @@ class Forecast(AbstractTask):
         spans = self.seasons.follow(held, rows)
         new = len(held) - rows
         pasts = [self._past(held, np.arange(new + s.start, new + s.stop), s) for s in spans]
-        return Encoded(change, Key(y, held, size, least, most, spans, pasts))
+        return Encoded(change, Key(y, held, now, size, least, most, spans, pasts))
 
     def features(self, columns: Mapping[str, Column], key: Key) -> dict[str, Column]:
         """Returns what is known at each row: the other columns and their past, and the target's."""
@@ -118,8 +119,7 @@ class Forecast(AbstractTask):
         return found
 
     def targets(self, raw: np.ndarray, key: Key) -> np.ndarray:
-        size = key.size[:, None]
-        z = standardised(raw, np.zeros_like(size), size, CLIP)
+        z = standardised(raw, key.scales.mean[:, None], key.scales.deviation[:, None], CLIP)
         return np.where(np.isnan(raw), np.nan, z)[..., None]
 
     def update_score(self, key: Key, outputs: np.ndarray) -> Answers:
@@ -129,7 +129,8 @@ class Forecast(AbstractTask):
         own = np.concatenate([past.guesses for past in key.pasts])
         own_clipped = np.clip(own, key.least[:, None], key.most[:, None])
         new = np.full((rows, ANSWER + 1), np.nan)
-        new[:, :EXPERTS] = last[:, None] + np.hstack([key.size[:, None] * nets, own_clipped])
+        nets = key.scales.mean[:, None] + key.scales.deviation[:, None] * nets
+        new[:, :EXPERTS] = last[:, None] + np.hstack([nets, own_clipped])
         new[:, FOOL] = last + own[:, SEASON]
         new[:, SIZE] = key.size
         asked = np.concatenate([self.pending, new])

@@ -129,12 +129,8 @@ def test_forecasts_are_mixed_as_they_say_row_by_row(horizon):
     values = 400 + 2 * np.arange(rows) + 7 * rng.normal(size=rows).cumsum()
     values[[20, 21, 22, 90]] = np.nan
     changes = np.append(values[horizon:] - values[:-horizon], np.zeros(horizon))
-    outputs = np.nan_to_num(changes)[:, None] / 30 + rng.normal(size=(rows, NETS)) * [
-        0.2,
-        0.5,
-        1,
-        2,
-    ]
+    ahead = np.nan_to_num((changes - 2 * horizon) / (7 * math.sqrt(horizon)))
+    outputs = ahead[:, None] + rng.normal(size=(rows, NETS)) * [0.2, 0.5, 1, 2]
     task, due = Forecast(horizon), []
     sizes, guesses = [], []
     for part in np.split(np.arange(rows), [1, 50, 53]):
@@ -144,7 +140,8 @@ def test_forecasts_are_mixed_as_they_say_row_by_row(horizon):
         own = np.clip(
             np.concatenate([p.guesses for p in key.pasts]), key.least[:, None], key.most[:, None]
         )
-        nets = np.clip(outputs[part], -5, 5) * key.size[:, None]
+        mean, deviation = key.scales.mean[:, None], key.scales.deviation[:, None]
+        nets = mean + deviation * np.clip(outputs[part], -5, 5)
         guesses += (key.held[-len(part) :, None] + np.hstack([nets, own])).tolist()
         sizes += key.size.tolist()
     assert not task.seasons.met  # or its guesses would have been judged anew
