@@ -95,7 +95,9 @@ def test_too_many_classes_of_text_are_called_text(learn, monkeypatch, most):
     assert "--task regression" not in error
 
 
-@pytest.mark.parametrize("before", [lambda k: 0, lambda k: k % 3])
+@pytest.mark.parametrize(
+    "before", [pytest.param(lambda k: 0, marks=pytest.mark.slow), lambda k: k % 3]
+)
 @pytest.mark.parametrize("every", ["10000", "7"])
 def test_classes_that_were_guessed_end_with_the_first_fraction(learn, tmp_path, before, every):
     content = table(lambda k: k, lambda k: before(k) if k < 1500 else 0.312, rows=1600)
