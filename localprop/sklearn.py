@@ -145,7 +145,8 @@ class AbstractLocal(BaseEstimator, abc.ABC):
         seed = int(self.random_state) if whole else int(self._rng.randint(2**31 - 1))
         settings: Any = {"law": self.law, "hops": self.hops, "hidden": self.hidden}
         self.online_ = Online(self._task, **settings, review=self.review, seed=seed)
-        self.online_.begin(fresh_task(None, self._task, None))
+        kept = self.online_.settings.review > 0
+        self.online_.begin(fresh_task(None, self._task, None, neighbours=kept))
         return self._weigh(columns, y, sample_weight, fresh=True)
 
     def _go_on(self, X: Any, y: Any, sample_weight: Any) -> None:

@@ -11,6 +11,8 @@ from ..errors import StreamError
 from ..table.columns import FALSE, TRUE, Column, ColumnKind
 from .defaults import NAMES
 from .mixture import Mixture, class_losses
+from .neighbours import FIRST
+from .neighbours import NAME as NEIGHBOURS
 from .score import Score
 from .smoothing import smooth
 from .task import AbstractTask, Answers, Encoded, finite
@@ -19,6 +21,7 @@ MOST_CLASSES = 1000
 MAJORITY, LAST = "majority class", "class of the row before"
 PERSISTENCE = "the class before"  # an expert
 LEAST = 8  # outputs; without weights, those that are not used cost next to nothing
+DOUBT = 0.5  # of a voice among the neighbours', for all classes together
 STAY = 100.0  # rows over which it is counted how often a class stays
 
 Label = bool | int | float | str
@@ -28,12 +31,19 @@ class Classification(AbstractTask):
     """Classes as they appear: output neuron k stands for the k-th class met in the stream.
 
     **Arguments:** `state`, or `None` to begin; `whole`: stop at a number with a fraction, because
-    nobody but the whole numbers so far said that these are classes.
+    nobody but the whole numbers so far said that these are classes; `neighbours`: whether rows are
+    kept, so that the nearest ones can stand beside the networks.
     """
 
     name = "classification"
 
-    def __init__(self, state: Mapping[str, Any] | None = None, *, whole: bool = False):
+    def __init__(
+        self,
+        state: Mapping[str, Any] | None = None,
+        *,
+        whole: bool = False,
+        neighbours: bool = False,
+    ):
         fresh = {
             "classes": [],
             "counts": [],
@@ -48,8 +58,9 @@ class Classification(AbstractTask):
         self.counts: list[int] = list(state["counts"])
         self.last = int(state["last"])  # the class that was met last
         self.stay = float(state["stay"])  # how often a class is that of the row before, lately
-        names = [*NAMES, PERSISTENCE]
-        self.mixture = Mixture(names, relative=False, state=state["mixture"])
+        kept, own = state["mixture"], [PERSISTENCE, *([NEIGHBOURS] if neighbours else [])]
+        names = kept["names"] if kept else [*NAMES, *own]
+        self.mixture = Mixture(names, relative=False, first=FIRST, state=kept)
         self._index = {label: k for k, label in enumerate(self.classes)}
         kept = state["score"]
         self.score = Score.restore(kept) if kept else Score("accuracy", [MAJORITY, LAST])
@@ -110,25 +121,24 @@ class Classification(AbstractTask):
         z = np.where(classes < known, (raw[..., None] == classes) * 1.0, np.nan)
         return np.where(np.isnan(raw)[..., None], np.nan, z)  # no target, or no such class yet
 
-    def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
+    def update_score(
+        self, key: Any, outputs: np.ndarray, near: np.ndarray | None = None
+    ) -> Answers:
         truth, known_before, fools, persistence = key
-        shares = _shares(outputs, known_before)
-        width = max(shares.shape[2], persistence.shape[1])
-        shares = np.concatenate([_wide(shares, width), _wide(persistence, width)[:, None]], axis=1)
+        shares = self._all_shares(outputs, known_before, persistence, near)
         weights = self.mixture.update(class_losses(shares, truth))
         answers = _answers(shares, weights, known_before)
         right = answers.values == truth
         self.score.update(*(hits.astype(float) for hits in (right, *fools)))
         return answers
 
-    def read(self, outputs: np.ndarray) -> Answers:
+    def read(self, outputs: np.ndarray, near: np.ndarray | None = None) -> Answers:
         rows = len(outputs)
         known = np.full(rows, len(self.classes))
         counts = np.broadcast_to(np.array(self.counts, dtype=float), (rows, len(self.counts)))
         last = np.full(rows, self.last if self.last >= 0 else -2)
         persistence = _persistence(counts, last, np.full(rows, self.stay))
-        shares = _shares(outputs, known)
-        shares = np.concatenate([shares, _wide(persistence, shares.shape[2])[:, None]], axis=1)
+        shares = self._all_shares(outputs, known, persistence, near)
         weights = np.broadcast_to(self.mixture.weights, (rows, len(self.mixture.names)))
         return _answers(shares, weights, known)
 
@@ -142,6 +152,21 @@ class Classification(AbstractTask):
             "stay": self.stay,
             "mixture": self.mixture.state(),
         }
+
+    def _all_shares(
+        self,
+        outputs: np.ndarray,
+        known: np.ndarray,
+        persistence: np.ndarray,
+        near: np.ndarray | None,
+    ) -> np.ndarray:
+        """Returns the probabilities that every expert gives, `(T, experts, classes)`."""
+        shares = _shares(outputs, known)
+        width = max(shares.shape[2], persistence.shape[1])
+        own = [persistence]
+        if NEIGHBOURS in self.mixture.names:
+            own.append(_neighbours(near, known, width))
+        return np.concatenate([_wide(shares, width), *(_wide(p, width)[:, None] for p in own)], 1)
 
     def _last_before(self, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the class met last before each row, −2 if none, and how often it stays."""
@@ -181,10 +206,24 @@ def _persistence(counts: np.ndarray, last: np.ndarray, stay: np.ndarray) -> np.n
     rows, known = np.arange(len(last)), last >= 0
     others = counts.copy()
     others[rows[known], last[known]] = 0.0
-    total = others.sum(axis=1, keepdims=True)
+    total = _total(others)
     shares = np.where(total > 0, others / np.maximum(total, 1.0), 0.0) * (1 - stay[:, None])
     shares[rows[known], last[known]] = np.where(total[known, 0] > 0, stay[known], 1.0)
     return shares
+
+
+def _neighbours(near: np.ndarray | None, known: np.ndarray, width: int) -> np.ndarray:
+    """Returns probabilities by what speaks for each class, and half a voice for all together."""
+    voices = np.zeros((len(known), width)) if near is None else _wide(near, width)
+    doubt = DOUBT / np.maximum(known[:, None], 1)
+    voices = voices + np.where(np.arange(width) < known[:, None], doubt, 0.0)
+    total = _total(voices)
+    return voices / np.where(total > 0, total, 1.0)
+
+
+def _total(table: np.ndarray) -> np.ndarray:
+    """Returns the sums over classes, `(…, 1)`, added in one order, however many there are."""
+    return np.cumsum(table, axis=-1)[..., -1:]
 
 
 def _shares(outputs: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -196,7 +235,7 @@ def _shares(outputs: np.ndarray, known: np.ndarray) -> np.ndarray:
     exists = (np.arange(logits.shape[2]) < np.maximum(known, 1)[:, None])[:, None]
     logits = np.where(exists, logits, -np.inf)
     e = np.exp(logits - logits.max(axis=2, keepdims=True))
-    return np.where((known > 0)[:, None, None], e / e.sum(axis=2, keepdims=True), 0.0)
+    return np.where((known > 0)[:, None, None], e / _total(e), 0.0)
 
 
 def _wide(table: np.ndarray, width: int) -> np.ndarray:
@@ -206,8 +245,10 @@ def _wide(table: np.ndarray, width: int) -> np.ndarray:
 
 def _answers(shares: np.ndarray, weights: np.ndarray, known: np.ndarray) -> Answers:
     """Returns what the experts say together of the first `known` classes, row by row."""
-    mixed = np.einsum("te,tek->tk", weights, shares)
-    total = mixed.sum(axis=1, keepdims=True)
+    mixed = np.zeros(shares[:, 0].shape)
+    for e in range(shares.shape[1]):  # in this order, which einsum does not promise
+        mixed += weights[:, e, None] * shares[:, e]
+    total = _total(mixed)
     mixed = mixed / np.where(total > 0, total, 1.0)
     values = np.where(known > 0, mixed.argmax(axis=1), -1)
     return Answers(values, mixed[:, : int(known.max(initial=0))])

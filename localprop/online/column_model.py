@@ -23,6 +23,8 @@ from .encode import Encoder, Rows
 from .forecast import MARK, Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
+from .neighbours import NAME as NEIGHBOURS
+from .neighbours import SEARCHED, Kept, Seen, ask_neighbours
 from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
@@ -102,8 +104,9 @@ class ColumnModel:
         columns = self._complete(columns, rows)
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
         relative = None if clock is None else self._durations.look(clock.values)
-        u = self._encoder.look(columns, rows, model.sizes.inputs)
-        return task.read(model.preview(self._views(u), relative))
+        u, scales = self._encoder.look(columns, rows, model.sizes.inputs)
+        near = self._near(self._encoder.seen(u, scales), self._review.last(SEARCHED), None)
+        return task.read(model.preview(self._views(u), relative), near)
 
     def importance(self) -> dict[str, float]:
         """Returns each column's share of what matters lately, the largest first.
@@ -187,7 +190,10 @@ class ColumnModel:
         if self._delay is not None:
             query, output = self._views(self._encoder.now(new)), "answer"
             new = self._delay.push(new)
+        kept = self._review.last(SEARCHED)
         u, raw = self._reviewed(new, encoded.raw)
+        news = Kept(new.numbers, new.fixed, encoded.raw)
+        near = self._near(self._encoder.seen(u[:, 0], new.scales), kept, news)
         z = task.targets(raw, encoded.key)
         views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
         trace = model.learn(Samples(views, z, duration, query), (output, "input_slope"))
@@ -195,7 +201,16 @@ class ColumnModel:
         for name, column in columns.items():
             if self.kinds.get(name, ColumnKind.UNDECIDED) is ColumnKind.UNDECIDED:
                 self.kinds[name] = column.kind
-        return task.update_score(encoded.key, trace[output])
+        return task.update_score(encoded.key, trace[output], near)
+
+    def _near(self, seen: Seen, kept: Kept, news: Kept | None) -> np.ndarray | None:
+        """Returns what the neighbours of new rows say, if they are asked at all."""
+        assert self.task is not None
+        if NEIGHBOURS not in self.task.mixture.names:
+            return None
+        most = min(SEARCHED, self.settings.review)
+        outputs = len(self.task.classes) if isinstance(self.task, Classification) else 0
+        return ask_neighbours(seen, kept, news, most, outputs)
 
     def _reviewed(self, new: Rows, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns inputs, by today's scales, and targets of rows and of those beside them.

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..table.table import Column, ColumnKind
 from .moments import standardised
+from .neighbours import Seen
 from .window import BINS, Scales, Window
 from .words import ROLE as WORD_ROLE
 from .words import bags
@@ -166,23 +167,41 @@ class Encoder:
                 bins[..., 1:] = _filled(x[:, :, columns], edges)
         return u
 
-    def look(self, columns: Mapping[str, Column], rows: int, width: int) -> np.ndarray:
-        """Returns the inputs of each row as if it were the next one, `(rows, width)`.
+    def look(
+        self, columns: Mapping[str, Column], rows: int, width: int
+    ) -> tuple[np.ndarray, Scales]:
+        """Returns the inputs of each row as if it were the next one, `(rows, width)`, and scales.
 
         Nothing is taken in, and no row changes the inputs of another. What would get a new input
         by and by gets it here in each row by itself, as long as there are `width`.
         """
+        scales = {
+            name: self.windows.get(name, Window()).look(column.values)
+            for name, column in columns.items()
+            if not column.kind.is_text
+        }
         u = np.zeros((rows, max(width, len(self._places))), np.float32)
         new = np.full(rows, len(self._places))  # the next free input, row by row
         for name, column in columns.items():
-            for key, active, values in self._glances(name, column):
+            for key, active, values in self._glances(name, column, scales.get(name)):
                 if key in self._places:
                     u[:, self._places[key]] += values
                     continue
                 here = np.flatnonzero(active & (new < u.shape[1]))
                 u[here, new[here]] = values[here]
                 new += active
-        return u[:, :width]
+        known = [scales.get(name, _unscaled(rows)) for name in self._numbers()]
+        return u[:, :width], _stacked(known, rows)
+
+    def seen(self, u: np.ndarray, scales: Scales) -> Seen:
+        """Returns rows as they are compared with others.
+
+        **Arguments:** `u`: their inputs, `(T, …)`, those without a place yet at the end; `scales`.
+        """
+        numbers = [self._places[name, ""] for name in self._numbers()]
+        fixed = [self._places[key] for key in self._fixed_keys()]
+        fixed += range(len(self._places), u.shape[1])
+        return Seen(u[:, numbers], u[:, fixed], scales.mean, scales.deviation)
 
     @property
     def columns(self) -> list[str]:
@@ -247,7 +266,9 @@ class Encoder:
             here = column.values == code
             yield int(np.argmax(here)), (name, self._role(name, value)), here.astype(float)
 
-    def _glances(self, name: str, column: Column) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+    def _glances(
+        self, name: str, column: Column, scales: Scales | None
+    ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
         """Yields key, rows in which it is met, and values of what `encode` would give them."""
         known = column.known
         begun = self._begun(name)
@@ -257,9 +278,8 @@ class Encoder:
             for code, value in enumerate(column.categories):
                 here = column.values == code
                 yield (name, self._role_of(name, value)), here, here.astype(float)
-        else:
+        elif scales is not None:
             values = column.values
-            scales = self.windows.get(name, Window()).look(values)
             met = known | begun
             yield (name, ""), met, standardised(values, scales.mean, scales.deviation, CLIP)
             if SCALED.get(column.kind):

@@ -10,7 +10,7 @@ import numpy as np
 from ..table.table import Column, ColumnKind
 from .defaults import NAMES
 from .interval import Intervals, count_covered, coverage
-from .mixture import Mixture
+from .mixture import FAVOUR, Mixture
 from .moments import hold, standardised
 from .past import FIRST_OF_SLOT, GUESSES, LAST, OF_A_SEASON, SEASON, SLOTS, Past
 from .score import Score
@@ -69,7 +69,7 @@ class Forecast(AbstractTask):
         self.past = np.array(state.get("past", []), dtype=float)
         self.others = {n: np.array(v, dtype=float) for n, v in state.get("others", {}).items()}
         names, kept = [*NAMES, *GUESSES], state.get("mixture")
-        self.mixture = Mixture(names, relative=True, favoured=GUESSES[LAST], state=kept)
+        self.mixture = Mixture(names, relative=True, first={GUESSES[LAST]: FAVOUR}, state=kept)
         nothing = [[np.nan] * (ANSWER + 1)] * horizon
         self.pending = np.array(state.get("pending", nothing), dtype=float)
         self.intervals = Intervals(state.get("intervals"))
@@ -122,7 +122,10 @@ class Forecast(AbstractTask):
         z = standardised(raw, key.scales.mean[:, None], key.scales.deviation[:, None], CLIP)
         return np.where(np.isnan(raw), np.nan, z)[..., None]
 
-    def update_score(self, key: Key, outputs: np.ndarray) -> Answers:
+    def update_score(
+        self, key: Key, outputs: np.ndarray, near: np.ndarray | None = None
+    ) -> Answers:
+        del near
         rows = len(key.y)
         last = key.held[-rows:]
         nets = within(outputs[:, :, 0])
@@ -148,8 +151,9 @@ class Forecast(AbstractTask):
         count_covered(self.covered, errors, radius)
         return Answers(answers, radius=np.where(np.isfinite(answers), radius, np.nan))
 
-    def read(self, outputs: np.ndarray) -> Answers:
+    def read(self, outputs: np.ndarray, near: np.ndarray | None = None) -> Answers:
         """Returns the forecasts that are out: row k is the k-th row to come."""
+        del near
         values = np.full(len(outputs), np.nan)
         values[: self.horizon] = self.pending[: len(outputs), ANSWER]
         return Answers(values, radius=self.radius(LEVEL, len(outputs)))

@@ -16,7 +16,7 @@ CERTAINTY = 2.0  # of numbers, per standard error by which an expert is behind t
 RELATIVE_RATE = 0.2  # and at least this, per row and share by which it is worse than the best
 WORST = 5.0  # the least loss of a row counts as at most so much
 BEHIND = 30.0  # and the others as at most so much more
-FAVOUR = 5.0  # times the weight of the others, before anything is known
+FAVOUR = 5.0  # weight of a last value before anything is known; that of others is 1
 WRONG, LEAST_SHARE = 0.2, 0.01  # weight of the log loss of classes; probabilities count as at least
 
 
@@ -35,7 +35,7 @@ class Mixture:
     worst; none counts as more than 30 above the least of its row, and that as at most 5.
 
     **Arguments:** `names` of the experts; `relative`: whether losses have no scale of their own;
-    `favoured`: the expert to begin with, five times as heavy as each other; `state`, or `None` to
+    `first`: what some weigh before anything is known, where others weigh 1; `state`, or `None` to
     begin.
 
     !!! example
@@ -56,11 +56,11 @@ class Mixture:
         names: Sequence[str],
         *,
         relative: bool,
-        favoured: str | None = None,
+        first: Mapping[str, float] | None = None,
         state: Mapping[str, Any] | None = None,
     ):
         self.names, self.relative = list(names), relative
-        self._prior = np.array([FAVOUR if name == favoured else 1.0 for name in self.names])
+        self._first = np.array([(first or {}).get(name, 1.0) for name in self.names])
         self.losses = np.array(state["losses"] if state else np.zeros(len(self.names)), dtype=float)
         self.rows = float(state["rows"]) if state else 0.0
         # Of the differences between losses, two by two, where these have no scale.
@@ -155,7 +155,7 @@ class Mixture:
             rates = CERTAINTY / np.where(error > 0, error, np.inf)
             share = RELATIVE_RATE * rows / np.maximum(least, 1e-9 * np.maximum(rows, 1.0))
             rates = np.maximum(rates, share)
-        weights = self._prior * np.exp(-rates * (losses - least))
+        weights = self._first * np.exp(-rates * (losses - least))
         return weights / weights.sum(axis=1, keepdims=True)
 
 

@@ -234,7 +234,8 @@ class Online(ColumnModel):
             first = rowwise.first_label(y)
             if first is None and self.settings.horizon is None:
                 return
-            task = fresh_task(first, self.settings.task, self.settings.horizon)
+            kept = self.settings.review > 0
+            task = fresh_task(first, self.settings.task, self.settings.horizon, neighbours=kept)
         target = rowwise.read_labels(y, isinstance(task, Classification))
         before, self.task = self.task, task
         try:

@@ -10,8 +10,10 @@ import numpy as np
 from ..table.table import Column
 from .defaults import NAMES
 from .interval import Intervals, count_covered, coverage
-from .mixture import Mixture
+from .mixture import FAVOUR, Mixture
 from .moments import Moments, hold, standardised
+from .neighbours import FIRST
+from .neighbours import NAME as NEIGHBOURS
 from .score import Score
 from .smoothing import smooth
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
@@ -20,7 +22,7 @@ from .window import Scales, Window
 FOLLOWED = NAMES.index("fast")  # whose errors of the last rows are added to its answer
 FOLLOW = 0.4  # share of an error by which that is moved
 LAST = "last value"
-OWN = ["fast, corrected", LAST, "mean", "median"]  # experts that are no networks
+OWN = ["fast, corrected", LAST, "mean", "median", NEIGHBOURS]  # experts that are no networks
 
 
 class Regression(AbstractTask):
@@ -28,18 +30,22 @@ class Regression(AbstractTask):
 
     Beside the networks four simple experts stand in the mixture: the fast network with the mean
     of its last errors added, $b \\leftarrow b + 0.4\\,(y - \\hat y - b)$, the last value, the mean
-    and the median. So nothing is ever much worse than they are.
+    and the median; and the nearest rows, where rows are kept. So nothing is ever much worse than
+    they are.
+
+    **Arguments:** `state`, or `None` to begin; `neighbours`: whether rows are kept.
     """
 
     name = "regression"
     unscored = "a first number has none before it by which it could be predicted"
 
-    def __init__(self, state: Mapping[str, Any] | None = None):
+    def __init__(self, state: Mapping[str, Any] | None = None, *, neighbours: bool = False):
         self.moments = Moments(**state["moments"]) if state else Moments()
         self.window = Window(state["window"] if state else None)
         self.intervals = Intervals(state["intervals"] if state else None)
-        names, kept = [*NAMES, *OWN], state and state["mixture"]
-        self.mixture = Mixture(names, relative=True, favoured=LAST, state=kept)
+        kept = state and state["mixture"]
+        names = kept["names"] if kept else [*NAMES, *(OWN if neighbours else OWN[:-1])]
+        self.mixture = Mixture(names, relative=True, first={LAST: FAVOUR, **FIRST}, state=kept)
         self.bias = float(state["bias"]) if state else 0.0
         self.last = float("nan")  # the number that was met last
         if state and state["last"] is not None:
@@ -69,7 +75,9 @@ class Regression(AbstractTask):
         z = standardised(raw, now.mean[:, None], now.deviation[:, None], CLIP)
         return np.where(np.isnan(raw), np.nan, z)[..., None]
 
-    def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
+    def update_score(
+        self, key: Any, outputs: np.ndarray, near: np.ndarray | None = None
+    ) -> Answers:
         y, mean, scales, _, last = key
         fast = _in_unit(outputs[:, FOLLOWED, 0], scales.mean, scales.deviation)
         # Before the first value nothing was said that could be wrong.
@@ -77,7 +85,7 @@ class Regression(AbstractTask):
         moved = smooth(errors, 1 - FOLLOW, FOLLOW, self.bias)
         bias = np.concatenate([[self.bias], moved])
         self.bias = float(bias[-1])
-        guesses = self._guesses(outputs, scales, bias[:-1], last)
+        guesses = self._guesses(outputs, scales, bias[:-1], last, near)
         # A first value has nothing before it by which it could be predicted, not even a mean.
         scored = np.isfinite(last)
         unit = np.where(scales.deviation > 0, scales.deviation, 1.0)
@@ -92,10 +100,11 @@ class Regression(AbstractTask):
         count_covered(self.covered, errors, radius)
         return Answers(np.where(scored, answer, np.nan), radius=radius)
 
-    def read(self, outputs: np.ndarray) -> Answers:
+    def read(self, outputs: np.ndarray, near: np.ndarray | None = None) -> Answers:
         rows = len(outputs)
         scales = self.window.look(np.full(rows, np.nan))
-        guesses = self._guesses(outputs, scales, np.full(rows, self.bias), np.full(rows, self.last))
+        bias, last = np.full(rows, self.bias), np.full(rows, self.last)
+        guesses = self._guesses(outputs, scales, bias, last, near)
         weights = np.broadcast_to(self.mixture.weights, guesses.shape)
         return Answers(_mixed(guesses, weights), radius=self.radius(LEVEL, rows))
 
@@ -128,16 +137,26 @@ class Regression(AbstractTask):
         scales: Scales,
         bias: np.ndarray,
         last: np.ndarray,
+        near: np.ndarray | None,
     ) -> np.ndarray:
         """Returns what each expert says, in the target's unit, `(T, experts)`."""
         mean, deviation = scales.mean[:, None], scales.deviation[:, None]
         nets = _in_unit(outputs[:, :, 0], mean, deviation)
         simple = [nets[:, FOLLOWED] + bias, last, scales.mean, scales.median]
+        if NEIGHBOURS in self.mixture.names:
+            simple.append(_neighbours(near, scales))
         return np.column_stack([nets, *simple])
 
 
 def _in_unit(outputs: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     return mean + deviation * within(outputs)
+
+
+def _neighbours(near: np.ndarray | None, scales: Scales) -> np.ndarray:
+    """Returns what neighbours say, as far from the mean as networks may go; the mean if nothing."""
+    said = scales.mean if near is None else np.where(np.isnan(near[:, 0]), scales.mean, near[:, 0])
+    room = CLIP * scales.deviation
+    return np.clip(said, scales.mean - room, scales.mean + room)
 
 
 def _mixed(guesses: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .encode import Rows
+from .neighbours import Kept
 
 BESIDE = 7  # rows that are reviewed with each new one
 DRAWS = 8  # random numbers kept for a row: two blocks of Philox
@@ -75,6 +76,12 @@ class Review:
         self._targets[place] = targets[last]
         self.count += new
         return found[0], found[1], found[2]
+
+    def last(self, rows: int) -> Kept:
+        """Returns the last rows of those that are kept, at most so many, the oldest first."""
+        rows = min(rows, len(self._targets))
+        place = (self.count - rows + np.arange(rows)) % max(self.most, 1)
+        return Kept(self._numbers[place], self._fixed[place], self._targets[place])
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep, beside the arrays."""

@@ -243,7 +243,8 @@ class Run:
 
     def _choose(self, target: Column) -> AbstractTask | None:
         settings = self.settings
-        return choose_task(target, settings.task, settings.horizon, settings.target)
+        given = settings.task, settings.horizon, settings.target
+        return choose_task(target, *given, neighbours=settings.review > 0)
 
     def _check_columns(self, columns: tuple[str, ...], path: Path | None) -> None:
         known = self._columns or self.learned_columns

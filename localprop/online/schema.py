@@ -16,6 +16,7 @@ from .defaults import NAMES
 from .encode import BIN_ROLES
 from .forecast import AGO, ANSWER, most_kept
 from .interval import LEVELS
+from .neighbours import NAME as NEIGHBOURS
 from .past import GUESSES
 from .regression import OWN as OWN_OF_NUMBERS
 from .season import LONGEST
@@ -126,7 +127,7 @@ class KeptClasses(Kept, tag_field="name", tag="classification"):
         _same(len(self.classes), len(self.counts))
         _same(len(self.classes), len(set(self.classes)))
         _same(self.score.metric, "accuracy")
-        _same(self.mixture.names, [*NAMES, PERSISTENCE])
+        _mixes(self.mixture, [*NAMES, PERSISTENCE, NEIGHBOURS])
         if self.last >= len(self.classes):
             raise ValueError("the class met last is one of the classes")
 
@@ -145,7 +146,7 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
 
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
-        _same(self.mixture.names, [*NAMES, *OWN_OF_NUMBERS])
+        _mixes(self.mixture, [*NAMES, *OWN_OF_NUMBERS])
         _same(len(self.mixture.squares), len(self.mixture.names))
 
 
@@ -290,6 +291,12 @@ def _check_curve(points: list[list[float]], width: int, quantities: int) -> None
         _same(len(point), 1 + quantities)
         if not 1 <= point[0] <= width or point[0] % 1:
             raise ValueError("a point of a curve stands for some samples")
+
+
+def _mixes(mixture: KeptMixture, names: list[str]) -> None:
+    """Checks the names of experts, of which the last one, the neighbours, may be lacking."""
+    _same(mixture.names, names[: len(mixture.names)])
+    _same(len(names) - len(mixture.names) in (0, 1), True)
 
 
 def _same(found: Any, expected: Any) -> None:

@@ -17,13 +17,17 @@ from .task import AbstractTask
 FEW = 20  # whole numbers with at most so many distinct values are taken for classes
 
 
-def choose_task(target: Column, task: str, horizon: int | None, name: str) -> AbstractTask | None:
+def choose_task(
+    target: Column, task: str, horizon: int | None, name: str, *, neighbours: bool = False
+) -> AbstractTask | None:
     """Returns the task for a target column, judged by its first rows; `None` if all are missing.
 
     Text and booleans are classes; so are whole numbers of which only a few distinct ones appear,
     if only one; other numbers are numbers. One whole number so far is more often a class that is
     rare (a failure, a fraud) than a quantity, and if it is none the first fraction says so: a task
     that was guessed stops there.
+
+    **Arguments:** `neighbours`: whether rows are kept that could be compared with new ones.
 
     **Raises:** `StreamError` for a column that does not fit the task.
     """
@@ -34,26 +38,34 @@ def choose_task(target: Column, task: str, horizon: int | None, name: str) -> Ab
     if task == "auto":
         task = "forecast" if horizon is not None else _guess(target)
         if task == "classification":
-            return Classification(whole=target.kind is ColumnKind.NUMBER)
+            whole = target.kind is ColumnKind.NUMBER
+            return Classification(whole=whole, neighbours=neighbours)
     if task == "classification":
-        return Classification()
+        return _begun(task, horizon, neighbours)
     if target.kind is ColumnKind.TEXT:
         raise StreamError(f"{task} needs numbers, and this column holds text", column=name)
-    return Regression() if task == "regression" else Forecast(horizon or 1)
+    return _begun(task, horizon, neighbours)
 
 
-def fresh_task(first: Any, task: str, horizon: int | None) -> AbstractTask:
+def fresh_task(
+    first: Any, task: str, horizon: int | None, *, neighbours: bool = False
+) -> AbstractTask:
     """Returns the task that is asked for, or that a first target calls for by its type.
 
-    **Arguments:** `first`: a number means regression, a truth value or text classification.
+    **Arguments:** `first`: a number means regression, a truth value or text classification;
+    `neighbours`: whether rows are kept that could be compared with new ones.
     """
     if task == "auto":
         number = isinstance(first, int | float) and not isinstance(first, bool)
         task = "regression" if number else "classification"
         task = "forecast" if horizon is not None else task
+    return _begun(task, horizon, neighbours)
+
+
+def _begun(task: str, horizon: int | None, neighbours: bool) -> AbstractTask:
     if task == "classification":
-        return Classification()
-    return Regression() if task == "regression" else Forecast(horizon or 1)
+        return Classification(neighbours=neighbours)
+    return Regression(neighbours=neighbours) if task == "regression" else Forecast(horizon or 1)
 
 
 def restore_task(state: Mapping[str, Any], horizon: int | None) -> AbstractTask:

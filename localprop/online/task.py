@@ -113,14 +113,17 @@ class AbstractTask(abc.ABC):
         """
 
     @abc.abstractmethod
-    def update_score(self, key: Any, outputs: np.ndarray) -> Answers:
+    def update_score(
+        self, key: Any, outputs: np.ndarray, near: np.ndarray | None = None
+    ) -> Answers:
         """Scores what was answered for a piece, and returns the answers.
 
-        **Arguments:** `key` of the piece; `outputs`: `(T, experts of the bank, outputs)`.
+        **Arguments:** `key` of the piece; `outputs`: `(T, experts of the bank, outputs)`; `near`:
+        what `ask_neighbours` says, where neighbours are among the experts.
         """
 
     @abc.abstractmethod
-    def read(self, outputs: np.ndarray) -> Answers:
+    def read(self, outputs: np.ndarray, near: np.ndarray | None = None) -> Answers:
         """Returns the answers in outputs that were asked for now, learning nothing."""
 
     def radius(self, level: float, rows: int) -> np.ndarray:

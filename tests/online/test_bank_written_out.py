@@ -111,7 +111,7 @@ def test_b3_weights_are_a_softmax_of_discounted_losses(relative):
     rng = np.random.default_rng(3)
     losses = rng.exponential(size=(300, 4))
     names = ["a", "b", "c", "d"]
-    found = Mixture(names, relative=relative, favoured="b" if relative else None).update(losses)
+    found = Mixture(names, relative=relative, first={"b": 5.0} if relative else {}).update(losses)
     prior = np.log([1, 5, 1, 1]) if relative else np.zeros(4)
     sums, squares, keep = np.zeros(4), np.zeros((4, 4)), 1 - 1 / 200
     count = 0.0

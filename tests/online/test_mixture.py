@@ -14,7 +14,6 @@ from sklearn.metrics import log_loss
 from localprop.online.mixture import (
     BEHIND,
     CERTAINTY,
-    FAVOUR,
     LEAST_SHARE,
     MEMORY,
     RATE,
@@ -37,10 +36,10 @@ def losses(seed, rows, experts=3):
 
 
 @pytest.mark.parametrize("relative", [False, True])
-@pytest.mark.parametrize("favoured", [None, "b"])
-def test_weights_are_those_of_the_closed_form(relative, favoured):
+@pytest.mark.parametrize("first", [{}, {"b": 5.0, "c": 0.5}])
+def test_weights_are_those_of_the_closed_form(relative, first):
     """Written out row by row, with sums over all rows before."""
-    mixture = Mixture(NAMES, relative=relative, favoured=favoured)
+    mixture = Mixture(NAMES, relative=relative, first=first)
     given_losses = losses(0, 60)
     found = mixture.update(given_losses)
     counted = []
@@ -62,7 +61,7 @@ def test_weights_are_those_of_the_closed_form(relative, favoured):
             share = RELATIVE_RATE * rows / min(sums) if t else 0.0
             rates = [max(CERTAINTY / math.sqrt(q) if q else 0.0, share) for q in squares]
         raw = [
-            (FAVOUR if name == favoured else 1.0) * math.exp(-rates[e] * (sums[e] - sums[best]))
+            first.get(name, 1.0) * math.exp(-rates[e] * (sums[e] - sums[best]))
             for e, name in enumerate(NAMES)
         ]
         np.testing.assert_allclose(found[t], np.array(raw) / sum(raw), rtol=1e-9)
@@ -82,7 +81,7 @@ def test_weights_are_those_of_the_closed_form(relative, favoured):
 @settings(deadline=None, max_examples=25)
 def test_pieces_change_no_bit_and_weights_add_up(seed, rows, places, relative, experts):
     names = [str(k) for k in range(experts)]
-    options = {"relative": relative, "favoured": "1"}
+    options = {"relative": relative, "first": {"1": 5.0}}
     given_losses = losses(seed, rows, experts)
     whole, apart, parts = Mixture(names, **options), Mixture(names, **options), []
     together = whole.update(given_losses)

@@ -1,0 +1,179 @@
+"""What the rows were that resemble a new one most: an expert that learns nothing but keeps rows."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+NAME = "neighbours"  # as an expert
+FIRST = {NAME: 0.5}  # what it weighs in a mixture before anything is known
+NEAREST = 5
+SEARCHED = 1000  # rows before a new one that are compared with it
+CLIP = 5.0  # standardised values beyond this are clipped, as for the networks
+CLOSEST = 1e-5  # rows closer than this weigh no more
+
+
+class Seen(NamedTuple):
+    """New rows as the networks see them.
+
+    **Fields:** `z`: `(T, D)`, standardised numbers within ±5, 0 where missing; `fixed`: `(T, F)`,
+    inputs that no scale changes; `mean`, `deviation`: `(T, D)`, by which each row is standardised.
+    """
+
+    z: np.ndarray
+    fixed: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+class Kept(NamedTuple):
+    """Rows as they came, the oldest first: `numbers` `(N, D)`, `fixed` `(N, F)`, `targets` `(N,)`.
+
+    Columns that came later may be lacking at the end; a target is NaN where there was none.
+    """
+
+    numbers: np.ndarray
+    fixed: np.ndarray
+    targets: np.ndarray
+
+
+def ask_neighbours(
+    seen: Seen, kept: Kept, news: Kept | None, most: int, outputs: int
+) -> np.ndarray:
+    """Returns what the five rows say that are nearest to each new one, and all that are as near.
+
+    Nearest by $d^2=\\sum_j(z_j-z'_j)^2$ over standardised numbers, old rows by the scales of the
+    new one, and over inputs that no scale changes; each weighs $1/d$, the weights of a row coming
+    to as many as there are neighbours (Dudani, *The distance-weighted k-nearest-neighbor rule*,
+    1976, with $1/d$).
+
+    **Arguments:** `seen`: T new rows; `kept`: rows before them; `news`: the new rows as they came,
+    of which each is kept for those after it, or `None` if they know nothing of each other; `most`:
+    rows before a new one that are looked at; `outputs`: how many classes there are, and 0 for
+    numbers.
+
+    **Returns:** `(T, outputs)`, how much speaks for each class; for numbers `(T, 1)`, their
+    weighted mean, NaN where no row was kept.
+
+    !!! example
+
+        ```python
+        >>> import numpy as np
+        >>> from localprop.online.neighbours import Kept, Seen, ask_neighbours
+        >>> numbers = np.array([[0.0], [1.0], [1.0], [9.0]])
+        >>> kept = Kept(numbers, np.zeros((4, 0)), np.array([0.0, 1.0, 1.0, 0.0]))
+        >>> scale = np.zeros((1, 1)), np.ones((1, 1))
+        >>> new = Seen(np.array([[1.0]]), np.zeros((1, 0)), *scale)
+        >>> ask_neighbours(new, kept, None, 1000, 2).round(3).tolist()
+        [[0.0, 4.0]]
+
+        ```
+    """
+    rows, parts = len(seen.z), [kept] if news is None else [kept, news]
+    numbers = _joined([part.numbers for part in parts], seen.z.shape[1], np.nan)
+    # In the precision in which the review keeps them, whether they come from there or not.
+    fixed = _joined([np.float32(part.fixed) for part in parts], seen.fixed.shape[1], 0.0)
+    targets = np.concatenate([part.targets for part in parts])
+    stop = len(kept.targets) + np.arange(rows) * (news is not None)
+    deviation = seen.deviation
+    with np.errstate(over="ignore"):  # what is infinitely far away is clipped anyway
+        inverse = np.divide(1.0, deviation, where=deviation > 0, out=np.zeros_like(deviation))
+    return _kernel()(
+        np.asarray(seen.z, float),
+        np.asarray(seen.fixed, float),
+        seen.mean,
+        inverse,
+        numbers,
+        fixed,
+        targets,
+        stop,
+        most,
+        outputs,
+    )
+
+
+def _joined(parts: list[np.ndarray], width: int, value: float) -> np.ndarray:
+    """Returns rows one after the other with as many columns, turned, each column in one piece."""
+    turned = np.full((width, sum(len(part) for part in parts)), value)
+    first = 0
+    for part in parts:
+        turned[: part.shape[1], first : first + len(part)] = part.T[:width]
+        first += len(part)
+    return turned
+
+
+@cache
+def _kernel() -> Any:
+    """Returns the compiled search, which is kept on disk where that can be written."""
+    import numba
+
+    try:
+        return numba.njit(_search, cache=True, nogil=True)
+    except RuntimeError:  # no folder that could keep it
+        return numba.njit(_search, nogil=True)
+
+
+def _search(
+    z: Any,
+    fixed_z: Any,
+    mean: Any,
+    inverse: Any,
+    numbers: Any,
+    fixed: Any,
+    targets: Any,
+    stops: Any,
+    most: int,
+    outputs: int,
+) -> Any:
+    """Sums, for every pair of rows, in the same order, whatever stands beside them."""
+    rows = len(z)
+    found = np.full((rows, max(outputs, 1)), 0.0 if outputs else np.nan)
+    squares = np.empty(min(most, len(targets)))
+    nearest = np.empty(NEAREST)
+    for t in range(rows):
+        stop = stops[t]
+        start = max(0, stop - most)
+        n = stop - start
+        squares[:n] = 0.0
+        for d in range(z.shape[1]):
+            own, centre, scale = z[t, d], mean[t, d], inverse[t, d]
+            column = numbers[d, start:stop]
+            for j in range(n):
+                x = (column[j] - centre) * scale
+                x = 0.0 if x != x else min(max(x, -CLIP), CLIP)
+                squares[j] += (x - own) * (x - own)
+        for f in range(fixed_z.shape[1]):
+            own = fixed_z[t, f]
+            column = fixed[f, start:stop]
+            for j in range(n):
+                squares[j] += (column[j] - own) * (column[j] - own)
+        nearest[:] = np.inf
+        for j in range(n):
+            if targets[start + j] == targets[start + j] and squares[j] < nearest[-1]:
+                k = NEAREST - 1
+                while k > 0 and nearest[k - 1] > squares[j]:
+                    nearest[k] = nearest[k - 1]
+                    k -= 1
+                nearest[k] = squares[j]
+        reach = nearest[0]
+        for k in range(NEAREST):
+            if nearest[k] < np.inf:
+                reach = nearest[k]
+        count, total, mass = 0, 0.0, 0.0
+        for j in range(n):
+            y = targets[start + j]
+            if y == y and squares[j] <= reach:
+                weight = 1.0 / max(np.sqrt(squares[j]), CLOSEST)
+                count += 1
+                total += weight
+                if outputs:
+                    found[t, int(y)] += weight
+                else:
+                    mass += weight * y
+        if count and outputs:
+            found[t] *= count / total
+        elif count:
+            found[t, 0] = mass / total
+    return found

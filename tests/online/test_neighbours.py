@@ -1,0 +1,115 @@
+"""Neighbours: those of scikit-learn, by today's scales, however the stream is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+from localprop import Online
+from localprop.online.moments import standardised
+from localprop.online.neighbours import CLIP, NAME, NEAREST, Kept, Seen, ask_neighbours
+
+ROWS, D, F, CLASSES = 120, 3, 2, 4
+
+
+def table(seed):
+    """Rows as they came, with gaps, and the scales of each as a new one."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(5.0, 3.0, (ROWS, D))
+    numbers[rng.random((ROWS, D)) < 0.05] = np.nan
+    fixed = rng.integers(0, 2, (ROWS, F)).astype(np.float32)
+    mean, deviation = rng.normal(5.0, 1.0, (ROWS, D)), rng.uniform(0.5, 4.0, (ROWS, D))
+    deviation[rng.random((ROWS, D)) < 0.05] = 0.0
+    z = standardised(numbers, mean, deviation, CLIP)
+    return numbers, fixed, Seen(z, fixed, mean, deviation), rng
+
+
+def rows_of(parts, where):
+    return type(parts)(*(part[where] for part in parts))
+
+
+@pytest.mark.parametrize("classes", [CLASSES, 0])
+@pytest.mark.parametrize("most", [1000, 40])
+def test_they_are_those_of_scikit_learn(classes, most):
+    numbers, fixed, seen, rng = table(0)
+    y = rng.integers(0, CLASSES, ROWS).astype(float) if classes else rng.normal(size=ROWS)
+    y[::17] = np.nan  # such a row was never learned, and says nothing
+    nothing = Kept(np.zeros((0, D)), np.zeros((0, F)), np.zeros(0))
+    found = ask_neighbours(seen, nothing, Kept(numbers, fixed, y), most, classes)
+    assert not np.nansum(found[0])  # before the first row there is none
+    for t in range(1, ROWS):
+        before = np.arange(max(0, t - most), t)
+        before = before[~np.isnan(y[before])]
+        if not len(before):
+            continue
+        old = standardised(numbers[before], seen.mean[t], seen.deviation[t], CLIP)
+        old, new = np.hstack([old, fixed[before]]), np.hstack([seen.z[t], fixed[t]])[None]
+        near = {"n_neighbors": min(NEAREST, len(before)), "weights": "distance"}
+        if classes:
+            peer = KNeighborsClassifier(**near).fit(old, y[before].astype(int))
+            expected = np.zeros(classes)
+            expected[peer.classes_] = peer.predict_proba(new)[0]
+            np.testing.assert_allclose(found[t] / found[t].sum(), expected, atol=1e-9)
+            assert found[t].sum() == pytest.approx(near["n_neighbors"])
+        else:
+            peer = KNeighborsRegressor(**near).fit(old, y[before])
+            np.testing.assert_allclose(found[t], peer.predict(new), rtol=1e-9)
+
+
+def test_rows_that_are_as_near_as_the_fifth_all_count():
+    numbers = np.repeat([[1.0], [4.0]], [9, 3], axis=0)
+    kept = Kept(numbers, np.zeros((12, 0)), np.repeat([0.0, 1.0], [9, 3]))
+    scale = np.zeros((1, 1)), np.ones((1, 1))
+    new = Seen(np.array([[2.0]]), np.zeros((1, 0)), *scale)
+    np.testing.assert_allclose(ask_neighbours(new, kept, None, 1000, 2), [[9.0, 0.0]])
+
+
+@given(st.integers(0, 9), st.lists(st.integers(1, ROWS - 1), max_size=5), st.booleans())
+@settings(deadline=None, max_examples=30)
+def test_pieces_change_no_bit(seed, cuts, classes):
+    numbers, fixed, seen, rng = table(seed)
+    y, outputs = rng.integers(0, CLASSES, ROWS).astype(float), CLASSES * classes
+    rows = Kept(numbers, fixed, y)
+    whole = ask_neighbours(seen, rows_of(rows, slice(0)), rows, 50, outputs)
+    parts = []
+    for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), ROWS], strict=True):
+        here, kept = slice(start, stop), rows_of(rows, slice(max(0, start - 50), start))
+        part = ask_neighbours(rows_of(seen, here), kept, rows_of(rows, here), 50, outputs)
+        parts.append(part)
+        # A row that is only looked at finds the same.
+        for k in range(start, min(stop, start + 1)):
+            alone = ask_neighbours(rows_of(seen, [k]), kept, None, 50, outputs)
+            np.testing.assert_array_equal(alone[0], part[k - start])
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_columns_that_came_later_are_missing_in_older_rows():
+    kept = Kept(np.array([[0.0], [3.0]]), np.zeros((2, 0)), np.array([0.0, 1.0]))
+    scale = np.array([[0.0, 9.0]]), np.ones((1, 2))
+    new = Seen(np.array([[0.5, 0.0]]), np.array([[1.0]]), *scale)
+    # Their second number is missing, 0, their fixed input was not on: 1/d of (.25 + 1) ** .5, …
+    weights = np.array([1.25, 7.25]) ** -0.5
+    found = ask_neighbours(new, kept, None, 1000, 2)
+    np.testing.assert_allclose(found[0], 2 * weights / weights.sum())
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_without_review_there_are_none(task):
+    """And with it they are followed where only they know: classes by place, without a pattern."""
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(60, 2))
+    kind = rng.integers(0, 2, 60)
+    drawn = rng.integers(0, 60, 900)
+    X = places[drawn] + 0.001 * rng.normal(size=(900, 2))
+    y = kind[drawn].astype(bool) if task == "classification" else 10.0 * kind[drawn]
+    for review in (1000, 0):
+        model = Online(task=task, review=review)
+        model.learn_many(X, y)
+        assert model.task is not None
+        shares = model.task.mixture.shares
+        assert (NAME in shares) == (review > 0)
+        if review:
+            assert model.task.mixture.weights[-1] > 0.5
