@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import pairwise
@@ -24,7 +25,7 @@ from .forecast import MARK, Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
 from .neighbours import NAME as NEIGHBOURS
-from .neighbours import SEARCHED, Kept, Seen, ask_neighbours
+from .neighbours import SEARCHED, Kept, Seen, ask_neighbours, prepare
 from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
@@ -257,6 +258,10 @@ class ColumnModel:
             )
             self._model.on_compile = lambda on: self.on_compile(on)
             self._model.on_restart = lambda k, name: self.on_restart(self.rows + k + 1, name)
+            if NEIGHBOURS in task.mixture.names:
+                began = time.perf_counter()
+                prepare()
+                self._model.compile_seconds += time.perf_counter() - began
         return self._model
 
     def write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:

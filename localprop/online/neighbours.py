@@ -74,24 +74,23 @@ def ask_neighbours(
     rows, parts = len(seen.z), [kept] if news is None else [kept, news]
     numbers = _joined([part.numbers for part in parts], seen.z.shape[1], np.nan)
     # In the precision in which the review keeps them, whether they come from there or not.
-    fixed = _joined([np.float32(part.fixed) for part in parts], seen.fixed.shape[1], 0.0)
+    fixed = _joined([part.fixed.astype(np.float32) for part in parts], seen.fixed.shape[1], 0.0)
     targets = np.concatenate([part.targets for part in parts])
     stop = len(kept.targets) + np.arange(rows) * (news is not None)
     deviation = seen.deviation
     with np.errstate(over="ignore"):  # what is infinitely far away is clipped anyway
         inverse = np.divide(1.0, deviation, where=deviation > 0, out=np.zeros_like(deviation))
-    return _kernel()(
-        np.asarray(seen.z, float),
-        np.asarray(seen.fixed, float),
-        seen.mean,
-        inverse,
-        numbers,
-        fixed,
-        targets,
-        stop,
-        most,
-        outputs,
-    )
+    given = seen.z, seen.fixed, seen.mean, inverse, numbers, fixed, targets
+    # In one layout: another one would be compiled for.
+    given = [np.ascontiguousarray(a, float) for a in given]
+    return _kernel()(*given, stop.astype(np.int64), most, outputs)
+
+
+def prepare() -> None:
+    """Compiles the search, or reads it from where it was kept: seconds that learning never sees."""
+    nothing = np.zeros((1, 1))
+    seen = Seen(nothing.astype(np.float32), nothing.astype(np.float32), nothing, nothing)
+    ask_neighbours(seen, Kept(nothing, nothing, nothing[0]), None, SEARCHED, 1)
 
 
 def _joined(parts: list[np.ndarray], width: int, value: float) -> np.ndarray:
