@@ -36,6 +36,7 @@ from .law import Review as Review
 from .law import SemiImplicitEuler as SemiImplicitEuler
 from .law import SignFlip as SignFlip
 from .law import Splitting as Splitting
+from .law import Traces as Traces
 from .learner import Learner as Learner
 from .learner import Samples as Samples
 from .network import AbstractNetwork as AbstractNetwork

@@ -152,6 +152,9 @@ class Cost(eqx.Module):
     - `weight_decay`: $k \\ge 0$.
     - `regulariser`: $V(w) \\to$ scalar, or `None` for $|w|^2/2$.
 
+    **Fields:** beside these, `weight`: of the losses of the present sample, one for each stream;
+    `None` for 1. The learner sets it where samples come with weights.
+
     **Raises:** `ConfigError` for a negative weight decay.
 
     !!! example
@@ -169,6 +172,7 @@ class Cost(eqx.Module):
     loss: Loss
     weight_decay: float = 0.0
     regulariser: Callable[[PyTree], Scalar] | None = eqx.field(static=True, default=None)
+    weight: Array | None = None
 
     def __check_init__(self):
         if not self.weight_decay >= 0:

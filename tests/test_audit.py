@@ -30,6 +30,7 @@ from localprop import (
     SharedWeights,
     SignFlip,
     SquaredError,
+    Traces,
 )
 from localprop.audit.dependence import dependence
 from localprop.audit.wiring import wiring
@@ -74,6 +75,32 @@ def test_every_law_is_proved_local_on_every_network(name, law):
     assert proof.constant
     # Dependencies were really followed: each quantity moves with itself at least.
     assert all(proof.dependencies[q] > 0 for q in ("x", "costate", "w", "momentum"))
+
+
+SLOW = {
+    "dense": (Digraph.complete(3, inputs=1, speed=0.5), "2n + 4N + 2"),
+    "sparse": (Digraph.complete(3, inputs=1, speed=0.5, storage="sparse"), "2n + 4N + 2"),
+    "some": (Digraph.layered([1, 2, 1], speed=[0.5, np.inf, np.inf]), "2n + 4N + 2"),
+    "layers": (Layered.dense([2, 3, 2], speed=0.3), "2n + 4N + 2"),
+    "none": (Digraph.layered([1, 2, 1]), "2n + 3N + 2"),  # who takes no time keeps no trace
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+@pytest.mark.parametrize("costate", ["instantaneous", "reversed"])
+def test_traces_are_local_and_one_number_per_arc(name, costate):
+    network, formula = SLOW[name]
+    law = Hamiltonian(mass=Adaptive(), dissipation=0.1, traces=Traces(costate))
+    proof = localprop.audit(network, law, compare=False)
+    assert proof.local_in_space, str(proof)
+    assert proof.constant
+    assert f" {formula} " in str(proof)
+    once = localprop.audit_sample(
+        Learner(network, Cost(SquaredError()), law, hops=7, clock="sample")
+    )
+    assert once.local, str(once)
+    assert once.honest
+    assert once.constant
 
 
 def test_streams_that_share_weights_are_local_too():

@@ -132,3 +132,19 @@ class _Bent(AbstractNetwork):
 
     def output(self, x: PyTree) -> Array:
         return self.network.output(x)
+
+    @property
+    def trace_speed(self) -> Any:
+        return self.network.trace_speed
+
+    def zero_traces(self, x: PyTree, w: PyTree) -> PyTree:
+        return self.network.zero_traces(x, w)
+
+    def own_slopes(self, x: PyTree, w: PyTree, u: PyTree) -> PyTree:
+        return self.network.own_slopes(x, w, u)
+
+    def own_force(self, costate: PyTree, trace: PyTree) -> PyTree:
+        return self.network.own_force(costate, trace)
+
+    def credited(self, own: PyTree, direct: PyTree) -> PyTree:
+        return self.network.credited(own, direct)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int
 from .wiring import ALL_PARENTS, Wiring
 
 # Of vertices, then of synapses; an input vertex' x is what it shows.
-VERTEX, SYNAPSE = ("x", "costate", "z"), ("w", "momentum", "mass")
+VERTEX, SYNAPSE = ("x", "costate", "z"), ("w", "momentum", "mass", "trace")
 QUANTITIES = (*VERTEX, *SYNAPSE)
 
 
@@ -28,7 +28,8 @@ class Rules:
     def __init__(self, wires: Wiring, drifts: bool = False):
         self.wires, self.drifts = wires, drifts
         vertices, synapses = len(wires.names), len(wires.heads)
-        self.bounds = np.cumsum([0, *[vertices] * 3, *[synapses] * 3])
+        sizes = [vertices if q in VERTEX else synapses for q in QUANTITIES]
+        self.bounds = np.cumsum([0, *sizes])
         one, parents, outputs = np.eye(vertices, dtype=bool), wires.parents, wires.outputs
         self.near = one | parents | parents.T
         self.hears = one | parents.T  # whose activations a vertex may know

@@ -36,6 +36,7 @@ class Step:
         groups = {"x": wires.state, "costate": wires.state, "w": wires.synapse}
         groups["momentum"] = wires.synapse
         groups["mass"] = _mass_groups(phase, wires)
+        groups["trace"] = _trace_groups(phase.trace, wires.synapse)
         self.groups = groups
         at = lambda q, tree: jax.tree.map(lambda a: np.asarray(a) + self.offsets[q], tree)  # noqa: E731
         moving = {q: at(q, tree) for q, tree in groups.items()}
@@ -129,6 +130,21 @@ class Step:
         groups = jax.tree.leaves(self.groups[quantity])
         parts = [np.asarray(a)[np.asarray(g) == target] for a, g in zip(after, groups, strict=True)]
         return np.concatenate(parts)
+
+
+def _trace_groups(trace: Any, synapse: Any) -> Any:
+    """A trace is of the synapse whose weight it credits; a block's synapses are one."""
+    if not isinstance(synapse, dict):
+        return None if trace is None else np.broadcast_to(synapse, trace.shape)
+    if trace is None:
+        return None
+    of = {
+        name: np.ravel(next(iter(jax.tree.leaves(tree)), 0))[:1] for name, tree in synapse.items()
+    }
+    return {
+        name: jax.tree.map(lambda a, k=of[name]: np.full(a.shape, k), tree)
+        for name, tree in trace.items()
+    }
 
 
 def _mass_groups(phase: Any, wires: Wiring) -> Any:

@@ -218,14 +218,14 @@ def audit(
 
 
 def _count(phase: Any) -> dict[str, int]:
-    names = ("x", "costate", "w", "momentum", "mass", "time", "hop")
+    names = ("x", "costate", "w", "momentum", "mass", "trace", "time", "hop")
     return {q: sum(a.size for a in jax.tree.leaves(getattr(phase, q))) for q in names}
 
 
 def _formula(state: dict[str, int], n: int, weights: int) -> str:
     """Writes the count as a sum in n and N; what is neither stands as a number."""
     neurons = sum(state[q] == n for q in ("x", "costate"))
-    synapses = sum(state[q] == weights for q in ("w", "momentum", "mass"))
+    synapses = sum(state[q] == weights for q in ("w", "momentum", "mass", "trace"))
     rest = sum(state.values()) - neurons * n - synapses * weights
     terms = [f"{neurons}n", f"{synapses}N", *([str(rest)] if rest else [])]
     return " + ".join(terms)

@@ -25,4 +25,5 @@ from .policy import FastCostates as FastCostates
 from .policy import HamiltonianTrack as HamiltonianTrack
 from .policy import SignFlip as SignFlip
 from .review import Review as Review
+from .traces import Traces as Traces
 from .untuned import untuned_law as untuned_law

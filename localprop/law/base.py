@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Scalar
 
 from ..cost import Cost
-from ..errors import StreamError
+from ..errors import ConfigError, StreamError
 from ..forked import as_numbers, from_numbers
 from ..network import AbstractNetwork
 from .mass import AbstractMass
@@ -33,6 +34,8 @@ class Phase(eqx.Module):
       holds still after 2²⁴ equal hops. Nothing reads it but `SignFlip(omega=...)`, which counts
       it modulo its own period.
     - `hop`: how many hops were made (it wraps around after 2³¹).
+    - `trace`: what states owe to their own incoming weights; `None` without `Traces`, or where no
+      neuron takes time.
     """
 
     x: PyTree
@@ -42,6 +45,7 @@ class Phase(eqx.Module):
     mass: PyTree
     time: Float[Array, ""]
     hop: Int[Array, ""]
+    trace: PyTree = None
 
     def __reduce__(self) -> tuple[Any, tuple]:
         """Pickles and copies by numbers: an array of JAX's own could wait for ever in a fork."""
@@ -72,11 +76,28 @@ class AbstractLaw(eqx.Module):
     def relax(self, network: AbstractNetwork, phase: Phase, u: PyTree, tau: Any) -> Phase:
         """Moves the state alone for one hop of length `tau`: prediction without learning."""
 
+    def check_clock(self) -> None:
+        """Raises `ConfigError` where neurons cannot have a time of their own."""
+        raise ConfigError(
+            f"{type(self).__name__} has one time for all; clock='sample' is for Hamiltonian with a "
+            "policy that relaxes forward"
+        )
+
     @abc.abstractmethod
     def hop(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
+        self,
+        network: AbstractNetwork,
+        cost: Cost,
+        phase: Phase,
+        u: PyTree,
+        z: Array,
+        tau: Any,
+        lapse: Any = None,
     ) -> Phase:
-        """Moves everything for one hop of length `tau` under input `u` and target `z`."""
+        """Moves everything for one hop of length `tau` under input `u` and target `z`.
+
+        **Arguments:** `lapse`: how long it lasts for neurons that take time, where that differs.
+        """
 
     @abc.abstractmethod
     def energies(
@@ -109,7 +130,14 @@ class AbstractLaw(eqx.Module):
 
     @abc.abstractmethod
     def settle(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
+        self,
+        network: AbstractNetwork,
+        cost: Cost,
+        phase: Phase,
+        u: PyTree,
+        z: Array,
+        tau: Any,
+        lapse: Any = None,
     ) -> Phase:
         """Moves the neurons for one hop, with weights and momentum held still."""
 
@@ -122,10 +150,17 @@ def rest(network: AbstractNetwork, mass: AbstractMass, key: PRNGKeyArray) -> Pha
 
 
 def pull_back(
-    network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, costate: PyTree
+    network: AbstractNetwork,
+    cost: Cost,
+    phase: Phase,
+    u: PyTree,
+    z: Array,
+    costate: PyTree,
+    credit: Callable[[PyTree], PyTree] = lambda force: force,
 ) -> tuple[PyTree, PyTree, PyTree]:
     """Returns $D$, $D_x^\\top\\lambda + L_x$ and $D_w^\\top\\lambda + k V_w$ for the costate
-    $\\lambda$, by one vector-Jacobian product of the drive.
+    $\\lambda$, by one vector-Jacobian product of the drive; of its force on the weights `credit`
+    makes another, if given.
 
     The last, the force on the weights, is 0 where mass is infinite. With several streams $L$ is
     the mean of `output_loss`, so that the force, a sum over streams, is a mean as well.
@@ -134,7 +169,7 @@ def pull_back(
     dx, force = pull(costate)
     loss_x = jax.grad(lambda x: output_loss(network, cost, x, z))(phase.x)
     error = jax.tree.map(jnp.add, dx, loss_x)
-    return drive, error, weight_force(network, cost, phase.w, force)
+    return drive, error, weight_force(network, cost, phase.w, credit(force))
 
 
 def weight_force(network: AbstractNetwork, cost: Cost, w: PyTree, force: PyTree) -> PyTree:
@@ -162,8 +197,10 @@ def answer_loss(network: AbstractNetwork, cost: Cost, output: Array, z: Array) -
 def stream_losses(network: AbstractNetwork, cost: Cost, output: Array, z: Array) -> Array:
     """Returns the loss of an output, one per stream where there are several."""
     if network.streams is None:
-        return cost.target_loss(output, z)
-    return jax.vmap(cost.target_loss)(output, z)
+        losses = cost.target_loss(output, z)
+    else:
+        losses = jax.vmap(cost.target_loss)(output, z)
+    return losses if cost.weight is None else cost.weight * losses
 
 
 def shares(network: AbstractNetwork, z: Array) -> Array | None:

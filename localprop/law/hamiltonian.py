@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from functools import partial
 from typing import Any, Literal
 
 import equinox as eqx
@@ -14,9 +16,10 @@ from ..cost import Cost
 from ..errors import ConfigError
 from ..network import AbstractNetwork
 from .base import AbstractLaw, Energies, Phase, output_loss, pull_back, rest, total
-from .integrator import AbstractIntegrator, ExponentialEuler
+from .integrator import AbstractIntegrator, ExponentialEuler, is_still
 from .mass import AbstractMass, Constant, as_mass
 from .policy import AbstractPolicy, CostateReversal, HamiltonianTrack
+from .traces import Traces
 
 
 class Hamiltonian(AbstractLaw):
@@ -51,6 +54,7 @@ class Hamiltonian(AbstractLaw):
     - `mass`: $m$, in units of force × time² per weight; a number means `Constant`.
     - `dissipation`: $\\theta \\ge 0$, per unit of time.
     - `integrator`: `ExponentialEuler()` or `ExplicitEuler()`, for neurons and costates.
+    - `traces`: `Traces()`, for neurons that take time; `None`: the force is that of the present.
     - `weights`: whether $w$ moves with the new momentum, `"semi-implicit"`, or the old one,
       `"explicit"`.
 
@@ -79,6 +83,7 @@ class Hamiltonian(AbstractLaw):
     dissipation: float = 0.0
     integrator: AbstractIntegrator = ExponentialEuler()
     weights: Literal["semi-implicit", "explicit"] = eqx.field(static=True, default="semi-implicit")
+    traces: Traces | None = None
 
     def __check_init__(self):
         if isinstance(self.dissipation, int | float) and not self.dissipation >= 0:
@@ -88,6 +93,8 @@ class Hamiltonian(AbstractLaw):
 
     def init(self, network: AbstractNetwork, cost: Cost, key: PRNGKeyArray) -> Phase:
         del cost
+        if self.traces is not None:
+            self.check_clock()
         if not self.policy.relaxes() and any(
             np.isinf(c).any() for c in jax.tree.leaves(network.speed)
         ):
@@ -96,7 +103,17 @@ class Hamiltonian(AbstractLaw):
                 "relax forward; give the network a finite speed=..."
             )
         self.policy.check(network)
-        return rest(network, self.mass, key)
+        phase = rest(network, self.mass, key)
+        if self.traces is None:
+            return phase
+        return dataclasses.replace(phase, trace=network.zero_traces(phase.x, phase.w))
+
+    def check_clock(self) -> None:
+        if not self.policy.relaxes():
+            raise ConfigError(
+                f"{type(self.policy).__name__} runs states backward, which can neither be traced "
+                "nor have a time of their own; take CostateReversal()"
+            )
 
     def relax(self, network: AbstractNetwork, phase: Phase, u: PyTree, tau: Any) -> Phase:
         # Forward whatever the policy: backward is no prediction.
@@ -105,14 +122,33 @@ class Hamiltonian(AbstractLaw):
         return eqx.tree_at(lambda p: p.x, phase, x)
 
     def hop(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
+        self,
+        network: AbstractNetwork,
+        cost: Cost,
+        phase: Phase,
+        u: PyTree,
+        z: Array,
+        tau: Any,
+        lapse: Any = None,
     ) -> Phase:
         s_x, s_p = self.policy.signs(phase)
         friction = self.policy.friction(self.dissipation)
-        drive, error, force = pull_back(network, cost, phase, u, z, phase.costate)
+        lapse = tau if lapse is None else lapse
+        step, given = self.integrator.step, (network, cost, phase, u, z)
+        trace, speed = phase.trace, network.speed
+        if self.traces is None:
+            drive, error, force = pull_back(*given, phase.costate)
+        else:
+            if trace is not None and not is_still(lapse):
+                slopes = network.own_slopes(phase.x, phase.w, u)
+                trace = step(network.trace_speed, trace, slopes, lapse)
+            felt = self.traces.felt(network, phase.costate)
+            credit = partial(self.traces.force, network, phase.costate, trace)
+            drive, error, force = pull_back(*given, felt, credit)
+            speed = np.inf if self.traces.instantaneous else speed
 
-        x = self.integrator.step(network.speed, phase.x, drive, tau, s_x)
-        costate = self.integrator.step(network.speed, phase.costate, error, tau, -s_p, friction)
+        x = step(network.speed, phase.x, drive, lapse, s_x)
+        costate = step(speed, phase.costate, error, lapse, -s_p, friction)
         mass = self.mass.update(phase.mass, force, tau)
         keep = jnp.maximum(1 - friction * tau, 0)  # friction stops, it does not reverse
         momentum = jax.tree.map(lambda p, f: keep * p + s_p * tau * f, phase.momentum, force)
@@ -121,12 +157,19 @@ class Hamiltonian(AbstractLaw):
             lambda w, p, m: w + s_x * tau * p / m, phase.w, moving, self.mass.value(mass, phase.w)
         )
         time = self.policy.later(phase.time, tau)
-        return Phase(x, costate, w, momentum, mass, time, phase.hop + 1)
+        return Phase(x, costate, w, momentum, mass, time, phase.hop + 1, trace)
 
     def settle(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
+        self,
+        network: AbstractNetwork,
+        cost: Cost,
+        phase: Phase,
+        u: PyTree,
+        z: Array,
+        tau: Any,
+        lapse: Any = None,
     ) -> Phase:
-        after = self.hop(network, cost, phase, u, z, tau)
+        after = self.hop(network, cost, phase, u, z, tau, lapse)
         # What only the weights need is dead code here, and the compiler drops it.
         return eqx.tree_at(
             lambda p: (p.w, p.momentum, p.mass),

@@ -132,8 +132,16 @@ class LeastAction(AbstractLaw):
         return rest(network, self.mass, key)
 
     def hop(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
+        self,
+        network: AbstractNetwork,
+        cost: Cost,
+        phase: Phase,
+        u: PyTree,
+        z: Array,
+        tau: Any,
+        lapse: Any = None,
     ) -> Phase:
+        del lapse  # see check_clock
         neurons, motion = self.neurons, self.motion
         x = neurons.before(motion, phase.x, phase.costate, tau)
         w = motion.before(phase.w, phase.momentum, self.mass.value(phase.mass, phase.w), tau)
@@ -154,8 +162,16 @@ class LeastAction(AbstractLaw):
         return eqx.tree_at(lambda p: (p.x, p.costate), phase, (x, at_rest))
 
     def settle(
-        self, network: AbstractNetwork, cost: Cost, phase: Phase, u: PyTree, z: Array, tau: Any
+        self,
+        network: AbstractNetwork,
+        cost: Cost,
+        phase: Phase,
+        u: PyTree,
+        z: Array,
+        tau: Any,
+        lapse: Any = None,
     ) -> Phase:
+        del lapse  # see check_clock
         del cost, z
         phase = self.relax(network, phase, u, tau)
         return eqx.tree_at(lambda p: (p.time, p.hop), phase, (phase.time + tau, phase.hop + 1))

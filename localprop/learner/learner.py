@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -71,6 +71,7 @@ class Learner(eqx.Module):
     hops: int = eqx.field(static=True)
     settle: int = eqx.field(static=True)
     duration: float = eqx.field(static=True)
+    clock: str = eqx.field(static=True)
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class Learner(eqx.Module):
         settle: int | Literal["auto"] = "auto",
         duration: float | None = None,
         streams: int | None = None,
+        clock: str = "hop",
     ):
         """**Arguments:**
 
@@ -102,6 +104,9 @@ class Learner(eqx.Module):
           that a hop is the unit of time.
         - `streams`: how many streams share the weights, as a leading axis; `None` for one without.
           What is averaged over them, loss and force, is averaged over those that have a label.
+        - `clock`: when neurons that take time move: with every `"hop"`, or once per `"sample"`, in
+          its first hop and for all of $\\Delta t$. Then they hold still while the others settle,
+          and the error of a settled hop is that of what they remember.
 
         **Raises:** `ConfigError` for numbers that make no sense.
         """
@@ -123,6 +128,11 @@ class Learner(eqx.Module):
             near = depth if self.hops > 2 * depth else network.depth
             settle = self.law.settle_hops(near, self.hops)
         self.settle = whole("settle", settle, 0)
+        self.clock = clock
+        if clock not in ("hop", "sample"):
+            raise ConfigError(f"clock '{clock}': take hop or sample")
+        if clock == "sample":
+            self.law.check_clock()
         if self.settle >= self.hops:
             raise ConfigError(
                 f"hops {self.hops}, settle {self.settle}: give fewer settle hops than hops"
@@ -407,14 +417,16 @@ class Learner(eqx.Module):
 
     def _hops(self, phase: Phase, sample: Samples) -> Iterator[Phase]:
         """Yields the phase after every hop of a sample."""
-        tau = self._tau(sample)
+        phase, step = self._begun(phase, sample), self._stepper(sample)
         for k in range(self.hops):
-            move = self.law.settle if k < self.settle else self.law.hop
-            phase = move(self.network, self.cost, phase, sample.u, sample.z, tau)
+            phase = step(k)(phase)
             yield phase
 
+    def _duration(self, sample: Samples) -> Any:
+        return self.duration if sample.duration is None else sample.duration
+
     def _tau(self, sample: Samples) -> Any:
-        return (self.duration if sample.duration is None else sample.duration) / self.hops
+        return self._duration(sample) / self.hops
 
     def present(self, phase: Phase, sample: Samples) -> tuple[Phase, Array]:
         """Presents one sample, hop by hop; returns the phase after it and its prediction.
@@ -422,24 +434,55 @@ class Learner(eqx.Module):
         **Arguments:** `phase`; `sample`: one row, traced or not.
         """
         blind = min(self.hops, self.law.blind_hops(self.settle))
-        phase = self._hop_on(phase, sample, 0, blind)
+        phase = self._hop_on(self._begun(phase, sample), sample, 0, blind)
         output = self.law.output(self.network, phase, sample.u)
         return self._hop_on(phase, sample, blind, self.hops), output
 
     def preview(self, phase: Phase, sample: Samples) -> Array:
         """Returns the prediction that `present` would make of the sample, learning nothing."""
         blind = min(self.hops, self.law.blind_hops(self.settle))
-        phase = self._hop_on(phase, sample, 0, blind)
+        phase = self._hop_on(self._begun(phase, sample), sample, 0, blind)
         return self.law.output(self.network, phase, sample.u)
 
     def _hop_on(self, phase: Phase, sample: Samples, start: int, stop: int) -> Phase:
         """Returns the phase after the hops `start` to `stop - 1` of a sample."""
-        tau = self._tau(sample)
+        step = self._stepper(sample)
+        if self.clock == "sample" and start == 0 < stop:
+            phase, start = step(0)(phase), 1  # in which time passes
         turn = max(start, min(self.settle, stop))
-        for move, first, last in (self.law.settle, start, turn), (self.law.hop, turn, stop):
-            step = lambda p, move=move: move(self.network, self.cost, p, sample.u, sample.z, tau)  # noqa: E731
-            phase = repeat(step, phase, last - first, unroll=self.hops <= UNROLLED)
+        for first, last in (start, turn), (turn, stop):
+            phase = repeat(step(first), phase, last - first, unroll=self.hops <= UNROLLED)
         return phase
+
+    def _stepper(self, sample: Samples) -> Callable[[int], Callable[[Phase], Phase]]:
+        """Returns what gives hop `k` of a sample, as a function of the phase."""
+        tau, total, cost = self._tau(sample), self._duration(sample), self.cost
+        if sample.weight is not None:
+            cost = eqx.tree_at(
+                lambda c: c.weight, cost, sample.weight, is_leaf=lambda leaf: leaf is None
+            )
+        given = self.network, cost
+
+        def step(k: int) -> Callable[[Phase], Phase]:
+            move = self.law.settle if k < self.settle else self.law.hop
+            times = (tau,) if self.clock == "hop" else (tau, total if k == 0 else 0.0)
+            return lambda phase: move(*given, phase, sample.u, sample.z, *times)
+
+        return step
+
+    def _begun(self, phase: Phase, sample: Samples) -> Phase:
+        """Returns the phase with what is of the streams at rest, where a sequence begins."""
+        if sample.begins is None:
+            return phase
+        new = jnp.asarray(sample.begins) != 0
+
+        def still(a: Array) -> Array:
+            flags = new.reshape(new.shape + (1,) * (a.ndim - new.ndim))
+            return jnp.where(flags, jnp.zeros_like(a), a)
+
+        of_streams = lambda p: (p.x, p.costate, p.trace)  # noqa: E731
+        rested = jax.tree.map(still, of_streams(phase))
+        return eqx.tree_at(of_streams, phase, rested, is_leaf=lambda leaf: leaf is None)
 
     def _input_slope(self, phase: Phase, u: PyTree) -> Array:
         error = self.law.error(self.network, phase, u)
@@ -448,8 +491,11 @@ class Learner(eqx.Module):
 
     def _answer(self, phase: Phase, u: Any) -> Array:
         tau, depth = self.duration / self.hops, self.network.depth
-        relax = lambda phase: self.law.relax(self.network, phase, u, tau)  # noqa: E731
-        return self.network.output(repeat(relax, phase, depth, unroll=depth <= UNROLLED).x)
+        relax = lambda p, time: self.law.relax(self.network, p, u, time)  # noqa: E731
+        if self.clock == "sample":
+            phase, tau, depth = relax(phase, self.duration), 0.0, depth - 1
+        step = lambda phase: relax(phase, tau)  # noqa: E731
+        return self.network.output(repeat(step, phase, depth, unroll=depth <= UNROLLED).x)
 
     def observe(
         self, record: Sequence[str], phase: Phase, output: Array, sample: Samples

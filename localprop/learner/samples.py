@@ -21,9 +21,11 @@ class Samples(NamedTuple):
 
     **Fields:** `u`: inputs `(T, d)`; `z`: targets `(T, m)`, NaN where there is none; `duration`:
     `(T,)`, or `None` for the learner's own; `query`: inputs `(T, d)` to be answered after each
-    sample was learned, or `None`. With several streams, `u`, `z` and `query` have the stream as
-    their second axis. Arrays of any library and nested lists are read alike; a masked target is
-    one that is not there.
+    sample was learned, or `None`; `weight`: of each sample's loss, `(T,)`, 0 for none, or `None`;
+    `begins`: where a new sequence begins, `(T,)` of truth values, so that states, costates and
+    traces are at rest before that sample, or `None`. With several streams, all but durations have
+    the stream as their second axis. Arrays of any library and nested lists are read alike; a masked
+    target is one that is not there.
 
     !!! example
 
@@ -41,6 +43,8 @@ class Samples(NamedTuple):
     z: Any
     duration: Any = None
     query: Any = None
+    weight: Any = None
+    begins: Any = None
 
 
 def count(samples: Samples) -> int:
@@ -73,7 +77,7 @@ def pieces(stream: Any, most: int) -> Iterator[Samples]:
 def read(piece: Any) -> Samples:
     """Returns a piece as arrays in the precision in which JAX computes.
 
-    **Arguments:** `piece`: two to four arrays or nested lists, in the order of `Samples`; inputs
+    **Arguments:** `piece`: two to six arrays or nested lists, in the order of `Samples`; inputs
     may be a mapping from names to arrays.
 
     **Raises:** `StreamError` for anything else.
@@ -151,6 +155,8 @@ SHAPES = {
     "z": "give one row per sample, with a column per output",
     "duration": "give one number per sample",
     "query": "give one row per sample",
+    "weight": "give one number per sample, and stream",
+    "begins": "give one truth value per sample, and stream",
 }
 
 
@@ -160,6 +166,8 @@ def _check_leaf(name: str, leaf: np.ndarray, done: int) -> None:
         need, wrong = "finite, or NaN where there is none", np.isinf(leaf)
     elif name == "duration":
         need, wrong = "above 0 and finite", ~((leaf > 0) & (leaf < np.inf))
+    elif name == "weight":
+        need, wrong = "0 or more, and finite", ~((leaf >= 0) & (leaf < np.inf))
     if wrong.any():
         first = int(np.argwhere(wrong)[0][0])
         raise StreamError(f"{name} of sample {done + first} must be {need}")
@@ -204,6 +212,6 @@ def _complex(name: str) -> str:
 def _no_piece(thing: Any) -> str:
     given = f"{len(thing)} parts" if isinstance(thing, tuple | list) else shown(type(thing))
     return (
-        "a stream is (u, z), (u, z, duration) or (u, z, duration, query), or an iterable of such "
-        f"pieces; not {given}"
+        "a stream is (u, z), (u, z, duration), (u, z, duration, query) or Samples, or an iterable "
+        f"of such pieces; not {given}"
     )

@@ -34,6 +34,14 @@ class AbstractArcs(eqx.Module):
         """Returns the tail (a source) and the head (a neuron) of every arc, sorted by head."""
 
     @abc.abstractmethod
+    def of_heads(self, values: Array) -> Array:
+        """Returns one value per neuron for each of its arcs, as weights are stored or broadcast."""
+
+    @abc.abstractmethod
+    def of_tails(self, s: Float[Array, " sources"]) -> Array:
+        """Returns the value of every arc's source, as weights are stored, 0 where there is none."""
+
+    @abc.abstractmethod
     def weigh(self, w: Array, s: Float[Array, " sources"]) -> Float[Array, " neurons"]:
         """Returns the activations $a = W s$."""
 
@@ -60,6 +68,13 @@ class DenseArcs(AbstractArcs):
         heads, tails = np.nonzero(mask)
         return tails, heads
 
+    def of_heads(self, values: Array) -> Array:
+        return values[:, None]
+
+    def of_tails(self, s: Float[Array, " sources"]) -> Array:
+        all_tails = jnp.broadcast_to(s, (self.neurons, self.sources))
+        return all_tails if self.mask is None else jnp.where(self.mask, all_tails, 0)
+
     def weigh(self, w: Array, s: Float[Array, " sources"]) -> Float[Array, " neurons"]:
         # The mask stands inside the drive so that the force on a missing arc is zero as well.
         return (w if self.mask is None else jnp.where(self.mask, w, 0)) @ s
@@ -84,6 +99,12 @@ class SparseArcs(AbstractArcs):
 
     def tails_and_heads(self) -> tuple[np.ndarray, np.ndarray]:
         return self.tails, self.heads
+
+    def of_heads(self, values: Array) -> Array:
+        return values[self.heads]
+
+    def of_tails(self, s: Float[Array, " sources"]) -> Array:
+        return s[self.tails]
 
     def weigh(self, w: Array, s: Float[Array, " sources"]) -> Float[Array, " neurons"]:
         return jax.ops.segment_sum(

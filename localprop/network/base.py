@@ -8,6 +8,8 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from ..errors import ConfigError
+
 
 class AbstractNetwork(eqx.Module):
     """A digraph whose vertices relax towards their drive.
@@ -43,3 +45,32 @@ class AbstractNetwork(eqx.Module):
     @abc.abstractmethod
     def output(self, x: PyTree) -> Array:
         """Returns the state of the output vertices."""
+
+    @property
+    def trace_speed(self) -> Any:
+        """The speed of the vertex that every trace belongs to, a prefix of `own_slopes`."""
+        raise ConfigError(_no_traces(self))
+
+    def zero_traces(self, x: PyTree, w: PyTree) -> PyTree:
+        """Returns the traces at rest, `None` where no vertex takes time."""
+        del x, w
+        raise ConfigError(_no_traces(self))
+
+    def own_slopes(self, x: PyTree, w: PyTree, u: PyTree) -> PyTree:
+        """Returns the slopes of every drive by its own incoming weights, $\\sigma'_i x_j$."""
+        raise ConfigError(_no_traces(self))
+
+    def own_force(self, costate: PyTree, trace: PyTree) -> PyTree:
+        """Returns $\\lambda_i e_{ij}$ of every weight, a tree like `w`."""
+        raise ConfigError(_no_traces(self))
+
+    def credited(self, own: PyTree, direct: PyTree) -> PyTree:
+        """Returns the `own_force` where a vertex takes time, elsewhere the `direct` one."""
+        raise ConfigError(_no_traces(self))
+
+
+def _no_traces(network: AbstractNetwork) -> str:
+    return (
+        f"{type(network).__name__} keeps no traces; take a Digraph or a Layered network, or a law "
+        "without traces"
+    )

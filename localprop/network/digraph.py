@@ -369,16 +369,40 @@ class Digraph(AbstractNetwork):
         feedback: Array | None = None,
     ) -> Float[Array, " neurons"]:
         """Returns $D$; where there are `feedback` weights, errors are pulled back by them."""
-        if u.shape != (self.inputs,):
-            raise StreamError(
-                f"the digraph has {self.inputs} inputs, the sample has shape {u.shape}"
-            )
-        s = jnp.concatenate([u, jnp.ones((int(self.bias),), x.dtype), x])
+        s = self._sources(x, u)
         if feedback is None:
             a = self.arcs.weigh(w, s)
         else:
             a = two_way((w, feedback, s), _weigh, self.arcs)
         return activate(self.activations, a)
+
+    def _sources(self, x: Array, u: Array) -> Array:
+        if u.shape != (self.inputs,):
+            raise StreamError(
+                f"the digraph has {self.inputs} inputs, the sample has shape {u.shape}"
+            )
+        return jnp.concatenate([u, jnp.ones((int(self.bias),), x.dtype), x])
+
+    @property
+    def trace_speed(self) -> float | Array:
+        speed: Any = self.speed
+        return speed if isinstance(speed, float) else self.arcs.of_heads(speed)
+
+    def zero_traces(self, x: Array, w: Array) -> Array | None:
+        del x
+        return jnp.zeros_like(w) if np.isfinite(self.speed).any() else None
+
+    def own_slopes(self, x: Array, w: Array, u: Array) -> Array:
+        s = self._sources(x, u)
+        a = self.arcs.weigh(w, s)
+        _, slope = jax.jvp(lambda a: activate(self.activations, a), (a,), (jnp.ones_like(a),))
+        return self.arcs.of_heads(slope) * self.arcs.of_tails(s)
+
+    def own_force(self, costate: Array, trace: Array) -> Array:
+        return self.arcs.of_heads(costate) * trace
+
+    def credited(self, own: Array, direct: Array) -> Array:
+        return jnp.where(jnp.isinf(self.trace_speed), direct, own)
 
     def output(self, x: Float[Array, " neurons"]) -> Float[Array, " outputs"]:
         return x[self.outputs]

@@ -19,6 +19,7 @@ from ..forked import refuse_lame_fork
 from .activation import Activation, resolve
 from .base import AbstractNetwork
 from .gaussian import BIAS_SCALE, gaussian
+from .own_slopes import own_force, own_slopes
 from .topology import check_arcs, has_cycle, hops_to_outputs
 from .two_way import two_way
 from .weights import check_untied, plastic_arrays
@@ -218,18 +219,60 @@ class Layered(AbstractNetwork):
         feedback: dict[str, PyTree] | None = None,
     ) -> dict[str, Array]:
         """Returns $D$; where there are `feedback` weights, errors are pulled back by them."""
-        u = u if isinstance(u, Mapping) else {next(iter(self.inputs)): u}
-        for name, shape in self.inputs.items():
-            if name not in u or u[name].shape != shape:
-                given = u[name].shape if name in u else "nothing"
-                raise StreamError(f"input '{name}' has shape {shape}, the sample has {given}")
+        u = self._inputs(u)
         back = dict.fromkeys(self.wiring) if feedback is None else feedback
         return {
             name: self._drive_block(name, {**u, **x}, w[name], back[name]) for name in self.wiring
         }
 
+    def _inputs(self, u: Any) -> Mapping[str, Array]:
+        u = u if isinstance(u, Mapping) else {next(iter(self.inputs)): u}
+        for name, shape in self.inputs.items():
+            if name not in u or u[name].shape != shape:
+                given = u[name].shape if name in u else "nothing"
+                raise StreamError(f"input '{name}' has shape {shape}, the sample has {given}")
+        return u
+
     def output(self, x: dict[str, Array]) -> Array:
         return x[self.output_block]
+
+    @property
+    def trace_speed(self) -> dict[str, float]:
+        return self.speed
+
+    def zero_traces(self, x: dict[str, Array], w: dict[str, PyTree]) -> dict[str, PyTree] | None:
+        if all(math.isinf(c) for c in self.speed.values()):
+            return None
+        dtype = jnp.result_type(float)
+        u = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in self.inputs.items()}
+        slopes = jax.eval_shape(self.own_slopes, x, w, u)
+        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), slopes)
+
+    def own_slopes(self, x: dict[str, Array], w: dict[str, PyTree], u: Any) -> dict[str, PyTree]:
+        """Returns the slopes of every block that takes time, `None` of the others."""
+        sources = {**self._inputs(u), **x}
+        slopes = {}
+        for name, block in self.wiring.items():
+            slopes[name] = None
+            if not math.isinf(block.speed):
+                s = block.join(*(sources[p] for p in block.parents))
+                _, frame = eqx.partition(self._skeleton(name), eqx.is_inexact_array)
+                slopes[name] = own_slopes(frame, block.activation, w[name], s)
+        return slopes
+
+    def own_force(self, costate: dict[str, Array], trace: dict[str, PyTree]) -> dict[str, PyTree]:
+        return {
+            name: None
+            if math.isinf(block.speed)
+            else own_force(self._skeleton(name), block.activation, costate[name], trace[name])
+            for name, block in self.wiring.items()
+        }
+
+    def credited(self, own: dict[str, PyTree], direct: dict[str, PyTree]) -> dict[str, PyTree]:
+        return {
+            name: force if math.isinf(self.speed[name]) else own[name]
+            for name, force in direct.items()
+        }
 
     @property
     def cyclic(self) -> bool:

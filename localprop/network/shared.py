@@ -69,5 +69,23 @@ class SharedWeights(AbstractNetwork):
     def output(self, x: PyTree) -> Array:
         return jax.vmap(self.network.output)(x)
 
+    @property
+    def trace_speed(self) -> Any:
+        return self.network.trace_speed
+
+    def zero_traces(self, x: PyTree, w: PyTree) -> PyTree:
+        one = self.network.zero_traces(jax.tree.map(lambda a: a[0], x), w)
+        return jax.tree.map(lambda a: jnp.tile(a, (self.streams,) + (1,) * a.ndim), one)
+
+    def own_slopes(self, x: PyTree, w: PyTree, u: PyTree) -> PyTree:
+        return jax.vmap(self.network.own_slopes, in_axes=(0, None, 0))(x, w, u)
+
+    def own_force(self, costate: PyTree, trace: PyTree) -> PyTree:
+        own = jax.vmap(self.network.own_force)(costate, trace)
+        return jax.tree.map(lambda f: jnp.sum(f, axis=0), own)
+
+    def credited(self, own: PyTree, direct: PyTree) -> PyTree:
+        return self.network.credited(own, direct)
+
     def __repr__(self) -> str:
         return f"SharedWeights({self.network}, streams={self.streams})"

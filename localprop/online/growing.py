@@ -183,7 +183,7 @@ class Model:
         return trace
 
     def _fit(self, samples: Samples) -> Samples:
-        u, z, relative, query = samples
+        u, z, relative, query = samples[:4]
         inputs, plain, outputs = self.sizes
         # Each learner has a unit of time of its own, a hop; durations are in that of a row.
         duration = np.ones(len(z)) if relative is None else relative
