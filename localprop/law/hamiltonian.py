@@ -148,7 +148,7 @@ class Hamiltonian(AbstractLaw):
             speed = np.inf if self.traces.instantaneous else speed
 
         x = step(network.speed, phase.x, drive, lapse, s_x)
-        costate = step(speed, phase.costate, error, lapse, -s_p, friction)
+        costate = step(speed, phase.costate, error, tau, -s_p, friction)
         mass = self.mass.update(phase.mass, force, tau)
         keep = jnp.maximum(1 - friction * tau, 0)  # friction stops, it does not reverse
         momentum = jax.tree.map(lambda p, f: keep * p + s_p * tau * f, phase.momentum, force)

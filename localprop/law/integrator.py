@@ -101,7 +101,7 @@ class ExplicitEuler(AbstractIntegrator):
 
 def is_still(tau: Any) -> bool:
     """Whether a hop is known ahead to take no time, so that only infinite speed moves in it."""
-    return isinstance(tau, float) and tau == 0.0
+    return isinstance(tau, float) and bool(tau == 0.0)
 
 
 def _check_forward(sign: Any) -> None:

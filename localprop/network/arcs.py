@@ -34,12 +34,16 @@ class AbstractArcs(eqx.Module):
         """Returns the tail (a source) and the head (a neuron) of every arc, sorted by head."""
 
     @abc.abstractmethod
-    def of_heads(self, values: Array) -> Array:
+    def of_heads(self, values: Any) -> Any:
         """Returns one value per neuron for each of its arcs, as weights are stored or broadcast."""
 
     @abc.abstractmethod
     def of_tails(self, s: Float[Array, " sources"]) -> Array:
-        """Returns the value of every arc's source, as weights are stored, 0 where there is none."""
+        """Returns the value of every arc's source, as weights are stored or broadcast."""
+
+    @abc.abstractmethod
+    def only(self, values: Array) -> Array:
+        """Returns values that are stored as weights are, 0 where there is no arc."""
 
     @abc.abstractmethod
     def weigh(self, w: Array, s: Float[Array, " sources"]) -> Float[Array, " neurons"]:
@@ -68,12 +72,14 @@ class DenseArcs(AbstractArcs):
         heads, tails = np.nonzero(mask)
         return tails, heads
 
-    def of_heads(self, values: Array) -> Array:
+    def of_heads(self, values: Any) -> Any:
         return values[:, None]
 
     def of_tails(self, s: Float[Array, " sources"]) -> Array:
-        all_tails = jnp.broadcast_to(s, (self.neurons, self.sources))
-        return all_tails if self.mask is None else jnp.where(self.mask, all_tails, 0)
+        return s[None]
+
+    def only(self, values: Array) -> Array:
+        return values if self.mask is None else jnp.where(self.mask, values, 0)
 
     def weigh(self, w: Array, s: Float[Array, " sources"]) -> Float[Array, " neurons"]:
         # The mask stands inside the drive so that the force on a missing arc is zero as well.
@@ -100,11 +106,14 @@ class SparseArcs(AbstractArcs):
     def tails_and_heads(self) -> tuple[np.ndarray, np.ndarray]:
         return self.tails, self.heads
 
-    def of_heads(self, values: Array) -> Array:
+    def of_heads(self, values: Any) -> Any:
         return values[self.heads]
 
     def of_tails(self, s: Float[Array, " sources"]) -> Array:
         return s[self.tails]
+
+    def only(self, values: Array) -> Array:
+        return values
 
     def weigh(self, w: Array, s: Float[Array, " sources"]) -> Float[Array, " neurons"]:
         return jax.ops.segment_sum(

@@ -384,7 +384,7 @@ class Digraph(AbstractNetwork):
         return jnp.concatenate([u, jnp.ones((int(self.bias),), x.dtype), x])
 
     @property
-    def trace_speed(self) -> float | Array:
+    def trace_speed(self) -> Any:
         speed: Any = self.speed
         return speed if isinstance(speed, float) else self.arcs.of_heads(speed)
 
@@ -396,10 +396,11 @@ class Digraph(AbstractNetwork):
         s = self._sources(x, u)
         a = self.arcs.weigh(w, s)
         _, slope = jax.jvp(lambda a: activate(self.activations, a), (a,), (jnp.ones_like(a),))
-        return self.arcs.of_heads(slope) * self.arcs.of_tails(s)
+        slopes = self.arcs.only(self.arcs.of_heads(slope) * self.arcs.of_tails(s))
+        return jnp.where(jnp.isinf(self.trace_speed), 0, slopes)  # who takes no time keeps none
 
     def own_force(self, costate: Array, trace: Array) -> Array:
-        return self.arcs.of_heads(costate) * trace
+        return self.arcs.only(self.arcs.of_heads(costate) * trace)
 
     def credited(self, own: Array, direct: Array) -> Array:
         return jnp.where(jnp.isinf(self.trace_speed), direct, own)

@@ -88,8 +88,9 @@ def test_t1_one_layer_of_leaky_neurons_has_the_gradient_of_bptt(x64, storage, ac
 
     expected = jax.grad(loss)(w)
     np.testing.assert_allclose(force, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
-    plain = accumulated(network, None, stream)[1]
-    assert np.abs(plain - expected).max() > 0.1 * np.abs(expected).max()  # what traces are for
+    plain = accumulated(network, None, stream)[1]  # of the present alone
+    into = np.asarray(expected != 0) & ~np.isclose(plain, expected, rtol=0.1)
+    assert into.sum() >= LEAKY * INPUTS  # what traces are for
 
 
 CASES = {

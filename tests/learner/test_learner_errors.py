@@ -95,7 +95,7 @@ def test_a_wrong_sample_is_named_by_its_number_and_nothing_after_it_is_learned(w
         rng.standard_normal((20, 2)),
     )  # fmt: skip
     getattr(samples, field)[13] = value
-    pieces = (Samples(*(a[k : k + 5] for a in samples)) for k in range(0, 20, 5))
+    pieces = (Samples(*(a[k : k + 5] for a in samples[:4])) for k in range(0, 20, 5))
     for stream in (samples, pieces):
         with pytest.raises(StreamError, match=f"{field} of sample 13 must be"):
             learner.run(start, stream)
