@@ -42,7 +42,7 @@ GAIN = 5.0  # of the two input weights of a neuron, drawn as if they were two am
 # Measured on seeds 0 to 2 at T = 100; the same for every T and every kind of costate.
 MASS = Adaptive(rate=1e-3, decay=1e-4, floor=1e-3)
 DISSIPATION = 0.5
-ADAM = 3e-3
+ADAM = 1e-3
 RTRL_UP_TO = 20
 CREDIT = {
     "frozen": None,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from localprop import (
+    Adaptive,
     Block,
     ConfigError,
     Cost,
@@ -246,3 +247,25 @@ def test_errors_say_what_is_wrong():
         Learner(feedback, cost, Hamiltonian(traces=Traces()), hops=2).init(jax.random.key(0))
     with pytest.raises(ConfigError, match="take hop or sample"):
         Learner(network, cost, hops=2, clock="day")
+
+
+@pytest.mark.slow
+def test_ten_million_steps_without_drift_growth_or_nan():
+    """A small recurrent memory follows a slow stream for as long as anybody would let it."""
+    network = Digraph.complete(6, inputs=2, outputs=(5,), speed=np.geomspace(0.02, 1.0, 6))
+    law = Hamiltonian(mass=Adaptive(rate=3e-4), dissipation=0.7, traces=Traces())
+    learner = Learner(network, Cost(SquaredError()), law, hops=1)
+    phase, piece = learner.init(jax.random.key(0)), 1_000_000
+    # A period of the stream divides a piece, so that every piece is the same.
+    t = np.arange(piece)
+    u = np.stack([np.sin(2 * np.pi * t / 200), np.cos(2 * np.pi * t / 125)], axis=1)
+    z = 0.5 * (u[:, :1] + np.roll(u[:, 1:], 10, axis=0))
+    losses, traces = [], []
+    for _ in range(10):
+        phase, trace = learner.run(phase, (u, z), record=("loss",), chunk=piece)
+        losses.append(float(trace["loss"][-100_000:].mean()))
+        traces.append(float(jnp.abs(phase.trace).max()))
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(phase))
+    assert max(traces) <= 1.0 + 1e-6  # a leaky mean of slopes and states of at most 1
+    assert max(losses[1:]) < 0.02 * float(np.var(z))
+    assert np.abs(phase.w).max() < 10

@@ -21,17 +21,19 @@ from localprop.law import (
     Hamiltonian,
     LeastAction,
     SignFlip,
+    Traces,
     hamiltonian,
 )
 from localprop.law.integrator import ExponentialEuler
 from localprop.learner import Learner
-from localprop.network import Digraph
+from localprop.network import Digraph, Layered
 from localprop.reproduce import (
     conjecture,
     friction,
     learning,
     least_action,
     locality,
+    memory,
     optimum,
     plants,
     propagation,
@@ -60,8 +62,8 @@ def hop(monkeypatch):
     whole = Hamiltonian.hop
 
     def swap(change):
-        def broken(self, network, cost, phase, u, z, tau):
-            return change(phase, whole(self, network, cost, phase, u, z, tau))
+        def broken(self, network, cost, phase, u, z, tau, lapse=None):
+            return change(phase, whole(self, network, cost, phase, u, z, tau, lapse))
 
         monkeypatch.setattr(Hamiltonian, "hop", broken)
 
@@ -95,6 +97,24 @@ def test_a_force_off_by_a_thousandth_is_no_gradient(hop, x64):
 def test_a_force_off_by_one_rounding_is_not_equal_to_the_bit_but_to_rounding(hop, x64):
     hop(momentum_of(1 + 2.3e-16))
     assert failing(propagation._exact(SEEDS)) == {"I1-bits"}
+
+
+def test_what_is_remembered_is_credited_by_traces_and_to_one_level_alone(monkeypatch, x64):
+    def claims():
+        return failing([*memory._one_layer(SEEDS), *memory._stack(SEEDS)])
+
+    assert claims() == set()
+    with monkeypatch.context() as patch:
+        patch.setattr(Traces, "force", lambda self, network, costate, trace, direct: direct)
+        assert claims() == {"TR1", "TR3", "TR3-cosine"}
+    with monkeypatch.context() as patch:  # errors cross from level to level
+        patch.setattr(Traces, "felt", lambda self, network, costate: costate)
+        assert claims() == {"TR3"}
+    with monkeypatch.context() as patch:  # a trace that forgets at another rate
+        patch.setattr(
+            Layered, "trace_speed", property(lambda self: dict.fromkeys(self.speed, 0.03))
+        )
+        assert claims() == {"TR1", "TR3"}
 
 
 def test_a_costate_without_friction_misses_its_law_along_paths_and_cycles(monkeypatch, x64):

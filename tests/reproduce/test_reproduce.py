@@ -21,6 +21,7 @@ from localprop.reproduce import (
     Reproduction,
     learning,
     lessons,
+    memory,
     propagation,
     reproduce,
     riccati,
@@ -42,6 +43,7 @@ QUICK = {
     "sign flip": (sign_flip, True),
     "uneven samples": (sampling, True),
 }
+SLOW = {"memory": (memory, True)}
 COUNT = {"against": "a count"}
 NOT = Claim.at_most(
     "X2", "2 is at most 1 | 0", "nobody", measured=2.0, bound=1.0, note="a <b>",
@@ -52,9 +54,9 @@ HELD = Claim.within("X1", "1 is in 0 … 2", "everybody", measured=1.0, low=0.0,
 ENDLESS = Claim.at_least("X4", "∞ is large", "everybody", measured=np.inf, bound=1.0, **COUNT)
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)])
 def test_quick_claims_hold(name):
-    module, double = QUICK[name]
+    module, double = {**QUICK, **SLOW}[name]
     with jax.enable_x64(double):
         part = module.measure(SEEDS)
     assert [p.claims for p in run.PARTS if p.measure is module.measure] == [len(part.claims)]
