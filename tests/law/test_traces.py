@@ -251,10 +251,15 @@ def test_errors_say_what_is_wrong():
 
 @pytest.mark.slow
 def test_ten_million_steps_without_drift_growth_or_nan():
-    """A small recurrent memory follows a slow stream for as long as anybody would let it."""
-    network = Digraph.complete(6, inputs=2, outputs=(5,), speed=np.geomspace(0.02, 1.0, 6))
+    """A recurrent memory follows a stream for as long as anybody would let it.
+
+    With weight decay: without it the weights of the loops creep up by one in some five million
+    steps, and after nine million this very run goes wrong.
+    """
+    speed = [*np.geomspace(0.02, 1.0, 5), np.inf]
+    network = Digraph.complete(6, inputs=2, outputs=(5,), speed=speed)
     law = Hamiltonian(mass=Adaptive(rate=3e-4), dissipation=0.7, traces=Traces())
-    learner = Learner(network, Cost(SquaredError()), law, hops=1)
+    learner = Learner(network, Cost(SquaredError(), 1e-4), law, hops=1)
     phase, piece = learner.init(jax.random.key(0)), 1_000_000
     # A period of the stream divides a piece, so that every piece is the same.
     t = np.arange(piece)
@@ -267,5 +272,6 @@ def test_ten_million_steps_without_drift_growth_or_nan():
         traces.append(float(jnp.abs(phase.trace).max()))
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(phase))
     assert max(traces) <= 1.0 + 1e-6  # a leaky mean of slopes and states of at most 1
-    assert max(losses[1:]) < 0.02 * float(np.var(z))
-    assert np.abs(phase.w).max() < 10
+    assert max(losses) < 0.01 * float(np.var(z))
+    assert max(losses[1:]) < 1.01 * min(losses[1:])
+    assert np.abs(phase.w).max() < 2
