@@ -16,7 +16,7 @@ from ..cost import Cost
 from ..errors import ConfigError
 from ..network import AbstractNetwork
 from .base import AbstractLaw, Energies, Phase, output_loss, pull_back, rest, total
-from .integrator import AbstractIntegrator, ExponentialEuler, is_still
+from .integrator import AbstractIntegrator, ExplicitEuler, ExponentialEuler, is_still
 from .mass import AbstractMass, Constant, as_mass
 from .policy import AbstractPolicy, CostateReversal, HamiltonianTrack
 from .traces import Traces
@@ -95,6 +95,11 @@ class Hamiltonian(AbstractLaw):
         del cost
         if self.traces is not None:
             self.check_clock()
+            if self.traces.instantaneous and isinstance(self.integrator, ExplicitEuler):
+                raise ConfigError(
+                    "an instantaneous costate has infinite speed, which explicit Euler cannot "
+                    "follow; take ExponentialEuler(), or Traces('reversed')"
+                )
         if not self.policy.relaxes() and any(
             np.isinf(c).any() for c in jax.tree.leaves(network.speed)
         ):

@@ -29,7 +29,7 @@ class Traces(eqx.Module):
     `"reversed"`, $\\lambda$ relaxes at the neuron's own speed, as without traces.
 
     **Raises:** `ConfigError` for another costate; by `init` of the law, for a network that keeps no
-    traces, and a policy that runs states backward.
+    traces, a policy that runs states backward, and explicit Euler with an instantaneous costate.
 
     !!! example
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..cost import Cost
-from ..errors import ConfigError, DivergenceError, UnsettledWarning
+from ..errors import ConfigError, DivergenceError, StreamError, UnsettledWarning
 from ..forked import refuse_lame_fork
 from ..law import AbstractLaw, Phase, untuned_law
 from ..law.base import answer_loss, squares
@@ -458,9 +458,8 @@ class Learner(eqx.Module):
         """Returns what gives hop `k` of a sample, as a function of the phase."""
         tau, total, cost = self._tau(sample), self._duration(sample), self.cost
         if sample.weight is not None:
-            cost = eqx.tree_at(
-                lambda c: c.weight, cost, sample.weight, is_leaf=lambda leaf: leaf is None
-            )
+            weight = self._of_streams("weight", sample.weight)
+            cost = eqx.tree_at(lambda c: c.weight, cost, weight, is_leaf=lambda leaf: leaf is None)
         given = self.network, cost
 
         def step(k: int) -> Callable[[Phase], Phase]:
@@ -470,11 +469,22 @@ class Learner(eqx.Module):
 
         return step
 
+    def _of_streams(self, name: str, value: Any) -> Array:
+        """Returns one number for all streams, or one for each.
+
+        **Raises:** `StreamError` for another shape.
+        """
+        value, streams = jnp.asarray(value), self.network.streams
+        if value.shape not in ((), (streams,)):
+            each = "one number" if streams is None else f"one number, or {streams}"
+            raise StreamError(f"{name} of a sample has shape {value.shape}; give {each}")
+        return value
+
     def _begun(self, phase: Phase, sample: Samples) -> Phase:
         """Returns the phase with what is of the streams at rest, where a sequence begins."""
         if sample.begins is None:
             return phase
-        new = jnp.asarray(sample.begins) != 0
+        new = self._of_streams("begins", sample.begins) != 0
 
         def still(a: Array) -> Array:
             flags = new.reshape(new.shape + (1,) * (a.ndim - new.ndim))

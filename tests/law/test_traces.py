@@ -13,9 +13,11 @@ import pytest
 from localprop import (
     Adaptive,
     Block,
+    CheckpointError,
     ConfigError,
     Cost,
     Digraph,
+    ExplicitEuler,
     FeedbackWeights,
     Hamiltonian,
     Layered,
@@ -25,6 +27,7 @@ from localprop import (
     SquaredError,
     StreamError,
     Traces,
+    checkpoint,
 )
 
 STEPS, INPUTS, LEAKY, OUTPUTS = 20, 3, 4, 2
@@ -245,8 +248,36 @@ def test_errors_say_what_is_wrong():
     feedback = FeedbackWeights(Digraph.layered([1, 2, 1], speed=0.5))
     with pytest.raises(ConfigError, match="FeedbackWeights keeps no traces"):
         Learner(feedback, cost, Hamiltonian(traces=Traces()), hops=2).init(jax.random.key(0))
+    euler = Hamiltonian(traces=Traces(), integrator=ExplicitEuler())
+    with pytest.raises(ConfigError, match=r"take ExponentialEuler\(\), or Traces\('reversed'\)"):
+        Learner(network, cost, euler, hops=2).init(jax.random.key(0))
+    learner = Learner(network, cost, Hamiltonian(mass=9.0), hops=2)
+    u, z = np.zeros((4, 1)), np.zeros((4, 1))
+    for name in ("weight", "begins"):
+        for shape in ((4, 2), (4, 1)):
+            given = Samples(u, z, **{name: np.zeros(shape)})
+            with pytest.raises(StreamError, match=f"{name} of a sample has shape"):
+                learner.run(learner.init(jax.random.key(0)), given)
     with pytest.raises(ConfigError, match="take hop or sample"):
         Learner(network, cost, hops=2, clock="day")
+
+
+def test_a_checkpoint_keeps_traces_and_goes_on_to_the_same_bits(tmp_path):
+    speed = [*np.geomspace(0.02, 1.0, LEAKY), np.inf, np.inf]
+    network = Digraph.complete(LEAKY + 2, INPUTS, outputs=(LEAKY, LEAKY + 1), speed=speed)
+    law = Hamiltonian(mass=Adaptive(), dissipation=0.7, traces=Traces())
+    learner = Learner(network, Cost(SquaredError()), law, hops=5, clock="sample")
+    u, z, _ = sequence(4)
+    phase, _ = learner.run(learner.init(jax.random.key(0)), (u, z))
+    checkpoint.save(tmp_path / "c.npz", learner, phase, position=STEPS)
+    kept = checkpoint.load(tmp_path / "c.npz").phase(learner)
+    assert float(jnp.abs(kept.trace).max()) > 0
+    ends = [learner.run(p, (u, z))[0] for p in (phase, kept)]
+    for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
+        np.testing.assert_array_equal(a, b)
+    other = Learner(network, Cost(SquaredError()), law, hops=5)
+    with pytest.raises(CheckpointError, match="clock"):
+        checkpoint.load(tmp_path / "c.npz").phase(other)
 
 
 @pytest.mark.slow
