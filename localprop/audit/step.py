@@ -87,6 +87,10 @@ class Step:
         leaves = [np.ravel(a) for a in jax.tree.leaves(self.labels[0])]
         return np.unique(np.concatenate(leaves))
 
+    def occurring(self) -> np.ndarray:
+        """Returns the labels of all there is, inputs and targets among them."""
+        return np.unique(np.concatenate([np.ravel(a) for a in jax.tree.leaves(self.labels)]))
+
     def quantities(self) -> tuple[str, ...]:
         """Returns the quantities that have numbers."""
         return tuple(q for q in self.groups if jax.tree.leaves(self.groups[q]))

@@ -38,7 +38,8 @@ class Traces(eqx.Module):
         >>> from localprop import Cost, Digraph, Hamiltonian, Learner, SquaredError, Traces
         >>> network = Digraph.complete(3, inputs=1, speed=0.1)
         >>> law = Hamiltonian(mass=100.0, dissipation=0.7, traces=Traces())
-        >>> phase = Learner(network, Cost(SquaredError()), law, hops=1).init(jax.random.key(0))
+        >>> learner = Learner(network, Cost(SquaredError()), law, hops=1, settle=0)
+        >>> phase = learner.init(jax.random.key(0))
         >>> phase.trace.shape == phase.w.shape
         True
 

@@ -52,7 +52,7 @@ class Online(ColumnModel):
         >>> model.predict_one({"size": 0, "colour": "green"})  # a new word
         False
         >>> list(model.task.mixture.shares)
-        ['fast', 'high', 'slow', 'linear', 'the class before']
+        ['fast', 'high', 'slow', 'linear', 'the class before', 'neighbours']
 
         ```
     """
