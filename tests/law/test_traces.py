@@ -152,7 +152,7 @@ def test_t1_holds_for_blocks(x64, name):
 
 @pytest.mark.parametrize("costate", ["instantaneous", "reversed"])
 @pytest.mark.parametrize("clock", ["hop", "sample"])
-@pytest.mark.parametrize("streams", [None, 3])
+@pytest.mark.parametrize("streams", [None, pytest.param(3, marks=pytest.mark.slow)])
 def test_t2_at_infinite_speed_nothing_changes_to_the_last_bit(costate, clock, streams):
     conv = Block(partial(eqx.nn.Conv1d, 1, 2, 2), ["input"], "tanh")
     flat = Block(eqx.nn.Lambda(jnp.ravel), ["conv"])
@@ -198,7 +198,9 @@ def test_where_a_sequence_begins_nothing_of_the_last_one_is_left(streams):
     """As if the stream were stopped there, and its states, costates and traces put to rest."""
     network = Digraph.complete(LEAKY, inputs=INPUTS, outputs=(0, 1), speed=0.1)
     law = Hamiltonian(mass=50.0, dissipation=0.7, traces=Traces())
-    learner = Learner(network, Cost(SquaredError()), law, hops=5, clock="sample", streams=streams)
+    learner = Learner(
+        network, Cost(SquaredError()), law, hops=5, settle=4, clock="sample", streams=streams
+    )
     u, z, _ = sequence(2)
     begins = np.zeros((STEPS, streams or 1), bool)
     begins[8, 0] = begins[12, -1] = True
@@ -224,7 +226,7 @@ def test_where_a_sequence_begins_nothing_of_the_last_one_is_left(streams):
 def test_a_weight_of_nothing_is_no_target():
     network = Digraph.complete(LEAKY, inputs=INPUTS, outputs=(0, 1), speed=0.1)
     law = Hamiltonian(mass=50.0, dissipation=0.7, traces=Traces())
-    learner = Learner(network, Cost(SquaredError()), law, hops=5, clock="sample")
+    learner = Learner(network, Cost(SquaredError()), law, hops=5, settle=4, clock="sample")
     u, z, _ = sequence(3)
     weight = (np.arange(STEPS) % 3 == 0) * 1.0
     start = learner.init(jax.random.key(3))
@@ -266,7 +268,7 @@ def test_a_checkpoint_keeps_traces_and_goes_on_to_the_same_bits(tmp_path):
     speed = [*np.geomspace(0.02, 1.0, LEAKY), np.inf, np.inf]
     network = Digraph.complete(LEAKY + 2, INPUTS, outputs=(LEAKY, LEAKY + 1), speed=speed)
     law = Hamiltonian(mass=Adaptive(), dissipation=0.7, traces=Traces())
-    learner = Learner(network, Cost(SquaredError()), law, hops=5, clock="sample")
+    learner = Learner(network, Cost(SquaredError()), law, hops=5, settle=4, clock="sample")
     u, z, _ = sequence(4)
     phase, _ = learner.run(learner.init(jax.random.key(0)), (u, z))
     checkpoint.save(tmp_path / "c.npz", learner, phase, position=STEPS)

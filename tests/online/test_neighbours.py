@@ -102,11 +102,11 @@ def test_without_review_there_are_none(task):
     rng = np.random.default_rng(0)
     places = rng.normal(size=(60, 2))
     kind = rng.integers(0, 2, 60)
-    drawn = rng.integers(0, 60, 900)
-    X = places[drawn] + 0.001 * rng.normal(size=(900, 2))
+    drawn = rng.integers(0, 60, 600)
+    X = places[drawn] + 0.001 * rng.normal(size=(600, 2))
     y = kind[drawn].astype(bool) if task == "classification" else 10.0 * kind[drawn]
     for review in (1000, 0):
-        model = Online(task=task, review=review)
+        model = Online(task=task, review=review, hidden=(4,))
         model.learn_many(X, y)
         assert model.task is not None
         shares = model.task.mixture.shares

@@ -99,6 +99,7 @@ def test_a_force_off_by_one_rounding_is_not_equal_to_the_bit_but_to_rounding(hop
     assert failing(propagation._exact(SEEDS)) == {"I1-bits"}
 
 
+@pytest.mark.slow
 def test_what_is_remembered_is_credited_by_traces_and_to_one_level_alone(monkeypatch, x64):
     def claims():
         return failing([*memory._one_layer(SEEDS), *memory._stack(SEEDS)])
