@@ -11,8 +11,7 @@ from ..errors import StreamError
 from ..table.columns import FALSE, TRUE, Column, ColumnKind
 from .defaults import NAMES
 from .mixture import Mixture, class_losses
-from .neighbours import FIRST
-from .neighbours import NAME as NEIGHBOURS
+from .neighbours import FIRST, NEIGHBOURS
 from .score import Score
 from .smoothing import smooth
 from .task import AbstractTask, Answers, Encoded, finite
@@ -164,7 +163,7 @@ class Classification(AbstractTask):
         shares = _shares(outputs, known)
         width = max(shares.shape[2], persistence.shape[1])
         own = [persistence]
-        if NEIGHBOURS in self.mixture.names:
+        if near is not None:
             own.append(_neighbours(near, known, width))
         return np.concatenate([_wide(shares, width), *(_wide(p, width)[:, None] for p in own)], 1)
 
@@ -212,11 +211,10 @@ def _persistence(counts: np.ndarray, last: np.ndarray, stay: np.ndarray) -> np.n
     return shares
 
 
-def _neighbours(near: np.ndarray | None, known: np.ndarray, width: int) -> np.ndarray:
+def _neighbours(near: np.ndarray, known: np.ndarray, width: int) -> np.ndarray:
     """Returns probabilities by what speaks for each class, and half a voice for all together."""
-    voices = np.zeros((len(known), width)) if near is None else _wide(near, width)
     doubt = DOUBT / np.maximum(known[:, None], 1)
-    voices = voices + np.where(np.arange(width) < known[:, None], doubt, 0.0)
+    voices = _wide(near, width) + np.where(np.arange(width) < known[:, None], doubt, 0.0)
     total = _total(voices)
     return voices / np.where(total > 0, total, 1.0)
 

@@ -24,12 +24,12 @@ from .encode import Encoder, Rows
 from .forecast import MARK, Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
-from .neighbours import NAME as NEIGHBOURS
-from .neighbours import SEARCHED, Kept, Seen, ask_neighbours, prepare
+from .neighbours import NEIGHBOURS, SEARCHED, Kept, ask_neighbours, prepare
 from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
 from .task import AbstractTask, Answers
+from .window import Scales
 
 PIECE = 1000  # most rows in one call of the compiled loop
 
@@ -106,7 +106,7 @@ class ColumnModel:
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
         relative = None if clock is None else self._durations.look(clock.values)
         u, scales = self._encoder.look(columns, rows, model.sizes.inputs)
-        near = self._near(self._encoder.seen(u, scales), self._review.last(SEARCHED), None)
+        near = self._near(u, scales, self._searched(), None)
         return task.read(model.preview(self._views(u), relative), near)
 
     def importance(self) -> dict[str, float]:
@@ -191,10 +191,10 @@ class ColumnModel:
         if self._delay is not None:
             query, output = self._views(self._encoder.now(new)), "answer"
             new = self._delay.push(new)
-        kept = self._review.last(SEARCHED)
+        kept = self._searched()
         u, raw = self._reviewed(new, encoded.raw)
         news = Kept(new.numbers, new.fixed, encoded.raw)
-        near = self._near(self._encoder.seen(u[:, 0], new.scales), kept, news)
+        near = self._near(u[:, 0], new.scales, kept, news)
         z = task.targets(raw, encoded.key)
         views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
         trace = model.learn(Samples(views, z, duration, query), (output, "input_slope"))
@@ -204,14 +204,21 @@ class ColumnModel:
                 self.kinds[name] = column.kind
         return task.update_score(encoded.key, trace[output], near)
 
-    def _near(self, seen: Seen, kept: Kept, news: Kept | None) -> np.ndarray | None:
-        """Returns what the neighbours of new rows say, if they are asked at all."""
+    def _searched(self) -> Kept | None:
+        """Returns the rows among which neighbours are looked for, `None` if none are asked."""
         assert self.task is not None
-        if NEIGHBOURS not in self.task.mixture.names:
+        asked = NEIGHBOURS in self.task.mixture.names
+        return self._review.last(SEARCHED) if asked else None
+
+    def _near(
+        self, u: np.ndarray, scales: Scales, kept: Kept | None, news: Kept | None
+    ) -> np.ndarray | None:
+        """Returns what the neighbours of new rows say, `None` if none are asked."""
+        if kept is None:
             return None
         most = min(SEARCHED, self.settings.review)
         outputs = len(self.task.classes) if isinstance(self.task, Classification) else 0
-        return ask_neighbours(seen, kept, news, most, outputs)
+        return ask_neighbours(self._encoder.seen(u, scales), kept, news, most, outputs)
 
     def _reviewed(self, new: Rows, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns inputs, by today's scales, and targets of rows and of those beside them.

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..table.table import Column, ColumnKind
-from .moments import standardised
+from .moments import CLIP, standardised
 from .neighbours import Seen
 from .window import BINS, Scales, Window
 from .words import ROLE as WORD_ROLE
 from .words import bags
 
 CACHED = 1 << 15  # numbers that are worked on at once
-CLIP = 5.0  # standardised values beyond this are clipped
 OWN_VALUES = 32  # distinct values of a text column that get an input of their own
 TEXT_ROOM = 8  # inputs that a text column probably comes to
 WORDS_ROOM = 32  # and one of sentences
@@ -278,7 +277,8 @@ class Encoder:
             for code, value in enumerate(column.categories):
                 here = column.values == code
                 yield (name, self._role_of(name, value)), here, here.astype(float)
-        elif scales is not None:
+        else:
+            assert scales is not None  # which every column has that is no text
             values = column.values
             met = known | begun
             yield (name, ""), met, standardised(values, scales.mean, scales.deviation, CLIP)

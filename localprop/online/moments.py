@@ -8,6 +8,8 @@ import numpy as np
 
 from ..table.columns import is_known
 
+CLIP = 5.0  # standardised inputs beyond this are clipped
+
 
 @dataclass
 class Moments:

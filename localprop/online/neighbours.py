@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-NAME = "neighbours"  # as an expert
-FIRST = {NAME: 0.5}  # what it weighs in a mixture before anything is known
+from .moments import CLIP
+
+NEIGHBOURS = "neighbours"  # the name of the expert
+FIRST = {NEIGHBOURS: 0.5}  # what it weighs in a mixture before anything is known
 NEAREST = 5
 SEARCHED = 1000  # rows before a new one that are compared with it
-CLIP = 5.0  # standardised values beyond this are clipped, as for the networks
 CLOSEST = 1e-5  # rows closer than this weigh no more
 
 

@@ -12,8 +12,7 @@ from .defaults import NAMES
 from .interval import Intervals, count_covered, coverage
 from .mixture import FAVOUR, Mixture
 from .moments import Moments, hold, standardised
-from .neighbours import FIRST
-from .neighbours import NAME as NEIGHBOURS
+from .neighbours import FIRST, NEIGHBOURS
 from .score import Score
 from .smoothing import smooth
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
@@ -143,7 +142,7 @@ class Regression(AbstractTask):
         mean, deviation = scales.mean[:, None], scales.deviation[:, None]
         nets = _in_unit(outputs[:, :, 0], mean, deviation)
         simple = [nets[:, FOLLOWED] + bias, last, scales.mean, scales.median]
-        if NEIGHBOURS in self.mixture.names:
+        if near is not None:
             simple.append(_neighbours(near, scales))
         return np.column_stack([nets, *simple])
 
@@ -152,9 +151,9 @@ def _in_unit(outputs: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np
     return mean + deviation * within(outputs)
 
 
-def _neighbours(near: np.ndarray | None, scales: Scales) -> np.ndarray:
+def _neighbours(near: np.ndarray, scales: Scales) -> np.ndarray:
     """Returns what neighbours say, as far from the mean as networks may go; the mean if nothing."""
-    said = scales.mean if near is None else np.where(np.isnan(near[:, 0]), scales.mean, near[:, 0])
+    said = np.where(np.isnan(near[:, 0]), scales.mean, near[:, 0])
     room = CLIP * scales.deviation
     return np.clip(said, scales.mean - room, scales.mean + room)
 

@@ -16,7 +16,7 @@ from .defaults import NAMES
 from .encode import BIN_ROLES
 from .forecast import AGO, ANSWER, most_kept
 from .interval import LEVELS
-from .neighbours import NAME as NEIGHBOURS
+from .neighbours import NEIGHBOURS
 from .past import GUESSES
 from .regression import OWN as OWN_OF_NUMBERS
 from .season import LONGEST

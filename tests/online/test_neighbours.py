@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from localprop import Online
-from localprop.online.moments import standardised
-from localprop.online.neighbours import CLIP, NAME, NEAREST, Kept, Seen, ask_neighbours
+from localprop.online.moments import CLIP, standardised
+from localprop.online.neighbours import NEAREST, NEIGHBOURS, Kept, Seen, ask_neighbours
 
 ROWS, D, F, CLASSES = 120, 3, 2, 4
 
@@ -110,6 +110,6 @@ def test_without_review_there_are_none(task):
         model.learn_many(X, y)
         assert model.task is not None
         shares = model.task.mixture.shares
-        assert (NAME in shares) == (review > 0)
+        assert (NEIGHBOURS in shares) == (review > 0)
         if review:
             assert model.task.mixture.weights[-1] > 0.5
