@@ -16,7 +16,7 @@ from ..law.policy import AbstractPolicy
 from ..network import AbstractNetwork
 from .dependence import NONLINEAR
 from .rules import Rules
-from .step import Step
+from .step import Step, in_a_row
 from .wiring import Wiring
 
 TAU = 0.125  # of the hop that is looked at; its value does not matter
@@ -69,8 +69,7 @@ def heard_by_all(law: AbstractLaw, step: Step) -> int:
         return [jnp.asarray(a) for a in s]
 
     heard = np.logical_or.reduce(step.followed(signs))
-    labels = np.concatenate([np.ravel(a) for a in jax.tree.leaves(step.labels)])
-    return int(np.isin(labels, np.flatnonzero(heard)).sum())
+    return int(np.isin(in_a_row(step.labels), np.flatnonzero(heard)).sum())
 
 
 def channel_lines(transport: int, heard: int, given_sign: int) -> list[str]:

@@ -84,12 +84,11 @@ class Step:
 
     def moving(self) -> np.ndarray:
         """Returns the labels of what is carried, without inputs and targets."""
-        leaves = [np.ravel(a) for a in jax.tree.leaves(self.labels[0])]
-        return np.unique(np.concatenate(leaves))
+        return np.unique(in_a_row(self.labels[0]))
 
     def occurring(self) -> np.ndarray:
         """Returns the labels of all there is, inputs and targets among them."""
-        return np.unique(np.concatenate([np.ravel(a) for a in jax.tree.leaves(self.labels)]))
+        return np.unique(in_a_row(self.labels))
 
     def quantities(self) -> tuple[str, ...]:
         """Returns the quantities that have numbers."""
@@ -136,12 +135,17 @@ class Step:
         return np.concatenate(parts)
 
 
+def in_a_row(tree: Any) -> np.ndarray:
+    """Returns all numbers of a tree, one after the other."""
+    return np.concatenate([np.ravel(a) for a in jax.tree.leaves(tree)])
+
+
 def _trace_groups(trace: Any, synapse: Any) -> Any:
     """A trace is of the synapse whose weight it credits; a block's synapses are one."""
-    if not isinstance(synapse, dict):
-        return None if trace is None else np.broadcast_to(synapse, trace.shape)
     if trace is None:
         return None
+    if not isinstance(synapse, dict):
+        return np.broadcast_to(synapse, trace.shape)
     of = {
         name: np.ravel(next(iter(jax.tree.leaves(tree)), 0))[:1] for name, tree in synapse.items()
     }
