@@ -25,23 +25,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from localprop import Adaptive, Cost, Digraph, Hamiltonian, Learner, Phase, Samples, Traces
+from localprop import Cost, Learner, Traces
+from localprop.reproduce import recall
+from localprop.reproduce.recall import HOPS, NEURONS
 
 from .page import write_page
 
-NEURONS, STREAMS, TRIALS, PIECE, LAST = 28, 16, 1500, 100, 100
+TRIALS, PIECE, LAST = 1500, 100, 100
 DELAYS, SEEDS = (5, 20, 50, 100), (0, 1, 2)
-HOPS = 5  # twice the depth from input to readout, and one in which weights move
-GAIN = 5.0  # of the two input weights of a neuron, drawn as if they were two among 30
-# Measured on seeds 0 to 2 at T = 100; the same for every T and every kind of costate.
-MASS = Adaptive(rate=1e-3, decay=1e-4, floor=1e-3)
-DISSIPATION = 0.5
 ADAM = 1e-3
 RTRL_UP_TO = 20
 CREDIT = {
@@ -50,15 +46,6 @@ CREDIT = {
     "traces": Traces(),
     "traces, reversed": Traces("reversed"),
 }
-HIDDEN = [f"h{k}" for k in range(NEURONS)]
-
-
-def trials(rng: np.random.Generator, delay: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns inputs `(trials, steps, streams, 2)` and answers `(trials, streams)`."""
-    u = np.zeros((number, delay + 1, STREAMS, 2), np.float32)
-    u[..., 0] = rng.choice([-1.0, 1.0], u.shape[:3])
-    u[:, 0, :, 1] = 1.0
-    return u, u[:, 0, :, 0].copy()
 
 
 def logistic(output: Any, z: Any) -> Any:
@@ -66,59 +53,25 @@ def logistic(output: Any, z: Any) -> Any:
     return jnp.sum(jax.nn.softplus(-z * output))
 
 
-def network(delay: int, frozen: bool) -> Digraph:
-    """Returns the digraph: two inputs, recurrent neurons of unlike speeds, a readout."""
-    into = [(i, h) for i in ("sign", "mark", *HIDDEN) for h in HIDDEN]
-    lasting = np.geomspace(1.0, 2.0 * delay, NEURONS) * HOPS  # a step lasts for all its hops
-    biases = [("1", h) for h in HIDDEN]
-    return Digraph.from_edges(
-        [*into, *((h, "answer") for h in HIDDEN)],
-        inputs=["sign", "mark"],
-        outputs=["answer"],
-        activation={**dict.fromkeys(HIDDEN, "tanh"), "answer": "identity"},
-        speed={**dict(zip(HIDDEN, 1 / lasting, strict=True)), "answer": np.inf},
-        fixed=dict.fromkeys([*into, *biases]) if frozen else None,
-        storage="dense",
-    )
-
-
-def drawn(phase: Phase) -> Phase:
-    """Returns the phase with larger input weights."""
-    return eqx.tree_at(lambda p: p.w, phase, phase.w.at[:, :2].multiply(GAIN))
-
-
 def by_the_law(delay: int, kind: str, seed: int) -> tuple[float, float]:
     """Returns accuracy over the last trials, and microseconds per step of all streams."""
-    net = network(delay, kind == "frozen")
-    law = Hamiltonian(mass=MASS, dissipation=DISSIPATION, traces=CREDIT[kind])
-    learner = Learner(
-        net, Cost(logistic), law, hops=HOPS, settle=HOPS - 1, streams=STREAMS, clock="sample"
-    )
-    phase, rng, right = drawn(learner.init(jax.random.key(seed))), np.random.default_rng(seed), []
-    seconds = 0.0
+    learner = recall.learner(recall.network(delay, kind == "frozen"), logistic, CREDIT[kind])
+    phase, rng = recall.drawn(learner.init(jax.random.key(seed))), np.random.default_rng(seed)
+    right, seconds, steps = [], 0.0, PIECE * (delay + 1)
     for _ in range(TRIALS // PIECE):
-        u, sign = trials(rng, delay, PIECE)
-        steps = PIECE * (delay + 1)
-        z = np.full((PIECE, delay + 1, STREAMS, 1), np.nan, np.float32)
-        z[:, -1, :, 0] = sign
-        begins = np.zeros((PIECE, delay + 1, STREAMS))
-        begins[:, 0] = 1.0
-        stream = Samples(
-            *(a.reshape(steps, *a.shape[2:]) for a in (u, z)),
-            begins=begins.reshape(steps, STREAMS),
-        )
+        u, sign = recall.trials(rng, delay, PIECE)
+        stream = recall.stream(u, sign)
         began = time.perf_counter()
         phase, trace = learner.run(phase, stream, record=("output",), chunk=steps)
         seconds = time.perf_counter() - began  # of the last piece: compiled
-        answers = trace["output"].reshape(PIECE, delay + 1, STREAMS)[:, -1]
-        right.append(np.sign(answers) == sign)
-    return float(np.concatenate(right)[-LAST:].mean()), 1e6 * seconds / (PIECE * (delay + 1))
+        right.append(recall.right(trace["output"], sign))
+    return float(np.concatenate(right)[-LAST:].mean()), 1e6 * seconds / steps
 
 
 def exact(delay: int, kind: str, seed: int) -> tuple[float, float]:
     """Returns the same of the exact gradient, by BPTT or RTRL, with Adam."""
-    net = network(delay, False)
-    w = drawn(Learner(net, Cost(logistic), hops=HOPS).init(jax.random.key(seed))).w
+    net = recall.network(delay)
+    w = recall.drawn(Learner(net, Cost(logistic), hops=HOPS, settle=0).init(jax.random.key(seed))).w
     keep = jnp.exp(-jnp.asarray(net.speed)[:NEURONS] * HOPS)
     optimiser = optax.adam(ADAM)
 
@@ -165,7 +118,7 @@ def exact(delay: int, kind: str, seed: int) -> tuple[float, float]:
 
     rng, state, right, seconds = np.random.default_rng(seed), optimiser.init(w), [], 0.0
     for _ in range(TRIALS // PIECE):
-        u, sign = trials(rng, delay, PIECE)
+        u, sign = recall.trials(rng, delay, PIECE)
         began = time.perf_counter()
         w, state, outputs = learn(w, state, u, sign)
         right.append(np.sign(np.asarray(outputs)) == sign)

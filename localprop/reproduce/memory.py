@@ -13,15 +13,16 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ..cost import Cost, SquaredError
-from ..law import Adaptive, Hamiltonian, Traces
+from ..law import Hamiltonian, Traces
 from ..learner import Learner, Samples
 from ..network import Block, Digraph, Layered
+from . import recall
 from .claim import Claim, Part
 
 INPUTS, NEURONS, OUTPUTS, STEPS = 3, 8, 2, 40
 RATE = 0.02  # of the leak, per hop: a sample lasts 9 of them
 STILL = 1e30  # a mass that no force moves
-DELAY, TRIALS, STREAMS = 20, 400, 16  # of the recall
+DELAY, TRIALS = 20, 400  # of the recall
 
 
 def measure(seeds: Sequence[int]) -> Part:
@@ -197,41 +198,8 @@ def _recall(seeds: Sequence[int]) -> Claim:
 
 
 def _recalled(seed: int, traces: Traces | None, held: bool) -> float:
-    hidden = [f"h{k}" for k in range(28)]
-    into = [(i, h) for i in ("sign", "mark", *hidden) for h in hidden]
-    lasting = np.geomspace(1.0, 2.0 * DELAY, len(hidden)) * 5
-    network = Digraph.from_edges(
-        [*into, *((h, "answer") for h in hidden)],
-        inputs=["sign", "mark"],
-        outputs=["answer"],
-        activation={"answer": "identity"},
-        speed=dict(zip(hidden, 1 / lasting, strict=True)),
-        fixed=dict.fromkeys([*into, *(("1", h) for h in hidden)]) if held else None,
-        storage="dense",
-    )
-    law = Hamiltonian(mass=Adaptive(1e-3, 1e-4, 1e-3), dissipation=0.5, traces=traces)
-    learner = Learner(
-        network,
-        Cost(SquaredError()),
-        law,
-        hops=5,
-        settle=4,
-        streams=STREAMS,
-        clock="sample",
-    )
-    phase = learner.init(jax.random.key(seed))
-    phase = eqx.tree_at(lambda p: p.w, phase, phase.w.at[:, :2].multiply(5.0))
-    rng, steps = np.random.default_rng(seed), DELAY + 1
-    u = np.zeros((TRIALS, steps, STREAMS, 2))
-    u[..., 0] = rng.choice([-1.0, 1.0], u.shape[:3])
-    u[:, 0, :, 1] = 1.0
-    sign = u[:, 0, :, 0]
-    z = np.full((TRIALS, steps, STREAMS, 1), np.nan)
-    z[:, -1, :, 0] = sign
-    begins = np.zeros((TRIALS, steps, STREAMS))
-    begins[:, 0] = 1.0
-    flat = [a.reshape(TRIALS * steps, *a.shape[2:]) for a in (u, z, begins)]
-    given = Samples(flat[0], flat[1], begins=flat[2])
-    _, trace = learner.run(phase, given, record=("output",))
-    answers = trace["output"].reshape(TRIALS, steps, STREAMS)[:, -1]
-    return float((np.sign(answers) == sign)[-TRIALS // 4 :].mean())
+    learner = recall.learner(recall.network(DELAY, held), SquaredError(), traces)
+    phase = recall.drawn(learner.init(jax.random.key(seed)))
+    u, sign = recall.trials(np.random.default_rng(seed), DELAY, TRIALS)
+    _, trace = learner.run(phase, recall.stream(u, sign), record=("output",))
+    return float(recall.right(trace["output"], sign)[-TRIALS // 4 :].mean())

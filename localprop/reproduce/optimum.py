@@ -28,7 +28,7 @@ from . import flow
 from .claim import Claim, Part, spread
 from .flow import Setting
 
-PERIODS, Q = 2, 100.0
+PERIODS, Q = 2.0, 100.0
 STARTS = 4  # of the policies; the oracle solves the problem of the first
 # The problem that is small enough for collocation, and the steps of its grids.
 SMALL = Setting((2.0, 2.0), inputs=1, mass=0.25, dissipation=0.0, decay=0.1, scale=10.0)
