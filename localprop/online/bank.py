@@ -242,7 +242,11 @@ class Bank(eqx.Module):
                 learner = eqx.combine(numbers, rest)
                 return one(learner, own, _seen(sample, learner.duration, view, new))
 
-            found.append(jax.vmap(member)(numbers, new, own))
+            if len(members) == 1:  # a map over one would hide plain products from the compiler
+                alone = jax.tree.map(lambda a: a[0], (numbers, new, own))
+                found.append(jax.tree.map(lambda a: a[None], member(*alone)))
+            else:
+                found.append(jax.vmap(member)(numbers, new, own))
         return found
 
     def _in_order(self, outputs: list[Array]) -> Array:

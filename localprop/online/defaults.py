@@ -31,14 +31,14 @@ class Recipe:
     """What makes one expert different from the others.
 
     **Fields:** `rate`: of the adaptive mass, per row; `keep`: share of the momentum that outlives
-    a row; `view`: what it sees; `hidden`: whether it has hidden layers; `forecasts`: whether it is
-    asked for forecasts.
+    a row; `view`: what it sees; `hidden`: sizes of its hidden layers, `None` for those that the
+    settings say; `forecasts`: whether it is asked for forecasts.
     """
 
     rate: float
     keep: float
     view: View
-    hidden: bool = True
+    hidden: tuple[int, ...] | None = None
     forecasts: bool = True
 
 
@@ -49,8 +49,8 @@ RECIPES = {
     "fast": Recipe(2.5e-3, 0.0, "new"),
     "high": Recipe(4e-3, 0.5, "reviewed"),
     "slow": Recipe(1e-3, 0.5, "reviewed"),
-    "linear": Recipe(2e-3, 0.0, "plain", hidden=False),
-    MEMORY: Recipe(1e-3, 0.0, "memory", forecasts=False),
+    "linear": Recipe(2e-3, 0.0, "plain", hidden=()),
+    MEMORY: Recipe(1e-3, 0.0, "memory", hidden=(16,), forecasts=False),
 }
 NAMES = list(RECIPES)  # of experts that learn
 FORECASTERS = [name for name, recipe in RECIPES.items() if recipe.forecasts]
@@ -67,7 +67,7 @@ def bank_for(
     wide = {"plain": plain, "memory": width(plain)}
     for name in FORECASTERS if task == "forecast" else NAMES:
         recipe = RECIPES[name]
-        hidden = settings.hidden if recipe.hidden else ()
+        hidden = settings.hidden if recipe.hidden is None else recipe.hidden
         sizes = [wide.get(recipe.view, inputs), *hidden, outputs]
         network = Layered.dense(
             sizes, activation=ACTIVATION, output_scale=OUTPUT_SCALE, bias_scale=BIAS_SCALE
@@ -115,4 +115,4 @@ def law_for(name: str, recipe: Recipe, plastic: int) -> AbstractLaw:
 def _cost(task: str, recipe: Recipe) -> Cost:
     if task != "classification":
         return Cost(Huber())
-    return Cost(SoftmaxCrossEntropy(SMOOTHING if recipe.hidden else 0.0))
+    return Cost(SoftmaxCrossEntropy(0.0 if recipe.hidden == () else SMOOTHING))

@@ -10,6 +10,7 @@ import numpy as np
 from .compiled import compiled
 
 MEMORY = "memory"  # the name of the expert, and of what it sees
+AT_FIRST = 0.3  # what it weighs in a mixture before anything is known
 # In rows. The harmonics of a window tell the rows of the last 16 apart, as a Fourier transform
 # does; what is older fades with their time constant. The leaks remember longer, and less exactly.
 WINDOW, LASTING, LEAKS = 16, 16.0, (64.0, 256.0)
@@ -24,7 +25,7 @@ GAINS = np.concatenate(
 # The first harmonic, the last one and the leaks are real.
 PAIRED = (np.arange(MODES) > 0) & (np.arange(MODES) < HARMONICS - 1)
 NUMBERS = 1 + MODES + int(PAIRED.sum())  # of a channel: the input now, and its modes
-OF_TARGET = 8  # channels of the target's own past; classes beyond share them
+OF_TARGET = 4  # channels of the target's own past; classes beyond share them
 SHARED = 56  # channels of the inputs; those beyond share them
 MOST_SEQUENCES = 4096  # that are remembered at once
 
@@ -96,10 +97,7 @@ class Memory:
         x, rows = _folded(inputs), len(inputs)
         places, begins = self._seated(keys, rows)
         self.rows += rows
-        room = [(0, len(self._keys) - len(self._modes)), (0, _channels(x) - self._modes.shape[1])]
-        self._modes = np.pad(self._modes, [*room, (0, 0), (0, 0)])
-        self._last = np.pad(self._last, room[:1])
-        state = self._modes, self._last
+        state = self._modes, self._last = self._grown(len(self._keys), _channels(x))
         return _moved(x, targets, places, begins, lapse, state, self.classes, True)
 
     def ask(
@@ -110,9 +108,7 @@ class Memory:
         names = [None] if keys is None else [*keys[1], None]
         known = np.array([self._places.get(name, -1) for name in names], np.int64)
         places = known[np.zeros(rows, int) if keys is None else keys[0]]
-        room = [(0, not len(self._modes)), (0, _channels(x) - self._modes.shape[1])]
-        modes = np.pad(self._modes, [*room, (0, 0), (0, 0)])
-        state = modes, np.pad(self._last, room[:1])
+        state = self._grown(max(1, len(self._keys)), _channels(x))
         nothing = np.full(rows, np.nan)
         given = x, nothing, np.maximum(places, 0), places < 0, lapse
         return _moved(*given, state, self.classes, False)
@@ -124,6 +120,15 @@ class Memory:
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns modes, last targets and last rows of the sequences."""
         return {"modes": self._modes, "last": self._last, "used": self._used}
+
+    def _grown(self, sequences: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns modes and last targets with so much room, at rest where they are new."""
+        now = self._modes.shape
+        if now[:2] == (sequences, channels):
+            return self._modes, self._last
+        room = (0, sequences - now[0])
+        modes = np.pad(self._modes, [room, (0, channels - now[1]), (0, 0), (0, 0)])
+        return modes, np.pad(self._last, room)
 
     def _seated(self, keys: Keys | None, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the place of each row's sequence, and whether that begins there.
