@@ -133,13 +133,16 @@ class Bank(eqx.Module):
 
         **Arguments:** `record`: `"output"`; `"answer"`: to the sample's query, `(experts,
         outputs)`; `"input_slope"`: of the loss of the new row, $D_u^\\top\\lambda$, the mean of the
-        experts that see all inputs, `(inputs,)`.
+        experts that see all inputs, `(inputs,)`; `"memory_slope"`: that of the expert that sees
+        what came before, at its own inputs.
         """
         values = {"output": output}
         if "answer" in record:
             values["answer"] = self._answers(phase, sample)
         if "input_slope" in record:
             values["input_slope"] = self._input_slope(phase, sample)
+        if "memory_slope" in record:
+            values["memory_slope"] = self._memory_slope(phase, sample)
         return {name: values[name] for name in record}
 
     def learn(
@@ -278,6 +281,11 @@ class Bank(eqx.Module):
         nets = sum(expert.view not in ALONE for expert in self.experts)
         slopes = jnp.concatenate(self._each(one, phase, sample))
         return jnp.sum(slopes, axis=0) / max(nets, 1)
+
+    def _memory_slope(self, phase: Phases, sample: Samples) -> Array:
+        (k,) = (k for k, expert in enumerate(self.experts) if expert.view == "memory")
+        learner = self.experts[k].learner
+        return Learner._input_slope(learner, self.of(phase, k), sample.u["memory"])
 
 
 def _stack(*leaves: Array) -> Array:

@@ -17,7 +17,7 @@ from ..errors import CheckpointError, StreamError
 from ..learner import Samples
 from ..table.columns import Column, ColumnKind
 from .classification import Classification, Label
-from .defaults import bank_for
+from .defaults import NAMES, bank_for
 from .delay import Delay
 from .durations import Durations
 from .encode import Encoder, Rows
@@ -113,7 +113,8 @@ class ColumnModel:
 
         A running mean, over some 500 rows, of $|u_j\\,(D_u^\\top\\lambda)_j|$: the costates that
         reach the inputs of the networks that see them all, times the inputs, summed over those of
-        a column; the shares add up to 1. Empty before anything was learned; for a forecast, what
+        a column; and the same of what came before a row, as much as *memory* has a say. The shares
+        add up to 1. Empty before anything was learned; for a forecast, what
         it makes of the target's past is a share of its own.
         """
         own = "its own past"
@@ -243,12 +244,29 @@ class ColumnModel:
         if self._memory is not None:
             told = raw[:, 0] if isinstance(task, Classification) else z[:, 0, 0]
             views[MEMORY] = self._memory.learn(views["plain"], told, keys, duration)
-        trace = model.learn(Samples(views, z, duration, query), (output, "input_slope"))
-        self._importance.update(u[:, 0], trace["input_slope"])
+        record = (output, "input_slope", *(["memory_slope"] if self._memory else []))
+        trace = model.learn(Samples(views, z, duration, query), record)
+        answers = task.update_score(encoded.key, trace[output], near)
+        self._update_importance(u[:, 0], views, trace)
         for name, column in columns.items():
             if self.kinds.get(name, ColumnKind.UNDECIDED) is ColumnKind.UNDECIDED:
                 self.kinds[name] = column.kind
-        return task.update_score(encoded.key, trace[output], near)
+        return answers
+
+    def _update_importance(
+        self, u: np.ndarray, views: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]
+    ) -> None:
+        """Takes in what mattered in rows; what came before counts as much as it has a say."""
+        before = None
+        if self._memory is not None and self.task is not None:
+            plain = [k for k in self._encoder.plain if k < u.shape[1]]
+            moved = np.zeros(u.shape)
+            moved[:, plain] = Memory.moved(views[MEMORY], trace["memory_slope"], len(plain))
+            weights = self.task.mixture.before[:, : len(NAMES)]
+            own, total = weights[:, NAMES.index(MEMORY)], weights.sum(axis=1)
+            share = np.divide(own, total, where=total > 0, out=np.zeros(len(own)))
+            before = moved, share
+        self._importance.update(u, trace["input_slope"], before)
 
     def _searched(self) -> Kept | None:
         """Returns the rows among which neighbours are looked for, `None` if none are asked."""

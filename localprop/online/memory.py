@@ -113,6 +113,24 @@ class Memory:
         given = x, nothing, np.maximum(places, 0), places < 0, lapse
         return _moved(*given, state, self.classes, False)
 
+    @staticmethod
+    def moved(known: np.ndarray, slope: np.ndarray, inputs: int) -> np.ndarray:
+        """Returns $|h\\,(D_h^\\top\\lambda)_h|$ summed over what is known of each input.
+
+        **Arguments:** `known`, `slope`: `(T, numbers)`; `inputs`: how many there are. Those that
+        share a channel share its sum.
+
+        **Returns:** `(T, inputs)`.
+        """
+        # What was never but 0 has no neuron yet.
+        there = min(known.shape[1], slope.shape[1]) // NUMBERS
+        used = there * NUMBERS
+        each = np.abs(known[:, :used] * slope[:, :used], dtype=float)
+        channels = np.zeros((len(known), OF_TARGET + min(inputs, SHARED)))
+        channels[:, :there] = each.reshape(len(known), there, NUMBERS).sum(axis=2)
+        channel = np.arange(inputs) % SHARED
+        return (channels[:, OF_TARGET:] / np.bincount(channel))[:, channel]
+
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep, beside the arrays."""
         return {"rows": self.rows, "sequences": self._keys}

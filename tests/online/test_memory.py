@@ -162,6 +162,24 @@ def test_rows_without_a_target_are_remembered_and_not_learned():
     assert right / asked >= 0.9
 
 
+def test_importance_counts_what_came_before():
+    """By hand; and of a label that hangs on one column's past, that column is what matters."""
+    rng = np.random.default_rng(7)
+    known, slope = rng.normal(size=(2, 5, NUMBERS * (OF_TARGET + 56)))
+    found = Memory.moved(known, slope, 60)
+    for k in range(60):
+        sharing = 2 if k % 56 < 4 else 1
+        here = slice(NUMBERS * (OF_TARGET + k % 56), NUMBERS * (OF_TARGET + k % 56 + 1))
+        by_hand = np.abs(known[:, here] * slope[:, here]).sum(axis=1) / sharing
+        np.testing.assert_allclose(found[:, k], by_hand)
+    np.testing.assert_array_equal(Memory.moved(known, slope[:, : 30 * NUMBERS], 60)[:, 30:56], 0)
+    columns, label = lagged(1500, rng)
+    del columns["machine"]
+    model = Online(hidden=(2,), review=0)
+    model.learn_many(columns, label.tolist())
+    assert model.importance()["said"] > 0.8
+
+
 def test_pieces_and_restarts_do_not_change_a_bit(tmp_path):
     columns, label = lagged(300, np.random.default_rng(5), 7)
     whole = Online(hidden=(2,), sequence="machine")
