@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -148,7 +149,8 @@ class Cost(eqx.Module):
     **Arguments:**
 
     - `loss`: $L(\\text{output}, z) \\to$ scalar; `SquaredError()`, `Huber()`,
-      `SoftmaxCrossEntropy()` or any differentiable callable.
+      `SoftmaxCrossEntropy()` or any differentiable callable. Of a network with several readouts
+      each has this loss; or a mapping from readouts to losses.
     - `weight_decay`: $k \\ge 0$.
     - `regulariser`: $V(w) \\to$ scalar, or `None` for $|w|^2/2$.
 
@@ -169,7 +171,7 @@ class Cost(eqx.Module):
         ```
     """
 
-    loss: Loss
+    loss: Loss | Mapping[str, Loss]
     weight_decay: float = 0.0
     regulariser: Callable[[PyTree], Scalar] | None = eqx.field(static=True, default=None)
     weight: Array | None = None
@@ -177,11 +179,27 @@ class Cost(eqx.Module):
     def __check_init__(self):
         if not self.weight_decay >= 0:
             raise ConfigError(f"weight_decay is {self.weight_decay}; it must be 0 or more")
-        if not callable(self.loss):
+        each = self.loss.values() if isinstance(self.loss, Mapping) else [self.loss]
+        if not all(callable(loss) for loss in each):
             raise ConfigError(f"loss is {self.loss!r}; pass a callable of (output, z)")
 
+    def of(self, readout: str) -> Cost:
+        """Returns the cost with the loss of that readout alone.
+
+        **Raises:** `ConfigError` where it has none.
+        """
+        if not isinstance(self.loss, Mapping):
+            return self
+        if readout not in self.loss:
+            known = ", ".join(self.loss)
+            raise ConfigError(f"the cost has no loss for readout '{readout}'; it has {known}")
+        return dataclasses.replace(self, loss=self.loss[readout])
+
     def target_loss(self, output: Array, z: Array) -> Scalar:
-        """Returns $L(x_O, z)$, 0 where there is no target."""
+        """Returns $L(x_O, z)$, 0 where there is no target; the mean of several losses."""
+        if isinstance(self.loss, Mapping):
+            each = [self.of(name).target_loss(output, z) for name in self.loss]
+            return jnp.mean(jnp.stack(each))
         none = jnp.all(jnp.isnan(z))
         # The inner wheres keep NaN and infinity out of the gradient of an arbitrary loss.
         loss = self.loss(*(jnp.where(none, jnp.zeros_like(a), a) for a in (output, z)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import pairwise
 
 import equinox as eqx
@@ -15,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 import localprop
 from localprop import (
     Adaptive,
+    Bank,
     Cauchy,
     ConfigError,
     Cost,
@@ -26,11 +28,13 @@ from localprop import (
     Layered,
     Learner,
     LeastAction,
+    Modes,
     Samples,
     SharedWeights,
     SignFlip,
     SquaredError,
     Traces,
+    read_modes,
 )
 from localprop.audit.dependence import dependence
 from localprop.audit.wiring import wiring
@@ -77,11 +81,37 @@ def test_every_law_is_proved_local_on_every_network(name, law):
     assert all(proof.dependencies[q] > 0 for q in ("x", "costate", "w", "momentum"))
 
 
+def _leaky(**settings):
+    return Digraph.complete(3, inputs=1, outputs=(2,), speed=[0.5, 0.5, np.inf], **settings)
+
+
+def _levels():
+    """Two levels of modes: the lower feeds the upper by a silent bank, both are read."""
+    learned = Bank([3.0, 9.0], [0.2, -0.7], learned=True)
+    banks = [Bank.leaks(1.0, 8.0, 2, silent=True), learned]
+    lower = partial(Modes, partial(eqx.nn.Linear, 2, 3), "tanh", banks)
+    upper = partial(Modes, partial(eqx.nn.Linear, 12, 3), "tanh", learned)
+    heard = lambda m, n: jnp.concatenate([read_modes(2)(m), read_modes()(n)])  # noqa: E731
+    return Layered(
+        {
+            "lower": Block(lower, ["input"]),
+            "upper": Block(upper, ["lower"], join=read_modes(0, 2), silent=["lower"]),
+            "top": Block(partial(eqx.nn.Linear, 24, 1), ["lower", "upper"], join=heard),
+        },
+        inputs=(2,),
+        output="top",
+    )
+
+
 SLOW = {
     "dense": (Digraph.complete(3, inputs=1, speed=0.5), "2n + 4N + 2"),
     "sparse": (Digraph.complete(3, inputs=1, speed=0.5, storage="sparse"), "2n + 4N + 2"),
     "some": (Digraph.layered([1, 2, 1], speed=[0.5, np.inf, np.inf]), "2n + 4N + 2"),
     "layers": (Layered.dense([2, 3, 2], speed=0.3), "2n + 4N + 2"),
+    "oscillating": (_leaky(frequency=0.3), "2n + 5N + 2"),
+    "learned": (_leaky(learn_speed=True, storage="sparse"), "2n + 4N + 2"),
+    "oscillating, learned": (_leaky(frequency=0.3, learn_speed=True), "2n + 5N + 2"),
+    "modes": (_levels(), "2n + 3N + 242"),
     "none": (Digraph.layered([1, 2, 1]), "2n + 3N + 2"),  # who takes no time keeps no trace
 }
 

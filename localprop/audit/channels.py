@@ -132,18 +132,24 @@ class _Bent(AbstractNetwork):
     def output(self, x: PyTree) -> Array:
         return self.network.output(x)
 
+    def readouts(self, x: PyTree) -> Any:
+        return self.network.readouts(x)
+
+    def speeds(self, w: PyTree = None) -> PyTree:
+        return self.network.speeds(w)
+
     @property
-    def trace_speed(self) -> Any:
-        return self.network.trace_speed
+    def learns_speeds(self) -> bool:
+        return self.network.learns_speeds
 
     def zero_traces(self, x: PyTree, w: PyTree) -> PyTree:
         return self.network.zero_traces(x, w)
 
-    def own_slopes(self, x: PyTree, w: PyTree, u: PyTree) -> PyTree:
-        return self.network.own_slopes(x, w, u)
+    def advance_traces(self, trace: PyTree, x: PyTree, w: PyTree, u: PyTree, move: Any) -> PyTree:
+        return self.network.advance_traces(trace, x, w, u, move)
 
-    def own_force(self, costate: PyTree, trace: PyTree) -> PyTree:
-        return self.network.own_force(costate, trace)
+    def own_force(self, costate: PyTree, trace: PyTree, w: PyTree) -> PyTree:
+        return self.network.own_force(costate, trace, w)
 
     def credited(self, own: PyTree, direct: PyTree) -> PyTree:
         return self.network.credited(own, direct)

@@ -27,7 +27,7 @@ ELEMENTWISE = frozenset(
     add sub mul div max min pow rem atan2 nextafter and or xor not neg sign floor ceil round
     exp exp2 log expm1 log1p tanh logistic sin cos tan asin acos atan sinh cosh asinh acosh
     atanh sqrt rsqrt cbrt erf erfc erf_inv integer_pow is_finite eq ne lt le gt ge select_n
-    clamp abs square convert_element_type add_any copy copy_p real imag stop_gradient
+    clamp abs square convert_element_type add_any copy copy_p real imag complex conj stop_gradient
     nan_to_num lgamma digamma reduce_precision
     """.split()  # noqa: SIM905
 )
@@ -36,7 +36,7 @@ MOVING = frozenset(
     """
     broadcast_in_dim reshape transpose squeeze expand_dims slice rev reduce_sum reduce_max
     reduce_min reduce_or reduce_and argmax argmin concatenate pad gather dynamic_slice
-    cumsum scatter-add scatter_add reduce_window_sum copy split
+    cumsum scatter-add scatter_add reduce_window_sum copy split stack unstack
     """.split()  # noqa: SIM905
 )
 BILINEAR = frozenset(["dot_general", "conv_general_dilated"])
@@ -265,7 +265,7 @@ def _moving(eqn: Any, ins: list[Reach]) -> list[Reach]:
 
 
 def _data_operands(name: str, count: int) -> range | tuple[int, ...]:
-    if name in ("concatenate", "pad"):
+    if name in ("concatenate", "pad", "stack"):
         return range(count)
     return (0, 2) if name in ("scatter-add", "scatter_add") else (0,)
 

@@ -146,6 +146,8 @@ def _trace_groups(trace: Any, synapse: Any) -> Any:
         return None
     if not isinstance(synapse, dict):
         return np.broadcast_to(synapse, trace.shape)
+    if all(isinstance(tree, np.ndarray) for tree in synapse.values()):
+        return {name: np.broadcast_to(synapse[name], a.shape) for name, a in trace.items()}
     of = {
         name: np.ravel(next(iter(jax.tree.leaves(tree)), 0))[:1] for name, tree in synapse.items()
     }

@@ -224,8 +224,9 @@ def _count(phase: Any) -> dict[str, int]:
 
 def _formula(state: dict[str, int], n: int, weights: int) -> str:
     """Writes the count as a sum in n and N; what is neither stands as a number."""
-    neurons = sum(state[q] == n for q in ("x", "costate"))
-    synapses = sum(state[q] == weights for q in ("w", "momentum", "mass", "trace"))
+    times = lambda q, each: state[q] // each if each and state[q] % each == 0 else 0  # noqa: E731
+    neurons = sum(times(q, n) for q in ("x", "costate"))
+    synapses = sum(times(q, weights) for q in ("w", "momentum", "mass", "trace"))
     rest = sum(state.values()) - neurons * n - synapses * weights
     terms = [f"{neurons}n", f"{synapses}N", *([str(rest)] if rest else [])]
     return " + ".join(terms)

@@ -77,17 +77,25 @@ def _(network: Digraph) -> Wiring:
     parents[heads + first, tails] = True
     outputs = np.zeros(len(names), bool)
     outputs[network.outputs + first] = True
-    w = jax.eval_shape(network.init, jax.random.key(0))[1]
+    x, w = jax.eval_shape(network.init, jax.random.key(0))
+    learned = {} if network.learned is None else w
+    w = w["arcs"] if learned else w
     if w.ndim == 1:
         synapse, all_heads, all_tails = np.arange(len(tails)), heads, tails
     else:  # places of the matrix without an arc are synapses too, wired to nothing but themselves
         synapse = np.arange(w.size).reshape(w.shape)
         all_heads, all_tails = (a.ravel() for a in np.indices(w.shape))
+    if learned:  # a neuron's own speed is a synapse of its own, which knows its drive
+        each, kinds, first_own = np.arange(arcs.neurons), network.learned or (), len(all_heads)
+        own = {k: first_own + i * arcs.neurons + each for i, k in enumerate(kinds)}
+        synapse = {"arcs": synapse, **own}
+        all_heads = np.concatenate([all_heads, *(each for _ in kinds)])
+    all_tails = np.pad(all_tails, (0, len(all_heads) - len(all_tails)), constant_values=ALL_PARENTS)
     return Wiring(
         tuple(str(n) for n in names),
         parents,
         outputs,
-        first + np.arange(arcs.neurons),
+        np.broadcast_to(first + np.arange(arcs.neurons), x.shape),
         synapse,
         all_heads + first,
         all_tails,
@@ -103,7 +111,8 @@ def _(network: Layered) -> Wiring:
     parents = np.zeros((len(names), len(names)), bool)
     for name, block in network.wiring.items():
         parents[place[name], [place[p] for p in block.parents]] = True
-    outputs = np.arange(len(names)) == place[network.output_block]
+    readouts = network.output_blocks or (network.output_block,)
+    outputs = np.isin(np.arange(len(names)), [place[name] for name in readouts])
     x, w = jax.eval_shape(network.init, jax.random.key(0))
     blocks = list(network.wiring)
     full = lambda tree, k: jax.tree.map(lambda a: np.full(a.shape, k), tree)  # noqa: E731

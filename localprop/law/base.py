@@ -183,19 +183,23 @@ def weight_force(network: AbstractNetwork, cost: Cost, w: PyTree, force: PyTree)
 
 
 def output_loss(network: AbstractNetwork, cost: Cost, x: PyTree, z: Array) -> Scalar:
-    """Returns $L(x_O, z)$, the mean over the streams that have a label."""
-    return answer_loss(network, cost, network.output(x), z)
+    """Returns $L(x_O, z)$ of all readouts, the mean over the streams that have a label."""
+    return answer_loss(network, cost, network.readouts(x), z)
 
 
-def answer_loss(network: AbstractNetwork, cost: Cost, output: Array, z: Array) -> Scalar:
-    """Returns the loss $L$ of an output that was read before, as `output_loss` does."""
+def answer_loss(network: AbstractNetwork, cost: Cost, output: Any, z: Array) -> Scalar:
+    """Returns the loss $L$ of an output, or of readouts, that were read before."""
     share = shares(network, z)
     losses = stream_losses(network, cost, output, z)
     return losses if share is None else jnp.sum(share * losses)
 
 
-def stream_losses(network: AbstractNetwork, cost: Cost, output: Array, z: Array) -> Array:
-    """Returns the loss of an output, one per stream where there are several."""
+def stream_losses(network: AbstractNetwork, cost: Cost, output: Any, z: Array) -> Array:
+    """Returns the loss of an output, one per stream where there are several; of readouts by name,
+    the sum of the losses of each."""
+    if isinstance(output, dict):
+        each = [stream_losses(network, cost.of(name), y, z) for name, y in output.items()]
+        return sum(each[1:], start=each[0])
     if network.streams is None:
         losses = cost.target_loss(output, z)
     else:

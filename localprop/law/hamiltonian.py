@@ -15,8 +15,9 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from ..cost import Cost
 from ..errors import ConfigError
 from ..network import AbstractNetwork
+from ..network.base import plain_speeds
 from .base import AbstractLaw, Energies, Phase, output_loss, pull_back, rest, total
-from .integrator import AbstractIntegrator, ExplicitEuler, ExponentialEuler, is_still
+from .integrator import AbstractIntegrator, ExplicitEuler, ExponentialEuler, conjugate, is_still
 from .mass import AbstractMass, Constant, as_mass
 from .policy import AbstractPolicy, CostateReversal, HamiltonianTrack
 from .traces import Traces
@@ -100,8 +101,18 @@ class Hamiltonian(AbstractLaw):
                     "an instantaneous costate has infinite speed, which explicit Euler cannot "
                     "follow; take ExponentialEuler(), or Traces('reversed')"
                 )
+        if network.learns_speeds and self.traces is None:
+            raise ConfigError(
+                "a speed is learned by its trace; give Hamiltonian(traces=Traces()), or hold speeds"
+            )
+        for part, follows in (
+            (self.policy, self.policy.relaxes()),
+            (self.integrator, not isinstance(self.integrator, ExplicitEuler)),
+        ):
+            if not follows:
+                plain_speeds(network, f"{type(part).__name__}()")
         if not self.policy.relaxes() and any(
-            np.isinf(c).any() for c in jax.tree.leaves(network.speed)
+            np.isinf(c).any() for c in jax.tree.leaves(network.speeds())
         ):
             raise ConfigError(
                 f"{type(self.policy).__name__} reverses equations, and an infinite speed can only "
@@ -123,7 +134,8 @@ class Hamiltonian(AbstractLaw):
     def relax(self, network: AbstractNetwork, phase: Phase, u: PyTree, tau: Any) -> Phase:
         # Forward whatever the policy: backward is no prediction.
         drive = network.drive(phase.x, phase.w, u)
-        x = self.integrator.step(network.speed, phase.x, drive, tau)
+        speeds = _speeds(network, phase.w, tau)
+        x = self.integrator.step(speeds, phase.x, drive, tau, axis=_pair_axis(network))
         return eqx.tree_at(lambda p: p.x, phase, x)
 
     def hop(
@@ -139,27 +151,29 @@ class Hamiltonian(AbstractLaw):
         s_x, s_p = self.policy.signs(phase)
         friction = self.policy.friction(self.dissipation)
         lapse = tau if lapse is None else lapse
-        step, given = self.integrator.step, (network, cost, phase, u, z)
-        trace, speed = phase.trace, network.speed
+        move, given = self.integrator.step, (network, cost, phase, u, z)
+        step = partial(move, axis=_pair_axis(network))
+        trace, speed = phase.trace, conjugate(network.speeds(phase.w))
         if self.traces is None:
             drive, error, force = pull_back(*given, phase.costate)
         else:
             if trace is not None and not is_still(lapse):
-                slopes = network.own_slopes(phase.x, phase.w, u)
-                trace = step(network.trace_speed, trace, slopes, lapse)
+                move = partial(move, tau=lapse)
+                trace = network.advance_traces(trace, phase.x, phase.w, u, move)
             felt = self.traces.felt(network, phase.costate)
-            credit = partial(self.traces.force, network, phase.costate, trace)
+            credit = partial(self.traces.force, network, phase.costate, trace, phase.w)
             drive, error, force = pull_back(*given, felt, credit)
             speed = np.inf if self.traces.instantaneous else speed
 
-        x = step(network.speed, phase.x, drive, lapse, s_x)
+        speeds = _speeds(network, phase.w, lapse)
+        x = step(speeds, phase.x, drive, lapse, s_x)
         costate = step(speed, phase.costate, error, tau, -s_p, friction)
         mass = self.mass.update(phase.mass, force, tau)
         keep = jnp.maximum(1 - friction * tau, 0)  # friction stops, it does not reverse
         momentum = jax.tree.map(lambda p, f: keep * p + s_p * tau * f, phase.momentum, force)
-        moving = momentum if self.weights == "semi-implicit" else phase.momentum
+        moved = momentum if self.weights == "semi-implicit" else phase.momentum
         w = jax.tree.map(
-            lambda w, p, m: w + s_x * tau * p / m, phase.w, moving, self.mass.value(mass, phase.w)
+            lambda w, p, m: w + s_x * tau * p / m, phase.w, moved, self.mass.value(mass, phase.w)
         )
         time = self.policy.later(phase.time, tau)
         return Phase(x, costate, w, momentum, mass, time, phase.hop + 1, trace)
@@ -215,3 +229,14 @@ class Hamiltonian(AbstractLaw):
         drive = network.drive(phase.x, phase.w, u)
         power = jax.tree.map(lambda p, d, x: p * (d - x), phase.costate, drive, phase.x)
         return Energies(loss, kinetic + rate, rate + total(power) - kinetic)
+
+
+def _speeds(network: AbstractNetwork, w: PyTree, lapse: Any) -> PyTree:
+    """Returns the speeds of the states; where no time passes, all that counts is which are finite,
+    and that is known from the beginning."""
+    return network.speeds() if is_still(lapse) else network.speeds(w)
+
+
+def _pair_axis(network: AbstractNetwork) -> int:
+    """Returns the axis of a state along which a pair lies: the first, behind that of streams."""
+    return 0 if network.streams is None else 1

@@ -4,6 +4,9 @@ For one hop of length τ an integrator turns a rate equation with a leak,
 $\\dot y = s\\,c\\,(f - y) - \\theta y$, into two numbers: $y \\leftarrow \\text{keep}\\cdot y +
 \\text{pull}\\cdot f$, with the sign $s$ of the policy. The costate relaxes with $-s$, because its
 equation has the opposite sign.
+
+A complex speed $c = \\nu - i\\omega$ turns as it leaks: $y$ is then a pair of real and imaginary
+part, along an axis of its own, and both numbers are complex.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+import numpy as np
+from jaxtyping import Array, PyTree
 
 from ..errors import ConfigError
 from .base import prefix_map
@@ -27,11 +32,28 @@ class AbstractIntegrator(eqx.Module):
         """Returns `(keep, pull)` for $\\dot y = s c (f - y) - \\theta y$ over a time `tau`."""
 
     def step(
-        self, speed: Any, y: PyTree, f: PyTree, tau: Any, sign: Any = 1.0, dissipation: Any = 0.0
+        self,
+        speed: Any,
+        y: PyTree,
+        f: PyTree,
+        tau: Any,
+        sign: Any = 1.0,
+        dissipation: Any = 0.0,
+        axis: int = 0,
     ) -> PyTree:
-        """Moves a leaky quantity of the neurons towards `f`; `speed` is a tree prefix of it."""
+        """Moves a leaky quantity of the neurons towards `f`; `speed` is a tree prefix of it.
+
+        Where it is complex, `y` and `f` are pairs of numbers, along `axis`.
+        """
 
         def move(speed: Any, y: Any, f: Any) -> Any:
+            if jnp.iscomplexobj(speed):
+                if is_still(tau) and isinstance(speed, np.ndarray) and np.isfinite(speed).all():
+                    return y
+                keep, pull = self.gains(speed, sign, dissipation, tau)
+                y, f = jnp.moveaxis(y, axis, 0), jnp.moveaxis(f, axis, 0)
+                parts = zip(_turned(keep, y), _turned(pull, f), strict=True)
+                return jnp.stack([a + b for a, b in parts], axis)
             if is_still(tau) and isinstance(speed, float) and speed != jnp.inf:
                 return y
             keep, pull = self.gains(speed, sign, dissipation, tau)
@@ -97,6 +119,18 @@ class ExplicitEuler(AbstractIntegrator):
                 "ExponentialEuler()"
             )
         return 1 - tau * (sign * speed + dissipation), tau * sign * speed
+
+
+def conjugate(speeds: PyTree) -> PyTree:
+    """Returns the speeds at which costates relax: the transpose of a turn is the turn back."""
+    return jax.tree.map(lambda c: c.conj() if jnp.iscomplexobj(c) else c, speeds)
+
+
+def _turned(gain: Array, pair: Array) -> tuple[Array, Array]:
+    """Returns the product of a complex number and a pair, part by part."""
+    # In real numbers: pairs of large arrays would be copied to be complex.
+    re, im = (part.astype(pair.dtype) for part in (jnp.real(gain), jnp.imag(gain)))
+    return re * pair[0] - im * pair[1], im * pair[0] + re * pair[1]
 
 
 def is_still(tau: Any) -> bool:

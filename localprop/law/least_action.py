@@ -12,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree, Scalar
 from ..cost import Cost
 from ..errors import ConfigError
 from ..network import AbstractNetwork
+from ..network.base import plain_speeds
 from .base import (
     AbstractLaw,
     Phase,
@@ -129,6 +130,7 @@ class LeastAction(AbstractLaw):
 
     def init(self, network: AbstractNetwork, cost: Cost, key: PRNGKeyArray) -> Phase:
         del cost
+        plain_speeds(network, "LeastAction()")
         return rest(network, self.mass, key)
 
     def hop(
@@ -157,7 +159,7 @@ class LeastAction(AbstractLaw):
 
     def relax(self, network: AbstractNetwork, phase: Phase, u: PyTree, tau: Any) -> Phase:
         drive = network.drive(phase.x, phase.w, u)
-        x = ExponentialEuler().step(network.speed, phase.x, drive, tau)
+        x = ExponentialEuler().step(network.speeds(), phase.x, drive, tau)
         at_rest = jax.tree.map(jnp.zeros_like, phase.costate)
         return eqx.tree_at(lambda p: (p.x, p.costate), phase, (x, at_rest))
 
@@ -254,7 +256,7 @@ class LeastAction(AbstractLaw):
         dx, force = pull(error)
         if (share := shares(network, z)) is not None:
             force = pull(weigh(share, error))[1]
-        losses = lambda x: stream_losses(network, cost, network.output(x), z)  # noqa: E731
+        losses = lambda x: stream_losses(network, cost, network.readouts(x), z)  # noqa: E731
         loss_x = jax.grad(lambda x: jnp.sum(losses(x)))(phase.x)
         U_x = jax.tree.map(lambda back, out, own: back + out - own, dx, loss_x, error)
         mismatch = jax.tree.map(jnp.subtract, phase.x, drive)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -90,7 +91,9 @@ class Adaptive(AbstractMass):
 
     **Arguments:**
 
-    - `rate`: $\\eta$, above 0, weight per squared unit of time.
+    - `rate`: $\\eta$, above 0, weight per squared unit of time; a number, or a tree that is a
+      prefix of the weights', one for each group of them. Given as arrays it may follow a schedule
+      without compiling anew, by `eqx.tree_at(lambda l: l.law.mass.rate, learner, rate)`.
     - `decay`: $r$, above 0, per unit of time.
     - `floor`: $\\epsilon$, above 0, in units of force.
 
@@ -111,15 +114,15 @@ class Adaptive(AbstractMass):
         ```
     """
 
-    rate: float = 3.5e-4
+    rate: Any = 3.5e-4
     decay: float = 5e-4
     floor: float = 3e-4
 
     def __check_init__(self):
         for name in ("rate", "decay", "floor"):
-            value = getattr(self, name)
-            if isinstance(value, int | float) and not value > 0:
-                raise ConfigError(f"{name} of the adaptive mass is {value}; it must be above 0")
+            for value in jax.tree.leaves(getattr(self, name)):
+                if isinstance(value, int | float) and not value > 0:
+                    raise ConfigError(f"{name} of the adaptive mass is {value}; it must be above 0")
 
     def init(self, w: PyTree) -> PyTree:
         return jax.tree.map(jnp.zeros_like, w)
@@ -130,7 +133,9 @@ class Adaptive(AbstractMass):
 
     def value(self, memory: PyTree, w: PyTree) -> PyTree:
         del w
-        return jax.tree.map(lambda v: (jnp.sqrt(v) + self.floor) / self.rate, memory)
+        mass = lambda rate, v: (jnp.sqrt(v) + self.floor) / rate  # noqa: E731
+        of_group = lambda rate, part: jax.tree.map(partial(mass, rate), part)  # noqa: E731
+        return jax.tree.map(of_group, self.rate, memory)
 
 
 def as_mass(mass: float | AbstractMass) -> AbstractMass:

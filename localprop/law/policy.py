@@ -271,7 +271,7 @@ class HamiltonianTrack(AbstractPolicy):
         self.radius, self.predicate, self.speed = radius, predicate, speed
 
     def check(self, network: AbstractNetwork) -> None:
-        leaves = [np.ravel(c) for c in jax.tree.leaves(network.speed)]
+        leaves = [np.ravel(c) for c in jax.tree.leaves(network.speeds())]
         speeds = np.unique(np.concatenate(leaves))
         if self.radius is None or np.allclose(speeds, self.speed, rtol=1e-6, atol=0):
             return

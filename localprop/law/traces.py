@@ -61,12 +61,12 @@ class Traces(eqx.Module):
         """Returns the costates whose error reaches the parents now, a tree like `x`."""
         if not self.instantaneous:
             return costate
-        return prefix_map(lambda c, p: jnp.where(jnp.isinf(c), p, 0.0), network.speed, costate)
+        return prefix_map(lambda c, p: jnp.where(jnp.isinf(c), p, 0.0), network.speeds(), costate)
 
     def force(
-        self, network: AbstractNetwork, costate: PyTree, trace: PyTree, direct: PyTree
+        self, network: AbstractNetwork, costate: PyTree, trace: PyTree, w: PyTree, direct: PyTree
     ) -> PyTree:
         """Returns $\\lambda_i e_{ij}$ for neurons that take time, for others the direct force."""
         if trace is None:
             return direct
-        return network.credited(network.own_force(costate, trace), direct)
+        return network.credited(network.own_force(costate, trace, w), direct)

@@ -30,6 +30,10 @@ class AbstractArcs(eqx.Module):
         """Lays one value per arc, in the order of `tails_and_heads`, out as weights are stored."""
 
     @abc.abstractmethod
+    def take(self, values: Any) -> np.ndarray:
+        """Returns one value per arc of what `place` laid out."""
+
+    @abc.abstractmethod
     def tails_and_heads(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the tail (a source) and the head (a neuron) of every arc, sorted by head."""
 
@@ -67,6 +71,10 @@ class DenseArcs(AbstractArcs):
         tails, heads = self.tails_and_heads()
         return jnp.zeros((self.neurons, self.sources), values.dtype).at[heads, tails].set(values)
 
+    def take(self, values: Any) -> np.ndarray:
+        tails, heads = self.tails_and_heads()
+        return np.asarray(values)[heads, tails]
+
     def tails_and_heads(self) -> tuple[np.ndarray, np.ndarray]:
         mask = np.ones((self.neurons, self.sources), bool) if self.mask is None else self.mask
         heads, tails = np.nonzero(mask)
@@ -102,6 +110,9 @@ class SparseArcs(AbstractArcs):
 
     def place(self, values: Array) -> Array:
         return values
+
+    def take(self, values: Any) -> np.ndarray:
+        return np.asarray(values)
 
     def tails_and_heads(self) -> tuple[np.ndarray, np.ndarray]:
         return self.tails, self.heads

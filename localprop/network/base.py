@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..errors import ConfigError
+
+# Moves a leaky quantity of a speed towards another one, over the time that passes in a hop.
+Move = Callable[[Any, PyTree, PyTree], PyTree]
 
 
 class AbstractNetwork(eqx.Module):
@@ -46,27 +53,66 @@ class AbstractNetwork(eqx.Module):
     def output(self, x: PyTree) -> Array:
         """Returns the state of the output vertices."""
 
+    def readouts(self, x: PyTree) -> Any:
+        """Returns what each readout says, by name, where there are several, each with a loss of its
+        own; else the output."""
+        return self.output(x)
+
+    def speeds(self, w: PyTree = None) -> PyTree:
+        """Returns the speeds by which states move, a prefix of `x`, under the weights `w`; without
+        them those of the beginning. Complex ones are $c = \\nu - i\\omega$, of states that are
+        pairs: real and imaginary part on a first axis of length 2."""
+        del w
+        return self.speed
+
     @property
-    def trace_speed(self) -> Any:
-        """The speed of the vertex that every trace belongs to, a prefix of `own_slopes`."""
-        raise ConfigError(_no_traces(self))
+    def learns_speeds(self) -> bool:
+        """Whether speeds hang on weights."""
+        return False
 
     def zero_traces(self, x: PyTree, w: PyTree) -> PyTree:
         """Returns the traces at rest, `None` where no vertex takes time."""
         del x, w
         raise ConfigError(_no_traces(self))
 
-    def own_slopes(self, x: PyTree, w: PyTree, u: PyTree) -> PyTree:
-        """Returns the slopes of every drive by its own incoming weights, $\\sigma'_i x_j$."""
+    def advance_traces(self, trace: PyTree, x: PyTree, w: PyTree, u: PyTree, move: Move) -> PyTree:
+        """Returns the traces after a hop, in which states go from `x` towards their drive.
+
+        Those of arcs move, as the state does, towards the slopes of the drive by the weights,
+        $\\sigma'_i x_j$; those of learned speeds take the slopes of the hop itself.
+
+        **Arguments:** `move(speed, y, f)`: `y` after the hop.
+        """
         raise ConfigError(_no_traces(self))
 
-    def own_force(self, costate: PyTree, trace: PyTree) -> PyTree:
+    def own_force(self, costate: PyTree, trace: PyTree, w: PyTree) -> PyTree:
         """Returns $\\lambda_i e_{ij}$ of every weight, a tree like `w`."""
         raise ConfigError(_no_traces(self))
 
     def credited(self, own: PyTree, direct: PyTree) -> PyTree:
         """Returns the `own_force` where a vertex takes time, elsewhere the `direct` one."""
         raise ConfigError(_no_traces(self))
+
+
+def plain_speeds(network: AbstractNetwork, who: str) -> PyTree:
+    """Returns the speeds of a network, all real and none learned.
+
+    **Raises:** `ConfigError` for others, which `who` cannot follow.
+    """
+    speeds = network.speeds()
+    if network.learns_speeds or any(np.iscomplexobj(c) for c in jax.tree.leaves(speeds)):
+        raise ConfigError(
+            f"{who} has no equations for neurons that oscillate or learn their speed; take "
+            "Hamiltonian() with CostateReversal() and ExponentialEuler(), or plain speeds"
+        )
+    return speeds
+
+
+def as_rate(leak: Any, frequency: Any) -> Any:
+    """Returns the complex speed $\\nu - i\\omega$."""
+    if isinstance(leak, float | np.ndarray) and isinstance(frequency, float | np.ndarray):
+        return np.asarray(leak) - 1j * np.asarray(frequency)
+    return jax.lax.complex(*jnp.broadcast_arrays(jnp.asarray(leak), -jnp.asarray(frequency)))
 
 
 def _no_traces(network: AbstractNetwork) -> str:

@@ -15,7 +15,7 @@ from ..errors import ConfigError, GraphError, StreamError
 from ..forked import refuse_lame_fork
 from .activation import Activation, activate, resolve
 from .arcs import AbstractArcs, store
-from .base import AbstractNetwork
+from .base import AbstractNetwork, Move, as_rate
 from .exchange import BIAS, read_networkx, write_networkx
 from .gaussian import BIAS_SCALE, gaussian
 from .topology import check_arcs, has_cycle, hops_to_outputs
@@ -36,6 +36,11 @@ class Digraph(AbstractNetwork):
     per arc (sparse storage). The constant input of value 1, present unless `bias=False`, has an
     arc to every neuron.
 
+    With a `frequency` neurons oscillate, $\\dot x_i = (c_i - i\\omega_i)(D_i - x_i)$: the state is
+    a pair `(2, neurons)`, of which children and outputs read the real part. With `learn_speed` the
+    weights are a dictionary: `"arcs"`; `"leak"`, the logarithm of each neuron's speed over its
+    initial one; and for neurons that oscillate `"frequency"`, the difference to the initial one.
+
     !!! example
 
         ```python
@@ -54,14 +59,17 @@ class Digraph(AbstractNetwork):
     arcs: AbstractArcs
     outputs: Int[np.ndarray, " outputs"]
     speed: float | Float[np.ndarray, " neurons"]
-    plastic: Bool[Array, ...] | None
+    plastic: Any
     fixed_weights: Float[np.ndarray, " arcs"] | None
+    frequency: float | Float[np.ndarray, " neurons"] | None
+    silent: Bool[Array, ...] | None
     activations: tuple[Activation, ...] = eqx.field(static=True)
     vertices: tuple[Vertex, ...] = eqx.field(static=True)
     inputs: int = eqx.field(static=True)
     bias: bool = eqx.field(static=True)
     bias_scale: float = eqx.field(static=True)
     depth: int = eqx.field(static=True)
+    learned: tuple[str, ...] | None = eqx.field(static=True)
     streams: None = eqx.field(static=True, default=None)
 
     def __init__(
@@ -78,6 +86,9 @@ class Digraph(AbstractNetwork):
         speed: PerNeuron = np.inf,
         fixed: Mapping[tuple[Vertex, Vertex], float | None] | None = None,
         storage: str = "auto",
+        frequency: PerNeuron = None,
+        learn_speed: bool = False,
+        silent: Iterable[tuple[Vertex, Vertex]] = (),
     ):
         """**Arguments:**
 
@@ -93,6 +104,10 @@ class Digraph(AbstractNetwork):
         - `fixed`: arcs (tail, head) of infinite mass, with the finite weight at which each is
           held; `None` holds an arc at its random initial weight.
         - `storage`: `"dense"`, `"sparse"`, or `"auto"` to choose by density.
+        - `frequency`: $\\omega_i$, radians per unit of time, one for all or one per neuron; `None`
+          for neurons that do not oscillate.
+        - `learn_speed`: whether finite speeds, and frequencies, are learned; with `Traces` only.
+        - `silent`: arcs (tail, head) that carry states and no errors.
 
         **Raises:** `GraphError`, naming the vertex; `ConfigError` for an unknown storage.
         """
@@ -121,7 +136,26 @@ class Digraph(AbstractNetwork):
         names = self.vertices[inputs:]
         self.activations = tuple(resolve(a) for a in _per_neuron(activation, names, "activation"))
         self.speed = _speeds(speed, names)
+        self.frequency = None if frequency is None else _frequencies(frequency, names)
+        kinds = ("leak",) if frequency is None else ("leak", "frequency")
+        self.learned = kinds if learn_speed else None
         self.fixed_weights, self.plastic = self._hold(fixed or {})
+        if learn_speed:
+            free = np.broadcast_to(np.isfinite(self.speed), neurons)
+            arcs = True if self.plastic is None else self.plastic
+            self.plastic = {"arcs": arcs, **dict.fromkeys(kinds, free)}
+        self.silent = self._silence(silent)
+
+    def _silence(self, silent: Iterable[tuple[Vertex, Vertex]]) -> Array | None:
+        """Returns which arcs carry no errors."""
+        silent = set(silent)
+        if not silent:
+            return None
+        refuse_lame_fork()
+        arcs = self.edges()
+        for tail, head in silent - set(arcs):
+            raise GraphError(f"silent arc {tail!r} -> {head!r} is not an arc of the digraph")
+        return self.arcs.place(jnp.asarray([arc in silent for arc in arcs]))
 
     def _hold(self, fixed: Mapping) -> tuple[np.ndarray | None, Array | None]:
         """Returns per arc the weight at which it is held (∞ where free), and the plastic arcs."""
@@ -330,6 +364,9 @@ class Digraph(AbstractNetwork):
             fixed_weights=self.fixed_weights,
             bias=self.bias,
             bias_scale=self.bias_scale,
+            frequency=self.frequency,
+            learn_speed=self.learned is not None,
+            silent=None if self.silent is None else self.arcs.take(self.silent),
         )
 
     @property
@@ -347,7 +384,7 @@ class Digraph(AbstractNetwork):
         neurons = self.vertices[self.inputs :]
         return [(sources[t], neurons[h]) for t, h in zip(tails, heads, strict=True)]
 
-    def init(self, key: PRNGKeyArray) -> tuple[Float[Array, " neurons"], Array]:
+    def init(self, key: PRNGKeyArray) -> tuple[Float[Array, "*pair neurons"], Any]:
         """Returns `x = 0` and Gaussian weights of variance 1/fan-in; biases of `bias_scale`, those
         of outputs 0."""
         tails, heads = self.arcs.tails_and_heads()
@@ -359,54 +396,117 @@ class Digraph(AbstractNetwork):
         if self.fixed_weights is not None:
             w = jnp.where(np.isfinite(self.fixed_weights), self.fixed_weights, w)
         w = w.astype(jnp.result_type(float))
-        return jnp.zeros(self.arcs.neurons), self.arcs.place(w)
+        x, w = self._paired(jnp.zeros(self.arcs.neurons)), self.arcs.place(w)
+        if self.learned is None:
+            return x, w
+        return x, {"arcs": w, **{k: jnp.zeros(self.arcs.neurons) for k in self.learned}}
 
     def drive(
         self,
-        x: Float[Array, " neurons"],
-        w: Array,
+        x: Float[Array, "*pair neurons"],
+        w: Any,
         u: Float[Array, " inputs"],
         feedback: Array | None = None,
-    ) -> Float[Array, " neurons"]:
+    ) -> Float[Array, "*pair neurons"]:
         """Returns $D$; where there are `feedback` weights, errors are pulled back by them."""
-        s = self._sources(x, u)
+        s, w = self._sources(x, u), self._of_arcs(w)
+        if self.silent is not None:
+            back = jax.lax.stop_gradient(w) if feedback is None else feedback
+            feedback = jnp.where(self.silent, 0, back)
         if feedback is None:
             a = self.arcs.weigh(w, s)
         else:
             a = two_way((w, feedback, s), _weigh, self.arcs)
-        return activate(self.activations, a)
+        return self._paired(activate(self.activations, a))
+
+    def _of_arcs(self, w: Any) -> Array:
+        return w if self.learned is None else w["arcs"]
+
+    def _paired(self, real: Array) -> Array:
+        """Returns numbers as states are: real ones, or pairs of real and imaginary part."""
+        return real if self.frequency is None else jnp.stack([real, jnp.zeros_like(real)])
+
+    def _real(self, x: Array) -> Array:
+        return x if self.frequency is None else x[0]
 
     def _sources(self, x: Array, u: Array) -> Array:
         if u.shape != (self.inputs,):
             raise StreamError(
                 f"the digraph has {self.inputs} inputs, the sample has shape {u.shape}"
             )
-        return jnp.concatenate([u, jnp.ones((int(self.bias),), x.dtype), x])
+        return jnp.concatenate([u, jnp.ones((int(self.bias),), x.dtype), self._real(x)])
 
     @property
-    def trace_speed(self) -> Any:
+    def learns_speeds(self) -> bool:
+        return self.learned is not None
+
+    def speeds(self, w: Any = None) -> Any:
+        return self._speeds_under({} if w is None else {k: w[k] for k in self.learned or ()})
+
+    def _speeds_under(self, learned: dict[str, Array]) -> Any:
         speed: Any = self.speed
+        if "leak" in learned:
+            speed = speed * jnp.exp(learned["leak"])
+        if self.frequency is None:
+            return speed
+        return as_rate(speed, self.frequency + learned.get("frequency", 0.0))
+
+    def zero_traces(self, x: Array, w: Any) -> Any:
+        del x
+        if not np.isfinite(self.speed).any():
+            return None
+        zeros = jax.tree.map(lambda a: self._paired(jnp.zeros_like(a)), self._of_arcs(w))
+        if self.learned is None:
+            return zeros
+        still = self._paired(jnp.zeros(self.arcs.neurons))
+        return {"arcs": zeros, **dict.fromkeys(self.learned, still)}
+
+    def advance_traces(self, trace: Any, x: Array, w: Any, u: Array, move: Move) -> Any:
+        s, weights = self._sources(x, u), self._of_arcs(w)
+        a = self.arcs.weigh(weights, s)
+        drive, slope = jax.jvp(lambda a: activate(self.activations, a), (a,), (jnp.ones_like(a),))
+        slopes = self.arcs.only(self.arcs.of_heads(slope) * self.arcs.of_tails(s))
+        # Who takes no time keeps none.
+        slopes = self._paired(jnp.where(jnp.isinf(self._of_heads(self.speed)), 0, slopes))
+        speeds = self.speeds(w)
+        if self.learned is None:
+            return move(self._of_heads(speeds), trace, slopes)
+        after = {"arcs": move(self._of_heads(speeds), trace["arcs"], slopes)}
+        rates = {k: w[k] for k in self.learned}
+        for k in self.learned:
+            hop = lambda rate, k=k: move(  # noqa: E731
+                self._speeds_under({**rates, k: rate}), x, self._paired(drive)
+            )
+            _, pushed = jax.jvp(hop, (rates[k],), (jnp.ones_like(rates[k]),))
+            after[k] = move(speeds, trace[k], jnp.zeros_like(trace[k])) + pushed
+        return after
+
+    def _of_heads(self, speed: Any) -> Any:
         return speed if isinstance(speed, float) else self.arcs.of_heads(speed)
 
-    def zero_traces(self, x: Array, w: Array) -> Array | None:
-        del x
-        return jnp.zeros_like(w) if np.isfinite(self.speed).any() else None
+    def own_force(self, costate: Array, trace: Any, w: Any) -> Any:
+        del w
+        arcs = lambda c, e: self.arcs.only(self.arcs.of_heads(c) * e)  # noqa: E731
+        traces = {"arcs": trace} if self.learned is None else trace
+        if self.frequency is None:
+            own = {
+                k: (arcs if k == "arcs" else jnp.multiply)(costate, e) for k, e in traces.items()
+            }
+        else:
+            own = {
+                k: jnp.sum(jax.vmap(arcs if k == "arcs" else jnp.multiply)(costate, e), axis=0)
+                for k, e in traces.items()
+            }
+        return own["arcs"] if self.learned is None else own
 
-    def own_slopes(self, x: Array, w: Array, u: Array) -> Array:
-        s = self._sources(x, u)
-        a = self.arcs.weigh(w, s)
-        _, slope = jax.jvp(lambda a: activate(self.activations, a), (a,), (jnp.ones_like(a),))
-        slopes = self.arcs.only(self.arcs.of_heads(slope) * self.arcs.of_tails(s))
-        return jnp.where(jnp.isinf(self.trace_speed), 0, slopes)  # who takes no time keeps none
+    def credited(self, own: Any, direct: Any) -> Any:
+        arcs = jnp.where(
+            jnp.isinf(self._of_heads(self.speed)), self._of_arcs(direct), self._of_arcs(own)
+        )
+        return arcs if self.learned is None else {**own, "arcs": arcs}
 
-    def own_force(self, costate: Array, trace: Array) -> Array:
-        return self.arcs.only(self.arcs.of_heads(costate) * trace)
-
-    def credited(self, own: Array, direct: Array) -> Array:
-        return jnp.where(jnp.isinf(self.trace_speed), direct, own)
-
-    def output(self, x: Float[Array, " neurons"]) -> Float[Array, " outputs"]:
-        return x[self.outputs]
+    def output(self, x: Float[Array, "*pair neurons"]) -> Float[Array, " outputs"]:
+        return self._real(x)[self.outputs]
 
     def __repr__(self) -> str:
         leaves = jax.tree.leaves((self.arcs, self.outputs))
@@ -437,7 +537,7 @@ def _per_neuron(value: PerNeuron, names: Sequence[Vertex], what: str) -> list:
         strange = [v for v in value if v not in set(names)]
         if strange:
             raise GraphError(f"{what} given for vertex {strange[0]!r}, which is not a neuron")
-        default = {"activation": "tanh", "speed": np.inf}[what]
+        default = {"activation": "tanh", "speed": np.inf, "frequency": 0.0}[what]
         return [value.get(v, default) for v in names]
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         if len(value) != len(names):
@@ -452,3 +552,11 @@ def _speeds(speed: PerNeuron, names: Sequence[Vertex]) -> float | np.ndarray:
         if not c > 0:
             raise GraphError(f"speed {c} of vertex {name!r}: a speed is above 0, up to infinity")
     return float(speeds[0]) if np.all(speeds == speeds[0]) else speeds
+
+
+def _frequencies(frequency: PerNeuron, names: Sequence[Vertex]) -> float | np.ndarray:
+    found = np.asarray(_per_neuron(frequency, names, "frequency"), dtype=float)
+    for name, omega in zip(names, found, strict=True):
+        if not np.isfinite(omega):
+            raise GraphError(f"frequency {omega} of vertex {name!r}: give a finite number")
+    return float(found[0]) if np.all(found == found[0]) else found

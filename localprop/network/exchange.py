@@ -43,7 +43,10 @@ def read_networkx(
     lone = [v for v in graph if graph.degree(v) == 0]
     if lone:
         raise GraphError(f"vertex {lone[0]!r} dangles: it has neither parent nor child")
-    for name in ("activation", "speed"):
+    settings.setdefault("learn_speed", noted.get("learn_speed", False))
+    silent = [(a, b) for a, b, flag in graph.edges(data="silent") if flag]
+    settings.setdefault("silent", silent)
+    for name in ("activation", "speed", "frequency"):
         values = nx.get_node_attributes(graph, name)
         if values:
             settings[name] = values
@@ -62,12 +65,16 @@ def write_networkx(
     fixed_weights: np.ndarray | None,
     bias: bool,
     bias_scale: float,
+    frequency: Any = None,
+    learn_speed: bool = False,
+    silent: np.ndarray | None = None,
 ) -> nx.DiGraph:
     """Returns a digraph with names, activations, speeds and fixed arcs as attributes.
 
     **Arguments:** `vertices`: names, the `inputs` inputs first; `arcs`: pairs of them; `outputs`:
     numbers among the neurons; `activations`, `speed`: of the neurons; `fixed_weights`: per arc, NaN
-    for one that is held where it begins, infinite for one that learns; `bias`, `bias_scale`.
+    for one that is held where it begins, infinite for one that learns; `bias`, `bias_scale`;
+    `frequency`: of the neurons, or `None`; `learn_speed`; `silent`: which arcs are.
     """
     import networkx as nx
 
@@ -78,6 +85,12 @@ def write_networkx(
     speeds = np.broadcast_to(speed, len(neurons)).tolist()
     nx.set_node_attributes(graph, dict(zip(neurons, activations, strict=True)), "activation")
     nx.set_node_attributes(graph, dict(zip(neurons, speeds, strict=True)), "speed")
+    if frequency is not None:
+        turns = np.broadcast_to(frequency, len(neurons)).tolist()
+        nx.set_node_attributes(graph, dict(zip(neurons, turns, strict=True)), "frequency")
+    if silent is not None:
+        quiet = {arc: True for arc, flag in zip(arcs, silent.tolist(), strict=True) if flag}
+        nx.set_edge_attributes(graph, quiet, "silent")
     if fixed_weights is not None:
         held = zip(arcs, fixed_weights.tolist(), strict=True)
         fixed = {arc: None if np.isnan(w) else w for arc, w in held if w != np.inf}
@@ -87,5 +100,6 @@ def write_networkx(
         "outputs": tuple(neurons[i] for i in outputs),
         "bias": bias,
         "bias_scale": bias_scale,
+        "learn_speed": learn_speed,
     }
     return graph

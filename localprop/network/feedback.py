@@ -75,6 +75,8 @@ class FeedbackWeights(AbstractNetwork):
         if not isinstance(network, Digraph | Layered):
             kind = type(network).__name__
             raise ConfigError(f"feedback weights need a Digraph or a Layered network, not {kind}")
+        if network.learns_speeds:
+            raise ConfigError("feedback weights need plain speeds; they keep no traces to learn by")
         self.network, self.speed, self.depth = network, network.speed, network.depth
         self.drawn = network if drawn is None else drawn
         free = network.plastic
@@ -92,8 +94,15 @@ class FeedbackWeights(AbstractNetwork):
     def drive(self, x: PyTree, w: dict[str, PyTree], u: PyTree) -> PyTree:
         return self.network.drive(x, w["forward"], u, feedback=w["feedback"])
 
+    def speeds(self, w: PyTree = None) -> PyTree:
+        del w
+        return self.network.speeds()
+
     def output(self, x: PyTree) -> Array:
         return self.network.output(x)
+
+    def readouts(self, x: PyTree) -> Any:
+        return self.network.readouts(x)
 
     def alignment(self, w: dict[str, PyTree]) -> Scalar:
         """Returns the cosine of the angle between forward and feedback weights."""

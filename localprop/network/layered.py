@@ -17,14 +17,19 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from ..errors import GraphError, StreamError
 from ..forked import refuse_lame_fork
 from .activation import Activation, resolve
-from .base import AbstractNetwork
+from .base import AbstractNetwork, Move
 from .gaussian import BIAS_SCALE, gaussian
-from .own_slopes import own_force, own_slopes
+from .modes import Bank, Modes, read_modes
+from .own_slopes import own_force, own_slopes, spread
 from .topology import check_arcs, has_cycle, hops_to_outputs
 from .two_way import two_way
 from .weights import check_untied, plastic_arrays
 
 INPUT = "input"
+# Of `Layered.memory`, in units of a sample (benchmarks/mnist1d.md).
+SENSES = Bank.harmonics(16.0, 4.0, 6)
+SHORT = Bank.harmonics(20.0, 6.0, 3, silent=True)
+LONG = Bank.harmonics(48.0, 30.0, 3, learned=True)
 
 
 def concatenate(*parents: Array) -> Array:
@@ -35,6 +40,16 @@ def concatenate(*parents: Array) -> Array:
 def add(*parents: Array) -> Array:
     """Joins parents of one shape by their sum, as residual connections do."""
     return sum(parents[1:], start=parents[0])
+
+
+def _as_speed(speed: Any) -> Any:
+    """Returns one speed, or those of an array as tuples, which can be compared."""
+    nested = lambda a: tuple(map(nested, a)) if isinstance(a, list) else float(a)  # noqa: E731
+    return nested(np.asarray(speed).tolist())
+
+
+def _names(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    return tuple(names) if names else None
 
 
 class Block(eqx.Module):
@@ -50,10 +65,12 @@ class Block(eqx.Module):
       `jax.lax.stop_gradient` are buffers: their mass is infinite. No two blocks take one module.
     - `parents`: names of blocks or inputs, in the order in which they are joined.
     - `activation`: name or callable, applied to the module's result.
-    - `speed`: $c$ of this block, in (0, ∞], per unit of time.
+    - `speed`: $c$ of this block, in (0, ∞], per unit of time: one, or one for each of its neurons.
+      `Modes` have speeds of their own.
     - `fixed`: whether all its weights have infinite mass.
     - `join`: how several parents become one argument; `concatenate` or `add` or any function.
     - `shape`: of the block's state; needed only where it hangs on itself through a cycle.
+    - `silent`: those of the parents whose arcs carry states and no errors.
 
     **Raises:** `GraphError` for an unknown activation; so does `Layered` for a parent that is not
     there and for shapes that do not fit.
@@ -77,10 +94,11 @@ class Block(eqx.Module):
     module: Any
     parents: tuple[str, ...] = eqx.field(static=True, converter=tuple)
     activation: Activation = eqx.field(static=True, converter=resolve, default="identity")
-    speed: float = eqx.field(static=True, default=np.inf)
+    speed: Any = eqx.field(static=True, converter=_as_speed, default=np.inf)
     fixed: bool = eqx.field(static=True, default=False)
     join: Callable[..., Array] = eqx.field(static=True, default=concatenate)
     shape: tuple[int, ...] | None = eqx.field(static=True, default=None)
+    silent: tuple[str, ...] | None = eqx.field(static=True, converter=_names, default=None)
 
 
 def dense(
@@ -134,6 +152,8 @@ class Layered(AbstractNetwork):
     inputs: dict[str, tuple[int, ...]] = eqx.field(static=True)
     shapes: dict[str, tuple[int, ...]] = eqx.field(static=True)
     output_block: str = eqx.field(static=True)
+    output_blocks: tuple[str, ...] | None = eqx.field(static=True)
+    answer: str | None = eqx.field(static=True)
     depth: int = eqx.field(static=True)
     streams: None = eqx.field(static=True, default=None)
 
@@ -142,27 +162,44 @@ class Layered(AbstractNetwork):
         blocks: Mapping[str, Block],
         *,
         inputs: tuple[int, ...] | Mapping[str, tuple[int, ...]],
-        output: str,
+        output: str | Sequence[str],
+        answer: str | None = None,
     ):
         """**Arguments:**
 
         - `blocks`: by name.
         - `inputs`: shape of the input, named `"input"`; or the shapes of several, by name.
-        - `output`: name of the output block.
+        - `output`: name of the output block; or of several, which have the same target, each with
+          a loss of its own: the law adds them up.
+        - `answer`: of several outputs, which is the network's: `"mean"`, the default, `"last"`, or
+          the name of one.
 
         **Raises:** `GraphError`, naming the vertex, also where two blocks hold the same weights:
         each would learn its own copy.
         """
         if not isinstance(inputs, Mapping):
             inputs = {INPUT: tuple(inputs)}
-        self.inputs, self.output_block = dict(inputs), output
-        self.depth = _check_wiring(blocks, self.inputs, output)
+        outputs = (output,) if isinstance(output, str) else tuple(output)
+        self.inputs, self.output_block = dict(inputs), outputs[-1] if outputs else ""
+        self.output_blocks, self.answer = None, None
+        self.depth = _check_wiring(blocks, self.inputs, outputs)
+        if len(outputs) > 1:
+            self.output_blocks, self.answer = outputs, "mean" if answer is None else answer
+            if self.answer not in ("mean", "last", *outputs):
+                raise GraphError(f"answer '{answer}': take mean, last, or one of the outputs")
+        elif answer is not None:
+            raise GraphError(
+                f"answer '{answer}' of one output alone; name several, or leave it out"
+            )
         self.modules = {name: block.module for name, block in blocks.items()}
         self.wiring = {
             name: eqx.tree_at(lambda b: b.module, block, None) for name, block in blocks.items()
         }
-        self.speed = {name: float(block.speed) for name, block in blocks.items()}
+        self.speed = {name: block.speed for name, block in blocks.items()}
         self.shapes = self._infer_shapes()
+        shapes = {self.shapes[name] for name in outputs}
+        if len(shapes) > 1:
+            raise GraphError(f"outputs {', '.join(outputs)} have one target, but shapes {shapes}")
         plastic = {name: not block.fixed and self._learns(name) for name, block in blocks.items()}
         self.plastic = None if all(free is True for free in plastic.values()) else plastic
         ready = {n: m for n, m in self.modules.items() if _is_ready(m)}
@@ -200,6 +237,82 @@ class Layered(AbstractNetwork):
             blocks[names[k]] = Block(make, [names[k - 1]], sigma, speed)
         return cls(blocks, inputs=(sizes[0],), output="output")
 
+    @classmethod
+    def memory(
+        cls,
+        inputs: int,
+        outputs: int,
+        *,
+        levels: Sequence[int] = (20, 40),
+        senses: Bank = SENSES,
+        short: Bank = SHORT,
+        long: Bank = LONG,
+        hidden: int = 64,
+        answer: str = "mean",
+        masks: bool = False,
+    ) -> Layered:
+        """Levels of memory, each with a readout of its own; no error crosses from level to level.
+
+        The input feeds a bank of modes, `"senses"`. Each level, `"level1"` and so on, makes
+        features (gelu) of what is below it, which feed two banks: a short one, which the next level
+        reads, and a long one, which is learned and which the level's own readout reads
+        (`"hidden1"`, gelu, and `"readout1"`). A level reads what the one below it held before.
+
+        It wants `Hamiltonian(traces=Traces())` and `Learner(clock="sample", duration=1.0, hops=7,
+        settle=6)`: times are in units of a sample then, and seven hops take the input to every
+        readout and its error back.
+
+        **Arguments:**
+
+        - `inputs`, `outputs`: how many.
+        - `levels`: features of each.
+        - `senses`, `short`, `long`: the banks.
+        - `hidden`: neurons of each readout.
+        - `answer`: `"mean"` of the readouts, `"last"`, or the name of one.
+        - `masks`: whether there are further inputs `"kept1"` and so on, by which readouts multiply
+          what they read of their level: for dropout. All ones give the whole network.
+
+        !!! example
+
+            ```python
+            >>> import jax
+            >>> from localprop import Layered
+            >>> network = Layered.memory(1, 10)
+            >>> sum(a.size for a in jax.tree.leaves(network.init(jax.random.key(0))[1]))
+            29928
+
+            ```
+        """
+        if not levels:
+            raise GraphError("no level of memory; give the number of features of at least one")
+        kept = {f"kept{k}": (2 * long.count * n,) for k, n in enumerate(levels, 1) if masks}
+        blocks = {"senses": Block(Modes(None, "identity", senses), [INPUT])}
+        below, fan_in, read = "senses", 2 * senses.count * inputs, read_modes()
+        for k, features in enumerate(levels, 1):
+            level, top, first = (
+                f"level{k}",
+                k == len(levels),
+                0 if k == len(levels) else short.count,
+            )
+            banks = (long,) if top else (short, long)
+            make = eqx.Partial(
+                Modes, eqx.Partial(dense, fan_in, features, scale=math.sqrt(2)), "gelu", banks
+            )
+            blocks[level] = Block(make, [below], join=read, silent=[below])
+            seen = 2 * long.count * features
+            blocks[f"hidden{k}"] = Block(
+                eqx.Partial(dense, seen, hidden, scale=math.sqrt(2)),
+                [level, f"kept{k}"] if masks else [level],
+                "gelu",
+                join=_Thinned(first) if masks else read_modes(first),
+            )
+            last = eqx.Partial(dense, hidden, outputs, scale=math.sqrt(0.5))
+            blocks[f"readout{k}"] = Block(last, [f"hidden{k}"])
+            below, fan_in, read = level, 2 * short.count * features, read_modes(0, short.count)
+        names = [f"readout{k}" for k in range(1, len(levels) + 1)]
+        several = {"output": names, "answer": answer} if len(names) > 1 else {"output": names[0]}
+        return cls(blocks, inputs={INPUT: (inputs,), **kept}, **several)
+
     def init(self, key: PRNGKeyArray) -> tuple[dict[str, Array], dict[str, PyTree]]:
         """Returns `x = 0` and the modules' own initial weights."""
         # In powers of two, which share a program; a key is the same however many there are.
@@ -234,45 +347,90 @@ class Layered(AbstractNetwork):
         return u
 
     def output(self, x: dict[str, Array]) -> Array:
-        return x[self.output_block]
+        if self.output_blocks is None or self.answer == "last":
+            return x[self.output_block]
+        if self.answer == "mean":
+            return jnp.mean(jnp.stack([x[name] for name in self.output_blocks]), axis=0)
+        return x[self.answer or self.output_block]
+
+    def readouts(self, x: dict[str, Array]) -> Any:
+        if self.output_blocks is None:
+            return x[self.output_block]
+        return {name: x[name] for name in self.output_blocks}
+
+    def speeds(self, w: Any = None) -> dict[str, Any]:
+        return {
+            name: c if isinstance(c, float) else np.array(c) for name, c in self.speed.items()
+        } | {name: self._modes(name, w).speeds(len(self.shapes[name]) - 2) for name in self.banks}
 
     @property
-    def trace_speed(self) -> dict[str, float]:
-        return self.speed
+    def banks(self) -> list[str]:
+        """The blocks that are `Modes`."""
+        return [name for name in self.wiring if isinstance(self._skeleton(name), Modes)]
+
+    @property
+    def learns_speeds(self) -> bool:
+        return any(self._skeleton(name).learns for name in self.banks)
+
+    def _modes(self, name: str, w: Any = None) -> Modes:
+        """Returns the modes of a block under the weights `w`, or as they begin."""
+        _, frame = eqx.partition(self._skeleton(name), _is_weight)
+        return frame if w is None else eqx.combine(w[name], frame)
+
+    def _slow(self) -> dict[str, Any]:
+        """Returns the speeds of the blocks that take time, as they begin."""
+        return {name: c for name, c in self.speeds().items() if np.isfinite(c).any()}
 
     def zero_traces(self, x: dict[str, Array], w: dict[str, PyTree]) -> dict[str, PyTree] | None:
-        if all(math.isinf(c) for c in self.speed.values()):
-            return None
         dtype = jnp.result_type(float)
         u = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in self.inputs.items()}
-        slopes = jax.eval_shape(self.own_slopes, x, w, u)
-        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), slopes)
+        slow, traces = self._slow(), dict.fromkeys(self.wiring)
+        for name in slow:
+            still = lambda x, w, u, name=name: self._still(name, x, w, u)  # noqa: E731
+            shapes = eqx.filter_eval_shape(still, x, w, u)
+            traces[name] = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        return traces if slow else None
 
-    def own_slopes(self, x: dict[str, Array], w: dict[str, PyTree], u: Any) -> dict[str, PyTree]:
-        """Returns the slopes of every block that takes time, `None` of the others."""
-        sources = {**self._inputs(u), **x}
-        slopes = {}
-        for name, block in self.wiring.items():
-            slopes[name] = None
-            if not math.isinf(block.speed):
-                s = block.join(*(sources[p] for p in block.parents))
-                _, frame = eqx.partition(self._skeleton(name), eqx.is_inexact_array)
-                slopes[name] = own_slopes(frame, block.activation, w[name], s)
-        return slopes
+    def _still(self, name: str, x: dict[str, Array], w: dict[str, PyTree], u: Any) -> PyTree:
+        s = self._source(name, {**u, **x})
+        if name in self.banks:
+            return self._modes(name, w).zero_traces(s, x[name])
+        return own_slopes(self._frame(name), self.wiring[name].activation, w[name], s)
 
-    def own_force(self, costate: dict[str, Array], trace: dict[str, PyTree]) -> dict[str, PyTree]:
-        return {
-            name: None
-            if math.isinf(block.speed)
-            else own_force(self._skeleton(name), block.activation, costate[name], trace[name])
-            for name, block in self.wiring.items()
-        }
+    def advance_traces(
+        self,
+        trace: dict[str, PyTree],
+        x: dict[str, Array],
+        w: dict[str, PyTree],
+        u: Any,
+        move: Move,
+    ) -> dict[str, PyTree]:
+        sources, after = {**self._inputs(u), **x}, dict(trace)
+        for name, speed in self._slow().items():
+            s = self._source(name, sources)
+            if name in self.banks:
+                after[name] = self._modes(name, w).advance_traces(trace[name], x[name], s, move)
+                continue
+            frame, activation = self._frame(name), self.wiring[name].activation
+            slopes = own_slopes(frame, activation, w[name], s)
+            after[name] = _towards(frame, activation, speed, trace[name], slopes, move)
+        return after
+
+    def own_force(
+        self, costate: dict[str, Array], trace: dict[str, PyTree], w: dict[str, PyTree]
+    ) -> dict[str, PyTree]:
+        own = dict.fromkeys(self.wiring)
+        for name in self._slow():
+            if name in self.banks:
+                own[name] = self._modes(name, w).own_force(costate[name], trace[name])
+            else:
+                frame, activation = self._frame(name), self.wiring[name].activation
+                own[name] = own_force(frame, activation, costate[name], trace[name])
+        return own
 
     def credited(self, own: dict[str, PyTree], direct: dict[str, PyTree]) -> dict[str, PyTree]:
-        return {
-            name: force if math.isinf(self.speed[name]) else own[name]
-            for name, force in direct.items()
-        }
+        slow = self._slow()
+        return {name: own[name] if name in slow else force for name, force in direct.items()}
 
     @property
     def cyclic(self) -> bool:
@@ -283,7 +441,8 @@ class Layered(AbstractNetwork):
     def __repr__(self) -> str:
         arcs = sum(len(block.parents) for block in self.wiring.values())
         neurons = sum(math.prod(shape) for shape in self.shapes.values())
-        outputs = {self.output_block: self.shapes[self.output_block]}
+        names = self.output_blocks or (self.output_block,)
+        outputs = {name: self.shapes[name] for name in names}
         return (
             f"Layered(blocks={len(self.wiring)}, neurons={neurons}, arcs={arcs}, "
             f"inputs={self.inputs}, outputs={outputs}, depth={self.depth})"
@@ -292,11 +451,20 @@ class Layered(AbstractNetwork):
     def _drive_block(
         self, name: str, sources: Mapping[str, Array], w: PyTree, feedback: PyTree = None
     ) -> Array:
-        block = self.wiring[name]
-        _, frame = eqx.partition(self._skeleton(name), eqx.is_inexact_array)
-        s = block.join(*(sources[p] for p in block.parents))
+        block, frame, s = self.wiring[name], self._frame(name), self._source(name, sources)
         a = _apply(frame, w, s) if feedback is None else two_way((w, feedback, s), _apply, frame)
         return block.activation(a)
+
+    def _source(self, name: str, sources: Mapping[str, Array]) -> Array:
+        """Returns what a block reads of its parents."""
+        block, silent = self.wiring[name], self.wiring[name].silent or ()
+        heard = (
+            jax.lax.stop_gradient(sources[p]) if p in silent else sources[p] for p in block.parents
+        )
+        return block.join(*heard)
+
+    def _frame(self, name: str) -> Any:
+        return eqx.partition(self._skeleton(name), eqx.is_inexact_array)[1]
 
     def _skeleton(self, name: str) -> Any:
         """The block's module; only what is not a weight is read from it."""
@@ -346,7 +514,14 @@ class Layered(AbstractNetwork):
         sources = {p: jnp.zeros(known[p], dtype) for p in self.wiring[name].parents}
         make = lambda key: eqx.filter(_make(module, key), eqx.is_inexact_array)  # noqa: E731
         w = eqx.filter_eval_shape(make, jax.random.key(0))
-        tree = plastic_arrays(lambda w: self._drive_block(name, sources, w), w)
+        moved: Any = lambda w: self._drive_block(name, sources, w)  # noqa: E731
+        if name in self.banks:
+            axes = len(self.shapes[name]) - 2
+            moved = lambda w: (  # noqa: E731
+                self._drive_block(name, sources, w),
+                self._modes(name, {name: w}).speeds(axes),
+            )
+        tree = plastic_arrays(moved, w)
         return True if all(jax.tree.leaves(tree)) else tree
 
     def _shape_of(self, name: str, sources: Mapping[str, Any]) -> tuple[int, ...]:
@@ -372,6 +547,30 @@ def _outline(maker: Any, dtype: Any) -> Any:
     return eqx.filter_eval_shape(_make, maker, jax.random.key(0))
 
 
+class _Thinned(eqx.Module):
+    """Reads the modes of a level from `first` on, each number times its mask."""
+
+    first: int = eqx.field(static=True)
+
+    def __call__(self, level: Array, mask: Array) -> Array:
+        return jnp.ravel(level[:, self.first :]) * mask
+
+
+def _towards(
+    frame: Any, activation: Activation, speed: Any, trace: PyTree, slopes: PyTree, move: Move
+) -> PyTree:
+    """Returns the traces of an ordinary block after a hop."""
+    if isinstance(speed, float):
+        return move(speed, trace, slopes)
+    along = lambda f: spread(frame, activation, speed[None], f)[0]  # noqa: E731
+    return jax.tree.map(lambda e, f: move(along(f), e, f), trace, slopes)
+
+
+def _is_weight(leaf: Any) -> bool:
+    """Returns whether a leaf is a weight, or the outline of one."""
+    return eqx.is_inexact_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
 def _apply(frame: Any, w: PyTree, s: Array) -> Array:
     return eqx.combine(w, frame)(s)
 
@@ -387,26 +586,29 @@ def _is_ready(module: Any) -> bool:
 
 
 def _check_wiring(
-    blocks: Mapping[str, Block], inputs: Mapping[str, tuple[int, ...]], output: str
+    blocks: Mapping[str, Block], inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]
 ) -> int:
     """Returns the depth; raises `GraphError` for names or arcs that make no sense."""
     names = [*inputs, *blocks]
     for name in blocks:
         if name in inputs:
             raise GraphError(f"'{name}' is both an input and a block; rename one")
-        if not blocks[name].speed > 0:
-            raise GraphError(
-                f"speed {blocks[name].speed} of block '{name}': a speed is above 0, up to infinity"
-            )
+        speed = blocks[name].speed
+        if not np.all(np.array(speed) > 0):
+            raise GraphError(f"speed {speed} of block '{name}': a speed is above 0, up to infinity")
+        for parent in blocks[name].silent or ():
+            if parent not in blocks[name].parents:
+                raise GraphError(f"silent arc '{parent}' -> '{name}' is not an arc of the block")
         for parent in blocks[name].parents:
             if parent not in names:
                 raise GraphError(f"block '{name}' has the parent '{parent}', which does not exist")
-    if output not in blocks:
-        raise GraphError(f"output '{output}' is not a block; blocks are {', '.join(blocks)}")
+    for output in outputs:
+        if output not in blocks:
+            raise GraphError(f"output '{output}' is not a block; blocks are {', '.join(blocks)}")
     tails, heads = _arcs(blocks, names)
-    outputs = [names.index(output) - len(inputs)]
-    check_arcs(names, tails, heads, len(inputs), outputs, bias=False)
-    return hops_to_outputs(names, tails, heads, len(inputs), outputs)
+    places = [names.index(output) - len(inputs) for output in outputs]
+    check_arcs(names, tails, heads, len(inputs), places, bias=False)
+    return hops_to_outputs(names, tails, heads, len(inputs), places)
 
 
 def _arcs(blocks: Mapping[str, Block], names: Sequence[str]) -> np.ndarray:

@@ -54,6 +54,17 @@ def own_force(frame: Any, activation: Activation, costate: Array, trace: PyTree)
     return _like(trace, weight.reshape(channels), bias)
 
 
+def spread(frame: Any, activation: Activation, values: Any, slope: Array) -> Any:
+    """Returns values of a block's vertices for each of the slopes of one of its weights.
+
+    **Arguments:** `frame`, `activation`: as for `own_slopes`; `values`: `(modes, *state)`, or with
+    ones in place of its axes; `slope`: as `own_slopes` returns it.
+    """
+    if _is_known(frame, activation) and isinstance(frame, eqx.nn.Conv):
+        values = values.reshape(*values.shape[:2], -1)
+    return values.reshape(*values.shape, *(1,) * (slope.ndim + 1 - values.ndim))
+
+
 def _is_known(frame: Any, activation: Activation) -> bool:
     """Returns whether a neuron reads one row of weights, through a function of its own sum."""
     if activation not in ACTIVATIONS.values():

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..errors import ConfigError, StreamError
-from .base import AbstractNetwork
+from .base import AbstractNetwork, Move
 
 
 class SharedWeights(AbstractNetwork):
@@ -69,19 +69,26 @@ class SharedWeights(AbstractNetwork):
     def output(self, x: PyTree) -> Array:
         return jax.vmap(self.network.output)(x)
 
+    def readouts(self, x: PyTree) -> Any:
+        return jax.vmap(self.network.readouts)(x)
+
+    def speeds(self, w: PyTree = None) -> PyTree:
+        return self.network.speeds(w)
+
     @property
-    def trace_speed(self) -> Any:
-        return self.network.trace_speed
+    def learns_speeds(self) -> bool:
+        return self.network.learns_speeds
 
     def zero_traces(self, x: PyTree, w: PyTree) -> PyTree:
         one = self.network.zero_traces(jax.tree.map(lambda a: a[0], x), w)
         return jax.tree.map(lambda a: jnp.tile(a, (self.streams,) + (1,) * a.ndim), one)
 
-    def own_slopes(self, x: PyTree, w: PyTree, u: PyTree) -> PyTree:
-        return jax.vmap(self.network.own_slopes, in_axes=(0, None, 0))(x, w, u)
+    def advance_traces(self, trace: PyTree, x: PyTree, w: PyTree, u: PyTree, move: Move) -> PyTree:
+        one = lambda trace, x, u: self.network.advance_traces(trace, x, w, u, move)  # noqa: E731
+        return jax.vmap(one)(trace, x, u)
 
-    def own_force(self, costate: PyTree, trace: PyTree) -> PyTree:
-        own = jax.vmap(self.network.own_force)(costate, trace)
+    def own_force(self, costate: PyTree, trace: PyTree, w: PyTree) -> PyTree:
+        own = jax.vmap(self.network.own_force, in_axes=(0, 0, None))(costate, trace, w)
         return jax.tree.map(lambda f: jnp.sum(f, axis=0), own)
 
     def credited(self, own: PyTree, direct: PyTree) -> PyTree:

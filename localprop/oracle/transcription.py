@@ -29,6 +29,7 @@ from ..errors import ConfigError
 from ..law import AbstractIntegrator, ExplicitEuler
 from ..law.base import output_loss, prefix_map
 from ..network import AbstractNetwork
+from ..network.base import plain_speeds
 
 
 class Problem(eqx.Module):
@@ -109,9 +110,8 @@ class Problem(eqx.Module):
     @property
     def speeds(self) -> Float[np.ndarray, " n"]:
         """$c_i$ of every component of the state, flat."""
-        spread = prefix_map(
-            lambda c, x: np.broadcast_to(c, np.shape(x)), self.network.speed, self.x0
-        )
+        speeds = plain_speeds(self.network, "the oracle")
+        spread = prefix_map(lambda c, x: np.broadcast_to(c, np.shape(x)), speeds, self.x0)
         return np.concatenate([np.ravel(s) for s in jax.tree.leaves(spread)]).astype(np.float64)
 
     @property
@@ -199,7 +199,7 @@ class Grid(eqx.Module):
 
         x_tree = self._x(x)
         drive = network.drive(x_tree, self._w(w), u)
-        return ravel_pytree(prefix_map(step, network.speed, x_tree, drive))[0]
+        return ravel_pytree(prefix_map(step, network.speeds(), x_tree, drive))[0]
 
     def loss(self, x: Array, z: PyTree) -> Scalar:
         """Returns $L(x_O, z)$."""

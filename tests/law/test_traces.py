@@ -97,6 +97,50 @@ def test_t1_one_layer_of_leaky_neurons_has_the_gradient_of_bptt(x64, storage, ac
     assert into.sum() >= LEAKY * INPUTS  # what traces are for
 
 
+def test_t1_is_the_gradient_that_braintrace_finds_by_d_rtrl(x64):
+    """Against another's program for the same traces (Wang et al., 2026)."""
+    braintrace = pytest.importorskip("braintrace", reason="extra `references` is not installed")
+    brainstate = pytest.importorskip("brainstate")
+    rates = np.geomspace(0.01, 2.0, LEAKY)
+    memory = partial(eqx.nn.Linear, INPUTS, LEAKY, use_bias=False)
+    network = Layered(
+        {
+            "memory": Block(memory, ["input"], "tanh", rates),
+            "readout": Block(partial(eqx.nn.Linear, LEAKY, OUTPUTS), ["memory"]),
+        },
+        inputs=(INPUTS,),
+        output="readout",
+    )
+    u, z, weight = sequence()
+    w, force = accumulated(network, Traces(), Samples(u, z, weight=weight))
+    keep = jnp.exp(-rates * 7.0)
+
+    class Layer(brainstate.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = brainstate.ParamState(w["memory"].weight.T)
+            self.h = brainstate.HiddenState(jnp.zeros(LEAKY))
+
+        def update(self, u):
+            drive = jnp.tanh(braintrace.matmul(u, self.w.value))
+            self.h.value = keep * self.h.value + (1 - keep) * drive
+            return self.h.value
+
+    with brainstate.environ.context(precision=64):
+        layer = braintrace.compile(Layer(), braintrace.D_RTRL, jnp.asarray(u[0]))
+
+        def loss(u, z, weight):
+            y = w["readout"].weight @ layer(u) + w["readout"].bias
+            return weight * jnp.sum((y - z) ** 2) / 2
+
+        given = map(jnp.asarray, (u, z, weight))
+        (mean,) = layer.etrace_grad(*given, step_fn=loss).values()
+    expected = STEPS * mean.T  # theirs is the mean over steps
+    np.testing.assert_allclose(
+        force["memory"].weight, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max()
+    )
+
+
 CASES = {
     "dense": (partial(eqx.nn.Linear, 6, 5), (6,), "tanh"),
     "convolution": (

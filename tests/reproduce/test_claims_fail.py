@@ -106,15 +106,19 @@ def test_what_is_remembered_is_credited_by_traces_and_to_one_level_alone(monkeyp
 
     assert claims() == set()
     with monkeypatch.context() as patch:
-        patch.setattr(Traces, "force", lambda self, network, costate, trace, direct: direct)
+        patch.setattr(Traces, "force", lambda self, network, costate, trace, w, direct: direct)
         assert claims() == {"TR1", "TR3", "TR3-cosine"}
     with monkeypatch.context() as patch:  # errors cross from level to level
         patch.setattr(Traces, "felt", lambda self, network, costate: costate)
         assert claims() == {"TR3"}
     with monkeypatch.context() as patch:  # a trace that forgets at another rate
+        advance = Layered.advance_traces
         patch.setattr(
-            Layered, "trace_speed", property(lambda self: dict.fromkeys(self.speed, 0.03))
-        )
+            Layered, "advance_traces",
+            lambda self, trace, x, w, u, move: advance(
+                self, trace, x, w, u, lambda speed, e, f: move(0.03, e, f)
+            ),
+        )  # fmt: skip
         assert claims() == {"TR1", "TR3"}
 
 
