@@ -47,6 +47,8 @@ CALLS = {
     "settle a float": ("Learner(network, cost, settle=1.5)", CONFIG, "settle is 1.5"),
     "streams a float": ("Learner(network, cost, streams=2.5)", CONFIG, "streams is 2.5"),
     "duration a text": ("Learner(network, cost, duration='1')", CONFIG, "duration is '1'"),
+    "average a text": ("Learner(network, cost, average='1')", CONFIG, "average is '1'"),
+    "average below one": ("Learner(network, cost, average=0.9)", CONFIG, "give 1 or more"),
     "no stream": ("learner.run(start, 5)", STREAM, "a stream is (u, z)"),
     "an array as a stream": ("learner.run(start, u)", STREAM, "a stream is (u, z)"),
     "one part": ("learner.run(start, (u,))", STREAM, "not 1 parts"),

@@ -36,6 +36,7 @@ class Phase(eqx.Module):
     - `hop`: how many hops were made (it wraps around after 2³¹).
     - `trace`: what states owe to their own incoming weights; `None` without `Traces`, or where no
       neuron takes time.
+    - `average`: the running mean of the weights; `None` without `Learner(average=...)`.
     """
 
     x: PyTree
@@ -46,6 +47,7 @@ class Phase(eqx.Module):
     time: Float[Array, ""]
     hop: Int[Array, ""]
     trace: PyTree = None
+    average: PyTree = None
 
     def __reduce__(self) -> tuple[Any, tuple]:
         """Pickles and copies by numbers: an array of JAX's own could wait for ever in a fork."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from ..law import AbstractLaw, Phase, untuned_law
 from ..law.base import answer_loss, squares
 from ..network import AbstractNetwork, SharedWeights
 from ..options import real, shown, texts, whole
+from .average import Average
 from .divergence import REMEDY, culprit, first_unsound
 from .fit import Fit
 from .loop import UNROLLED, Fixed, learn_chunk, preview_chunk, repeat
@@ -72,6 +74,7 @@ class Learner(eqx.Module):
     settle: int = eqx.field(static=True)
     duration: float = eqx.field(static=True)
     clock: str = eqx.field(static=True)
+    average: float | None
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Learner(eqx.Module):
         duration: float | None = None,
         streams: int | None = None,
         clock: str = "hop",
+        average: float | int | None = None,
     ):
         """**Arguments:**
 
@@ -107,6 +111,9 @@ class Learner(eqx.Module):
         - `clock`: when neurons that take time move: with every `"hop"`, or once per `"sample"`, in
           its first hop and for all of $\\Delta t$. Then they hold still while the others settle,
           and the error of a settled hop is that of what they remember.
+        - `average`: over how many samples a running mean of the weights goes, 1 or more, infinite
+          for all; `None` for no mean. `predict` and the record `"answer"` then answer from the
+          mean, while the weights themselves learn, and answer each sample before it is learned.
 
         **Raises:** `ConfigError` for numbers that make no sense.
         """
@@ -133,6 +140,9 @@ class Learner(eqx.Module):
             raise ConfigError(f"clock '{clock}': take hop or sample")
         if clock == "sample":
             self.law.check_clock()
+        self.average = None if average is None else real("average", average)
+        if self.average is not None and not self.average >= 1:
+            raise ConfigError(f"average over {average} samples; give 1 or more, or None")
         if self.settle >= self.hops:
             raise ConfigError(
                 f"hops {self.hops}, settle {self.settle}: give fewer settle hops than hops"
@@ -150,7 +160,31 @@ class Learner(eqx.Module):
     def init(self, key: PRNGKeyArray) -> Phase:
         """Returns the phase at rest, with random weights drawn from `key`."""
         refuse_lame_fork()
-        return self.law.init(self.network, self.cost, key)
+        phase = self.law.init(self.network, self.cost, key)
+        if self.average is None:
+            return phase
+        return dataclasses.replace(phase, average=Average.begin(phase.w))
+
+    def averaged(self, phase: Phase) -> Phase:
+        """Returns the phase with the mean of its weights in their place, all else as it is.
+
+        To answer elsewhere from what `predict` answers from, or to go on learning from there.
+        Without `average=` it is the phase itself.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()), average=100)
+            >>> start, u = learner.init(jax.random.key(0)), np.ones((50, 2))
+            >>> phase, _ = learner.run(start, (u, u[:, :1]))
+            >>> bool((learner.averaged(phase).w == phase.average.w).all())
+            True
+
+            ```
+        """
+        return phase if phase.average is None else dataclasses.replace(phase, w=phase.average.w)
 
     def step(self, phase: Phase, u: Any, z: Any, duration: Any = None) -> tuple[Phase, Array]:
         """Learns one sample and returns the new phase and the output, predicted before `z` was
@@ -187,7 +221,8 @@ class Learner(eqx.Module):
     def predict(self, phase: Phase, u: Any) -> Array:
         """Returns the output for input `u` after `depth` hops of the state alone, forward.
 
-        It may be called under `jax.jit` and `jax.vmap`; for many rows take `predict_many`.
+        With `average=` it is that of the averaged weights. It may be called under `jax.jit` and
+        `jax.vmap`; for many rows take `predict_many`.
 
         **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`.
 
@@ -433,10 +468,13 @@ class Learner(eqx.Module):
 
         **Arguments:** `phase`; `sample`: one row, traced or not.
         """
-        blind = min(self.hops, self.law.blind_hops(self.settle))
+        blind, average = min(self.hops, self.law.blind_hops(self.settle)), phase.average
         phase = self._hop_on(self._begun(phase, sample), sample, 0, blind)
         output = self.law.output(self.network, phase, sample.u)
-        return self._hop_on(phase, sample, blind, self.hops), output
+        phase = self._hop_on(phase, sample, blind, self.hops)
+        if average is not None:
+            phase = dataclasses.replace(phase, average=average.after(phase.w, self.average))
+        return phase, output
 
     def preview(self, phase: Phase, sample: Samples) -> Array:
         """Returns the prediction that `present` would make of the sample, learning nothing."""
@@ -481,7 +519,12 @@ class Learner(eqx.Module):
         return value
 
     def _begun(self, phase: Phase, sample: Samples) -> Phase:
-        """Returns the phase with what is of the streams at rest, where a sequence begins."""
+        """Returns the phase with what is of the streams at rest, where a sequence begins.
+
+        It leaves out the mean of the weights, of which laws know nothing.
+        """
+        if phase.average is not None:
+            phase = dataclasses.replace(phase, average=None)
         if sample.begins is None:
             return phase
         new = self._of_streams("begins", sample.begins) != 0
@@ -500,7 +543,7 @@ class Learner(eqx.Module):
         return pull(error)[0]
 
     def _answer(self, phase: Phase, u: Any) -> Array:
-        tau, depth = self.duration / self.hops, self.network.depth
+        phase, tau, depth = self.averaged(phase), self.duration / self.hops, self.network.depth
         relax = lambda p, time: self.law.relax(self.network, p, u, time)  # noqa: E731
         if self.clock == "sample":
             phase, tau, depth = relax(phase, self.duration), 0.0, depth - 1
