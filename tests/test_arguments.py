@@ -49,6 +49,7 @@ CALLS = {
     "duration a text": ("Learner(network, cost, duration='1')", CONFIG, "duration is '1'"),
     "average a text": ("Learner(network, cost, average='1')", CONFIG, "average is '1'"),
     "average below one": ("Learner(network, cost, average=0.9)", CONFIG, "give 1 or more"),
+    "review a float": ("Learner(network, cost, review=2.5)", CONFIG, "review is 2.5"),
     "no stream": ("learner.run(start, 5)", STREAM, "a stream is (u, z)"),
     "an array as a stream": ("learner.run(start, u)", STREAM, "a stream is (u, z)"),
     "one part": ("learner.run(start, (u,))", STREAM, "not 1 parts"),

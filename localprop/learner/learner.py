@@ -25,6 +25,7 @@ from .average import Average
 from .divergence import REMEDY, culprit, first_unsound
 from .fit import Fit
 from .loop import UNROLLED, Fixed, learn_chunk, preview_chunk, repeat
+from .reservoir import Reservoir, live, presented, with_rest, without_rest
 from .samples import (
     Samples,
     Trace,
@@ -41,6 +42,15 @@ from .settling import MOST, settled_depth
 
 NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
 RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer", "input_slope")
+
+NO_MEMORY = (
+    "what is seen again comes without what neurons remembered then; take review without traces "
+    "and with clock='hop'"
+)
+
+
+def _of_streams(phase: Phase) -> tuple[PyTree, PyTree]:
+    return phase.x, phase.costate
 
 
 class Learner(eqx.Module):
@@ -75,6 +85,7 @@ class Learner(eqx.Module):
     duration: float = eqx.field(static=True)
     clock: str = eqx.field(static=True)
     average: float | None
+    review: int | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -88,6 +99,7 @@ class Learner(eqx.Module):
         streams: int | None = None,
         clock: str = "hop",
         average: float | int | None = None,
+        review: int | None = None,
     ):
         """**Arguments:**
 
@@ -114,6 +126,10 @@ class Learner(eqx.Module):
         - `average`: over how many samples a running mean of the weights goes, 1 or more, infinite
           for all; `None` for no mean. `predict` and the record `"answer"` then answer from the
           mean, while the weights themselves learn, and answer each sample before it is learned.
+        - `review`: how many samples are kept, a fair draw of all that were learned; seven of them,
+          drawn at random, are learned again beside each new one, as further streams that share the
+          weights. `None` keeps none. It wants hops for samples that have nothing to do with each
+          other, and neurons that hold no memory.
 
         **Raises:** `ConfigError` for numbers that make no sense.
         """
@@ -143,9 +159,22 @@ class Learner(eqx.Module):
         self.average = None if average is None else real("average", average)
         if self.average is not None and not self.average >= 1:
             raise ConfigError(f"average over {average} samples; give 1 or more, or None")
+        self.review = None if review is None else whole("review", review, 1)
+        if self.review is not None:
+            self._check_review()
         if self.settle >= self.hops:
             raise ConfigError(
                 f"hops {self.hops}, settle {self.settle}: give fewer settle hops than hops"
+            )
+
+    def _check_review(self) -> None:
+        if self.clock == "sample":
+            raise ConfigError(NO_MEMORY)
+        if self.hops <= 2 * self.network.depth:
+            raise ConfigError(
+                f"hops {self.hops}: samples that are seen again have nothing to do with those "
+                f"before them, and their errors arrive after {2 * self.network.depth}; give more "
+                "hops, or no review"
             )
 
     def __hash__(self) -> int:
@@ -161,9 +190,14 @@ class Learner(eqx.Module):
         """Returns the phase at rest, with random weights drawn from `key`."""
         refuse_lame_fork()
         phase = self.law.init(self.network, self.cost, key)
-        if self.average is None:
-            return phase
-        return dataclasses.replace(phase, average=Average.begin(phase.w))
+        if self.average is not None:
+            phase = dataclasses.replace(phase, average=Average.begin(phase.w))
+        if self.review is not None:
+            if phase.trace is not None:
+                raise ConfigError(NO_MEMORY)
+            kept = Reservoir.begin(self.network, self.review, key)
+            phase = dataclasses.replace(phase, review=kept)
+        return phase
 
     def averaged(self, phase: Phase) -> Phase:
         """Returns the phase with the mean of its weights in their place, all else as it is.
@@ -452,7 +486,8 @@ class Learner(eqx.Module):
 
     def _hops(self, phase: Phase, sample: Samples) -> Iterator[Phase]:
         """Yields the phase after every hop of a sample."""
-        phase, step = self._begun(phase, sample), self._stepper(sample)
+        phase, sample = self._begun(phase, sample)
+        step = self._stepper(sample)
         for k in range(self.hops):
             phase = step(k)(phase)
             yield phase
@@ -468,19 +503,18 @@ class Learner(eqx.Module):
 
         **Arguments:** `phase`; `sample`: one row, traced or not.
         """
-        blind, average = min(self.hops, self.law.blind_hops(self.settle)), phase.average
-        phase = self._hop_on(self._begun(phase, sample), sample, 0, blind)
-        output = self.law.output(self.network, phase, sample.u)
-        phase = self._hop_on(phase, sample, blind, self.hops)
-        if average is not None:
-            phase = dataclasses.replace(phase, average=average.after(phase.w, self.average))
-        return phase, output
+        blind, start = min(self.hops, self.law.blind_hops(self.settle)), phase
+        phase, shown = self._begun(phase, sample)
+        phase = self._hop_on(phase, shown, 0, blind)
+        output = self._predicted(phase, shown)
+        phase = self._hop_on(phase, shown, blind, self.hops)
+        return self._ended(phase, start, sample), output
 
     def preview(self, phase: Phase, sample: Samples) -> Array:
         """Returns the prediction that `present` would make of the sample, learning nothing."""
         blind = min(self.hops, self.law.blind_hops(self.settle))
-        phase = self._hop_on(self._begun(phase, sample), sample, 0, blind)
-        return self.law.output(self.network, phase, sample.u)
+        phase, shown = self._begun(phase, sample)
+        return self._predicted(self._hop_on(phase, shown, 0, blind), shown)
 
     def _hop_on(self, phase: Phase, sample: Samples, start: int, stop: int) -> Phase:
         """Returns the phase after the hops `start` to `stop - 1` of a sample."""
@@ -496,9 +530,9 @@ class Learner(eqx.Module):
         """Returns what gives hop `k` of a sample, as a function of the phase."""
         tau, total, cost = self._tau(sample), self._duration(sample), self.cost
         if sample.weight is not None:
-            weight = self._of_streams("weight", sample.weight)
+            weight = jnp.asarray(sample.weight)
             cost = eqx.tree_at(lambda c: c.weight, cost, weight, is_leaf=lambda leaf: leaf is None)
-        given = self.network, cost
+        given = self._shown, cost
 
         def step(k: int) -> Callable[[Phase], Phase]:
             move = self.law.settle if k < self.settle else self.law.hop
@@ -507,7 +541,7 @@ class Learner(eqx.Module):
 
         return step
 
-    def _of_streams(self, name: str, value: Any) -> Array:
+    def _one_each(self, name: str, value: Any) -> Array:
         """Returns one number for all streams, or one for each.
 
         **Raises:** `StreamError` for another shape.
@@ -518,16 +552,46 @@ class Learner(eqx.Module):
             raise StreamError(f"{name} of a sample has shape {value.shape}; give {each}")
         return value
 
-    def _begun(self, phase: Phase, sample: Samples) -> Phase:
-        """Returns the phase with what is of the streams at rest, where a sequence begins.
+    @property
+    def _shown(self) -> AbstractNetwork:
+        """The network on all that is presented at once."""
+        return self.network if self.review is None else presented(self.network)
 
-        It leaves out the mean of the weights, of which laws know nothing.
+    def _begun(self, phase: Phase, sample: Samples) -> tuple[Phase, Samples]:
+        """Returns what the hops of a sample begin with, and what they are shown.
+
+        Where a sequence begins, what is of the streams is at rest; so is what is of samples that
+        are seen again. The mean of the weights and what is kept, of which laws know nothing, are
+        left out.
         """
-        if phase.average is not None:
-            phase = dataclasses.replace(phase, average=None)
-        if sample.begins is None:
-            return phase
-        new = self._of_streams("begins", sample.begins) != 0
+        if sample.weight is not None:
+            sample = sample._replace(weight=self._one_each("weight", sample.weight))
+        if sample.begins is not None:
+            phase = self._rested(phase, self._one_each("begins", sample.begins) != 0)
+        if phase.review is not None:
+            sample = phase.review.beside(live(self.network, sample))
+            phase = eqx.tree_at(_of_streams, phase, with_rest(self.network, _of_streams(phase)))
+        if phase.average is not None or phase.review is not None:
+            phase = dataclasses.replace(phase, average=None, review=None)
+        return phase, sample
+
+    def _predicted(self, phase: Phase, shown: Samples) -> Array:
+        output = self.law.output(self._shown, phase, shown.u)
+        return output if self.review is None else without_rest(self.network, output)
+
+    def _ended(self, phase: Phase, start: Phase, sample: Samples) -> Phase:
+        """Returns the phase after the hops of a sample, with what `_begun` had left out."""
+        if start.review is not None:
+            phase = eqx.tree_at(_of_streams, phase, without_rest(self.network, _of_streams(phase)))
+            kept = start.review.after(live(self.network, sample))
+            phase = dataclasses.replace(phase, review=kept)
+        if start.average is not None:
+            average = start.average.after(phase.w, self.average)
+            phase = dataclasses.replace(phase, average=average)
+        return phase
+
+    def _rested(self, phase: Phase, new: Array) -> Phase:
+        """Returns the phase with what is of the streams at rest, where a sequence begins."""
 
         def still(a: Array) -> Array:
             flags = new.reshape(new.shape + (1,) * (a.ndim - new.ndim))
