@@ -183,6 +183,8 @@ class Learner(eqx.Module):
 
     def __repr__(self) -> str:
         times = f"hops={self.hops}, settle={self.settle}, duration={self.duration:g}"
+        kept = {"average": self.average, "review": self.review}
+        times += "".join(f", {name}={n:g}" for name, n in kept.items() if n is not None)
         parts = f"{self.network}, {self.cost}, {self.law}, {times}"
         return " ".join(f"Learner({parts})".split())  # a law's own may take some lines
 

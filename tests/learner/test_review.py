@@ -73,14 +73,18 @@ def test_weights_follow_the_gradient_of_the_mean_loss_of_new_and_kept(x64, strea
     assert phase.review.seen == (ROWS - 1) * (streams or 1)
 
 
-def kept_after(seed, rows, size):
-    """What is kept of samples 0, 1, ..., in one compiled loop."""
+def kept_after(seed, rows, size, labelled=None):
+    """What is kept of samples 1, 2, ..., and what was drawn beside each, in one compiled loop.
+
+    Only the first have a label, if it is said how many.
+    """
     learner = Learner(Digraph.layered([1, 1]), COST, SGD, review=size)
 
     def one(review, k):
-        here = jnp.full((1, 1), k, float)
-        drawn = review.beside(Samples(here, -here, weight=jnp.ones(1)))
-        return review.after(Samples(here, -here, weight=jnp.ones(1))), drawn.u[1:, 0]
+        here = jnp.full((1, 1), k + 1.0)
+        z = jnp.where(k < (labelled or rows), -here, jnp.nan)
+        sample = Samples(here, z, weight=jnp.ones(1))
+        return review.after(sample), review.beside(sample).u[1:, 0]
 
     start = learner.init(jax.random.key(seed)).review
     return jax.jit(lambda start: jax.lax.scan(one, start, jnp.arange(rows)))(start)
@@ -95,7 +99,7 @@ def test_every_sample_is_kept_with_the_same_chance():
         np.testing.assert_array_equal(review.z[:, 0], -kept)
         assert len(set(kept)) == size  # different samples, none twice
         places.append(kept)
-    counts = np.histogram(np.concatenate(places), bins=10, range=(0, rows))[0]
+    counts = np.histogram(np.concatenate(places), bins=10, range=(0.5, rows + 0.5))[0]
     # Drawn without replacement counts vary less than in Pearson's test, which is thus on the safe
     # side; and the seeds are fixed.
     assert stats.chisquare(counts).pvalue > 1e-3
@@ -103,19 +107,18 @@ def test_every_sample_is_kept_with_the_same_chance():
 
 
 def test_every_kept_sample_is_drawn_with_the_same_chance():
-    _, drawn = kept_after(0, 5_000, 10)
+    """Ten are kept, in their order, and stay because nothing after them has a label."""
+    review, drawn = kept_after(0, 5_000, 10, labelled=10)
+    np.testing.assert_array_equal(review.u[0][:, 0], np.arange(10) + 1)
     drawn = np.asarray(drawn)
-    assert (drawn[1:11] <= np.arange(10)[:, None]).all()  # of those that came before
-    late = drawn[4_000:]
-    review, _ = kept_after(0, 4_000, 10)
-    held = set(np.asarray(review.u[0][:, 0]))
-    # Few are replaced in a thousand of five: those drawn are nearly all of the ten.
-    share = np.mean([row in held for row in late.ravel()])
-    assert share > 0.7
-    steady = [int(row) for row in late.ravel() if (late == row).any(axis=1).sum() > 400]
-    counts = [steady.count(row) for row in set(steady)]
-    assert len(counts) > 4
-    assert max(counts) < 1.5 * min(counts) * 1.2
+    for k in range(1, 10):  # of those that came before, never of an empty place
+        assert ((drawn[k] >= 1) & (drawn[k] <= k)).all()
+    late = drawn[10:]
+    counts = [np.sum(late == k) for k in range(1, 11)]
+    assert sum(counts) == late.size
+    assert stats.chisquare(counts).pvalue > 1e-3
+    pairs = late[:-1] * 11 + late[1:]  # those of one sample tell nothing of the next one's
+    assert stats.chisquare([np.sum(pairs == k) for k in np.unique(pairs)]).pvalue > 1e-3
 
 
 def test_what_taught_nothing_is_not_kept(x64):
@@ -247,6 +250,7 @@ def test_what_cannot_be_reviewed_is_refused():
     with pytest.raises(ConfigError, match="Digraph or a Layered network, not Own"):
         Learner(Own(), COST, SGD, review=5).init(jax.random.key(0))
     learner = Learner(NET, COST, SGD, review=5)
+    assert repr(learner).endswith("duration=7, review=5)")
     with pytest.raises(ConfigError, match="audit without"):
         audit_sample(learner)
     u, z = stream(outputs=2)
