@@ -89,7 +89,7 @@ class ColumnModel:
             if self.task is not None and known[start]:
                 parts.append(self._learn_run(run, target.cut(start, stop), lines[start:stop]))
             else:
-                parts.append(self._look(run, stop - start, passing=True))
+                parts.append(self.ask(run, stop - start))
             self.rows += stop - start
         return Answers.joined(parts) if parts else self.ask(columns, 0)
 
@@ -106,7 +106,16 @@ class ColumnModel:
         if isinstance(task, Forecast):
             everything = task.read(np.zeros((done + rows, 1, 1)))
             return everything.cut(done)
-        return self._look(columns, rows)
+        columns = self._complete(columns, rows)
+        clock = columns.pop(self.settings.time, None) if self.settings.time else None
+        relative = None if clock is None else self._durations.look(clock.values)
+        keys = self._keys(columns, rows)
+        u, scales = self._encoder.look(columns, rows, model.sizes.inputs)
+        near = self._near(u, scales, self._searched(), None)
+        views = self._views(u)
+        if self._memory is not None:
+            views[MEMORY] = self._memory.ask(views["plain"], keys, relative)
+        return task.read(model.preview(views, relative), near)
 
     def importance(self) -> dict[str, float]:
         """Returns each column's share of what matters lately, the largest first.
@@ -151,30 +160,6 @@ class ColumnModel:
     def started(self) -> bool:
         """Whether anything was learned."""
         return self._model is not None
-
-    def _look(self, columns: Mapping[str, Column], rows: int, *, passing: bool = False) -> Answers:
-        """Predicts rows that are not learned.
-
-        **Arguments:** `passing`: whether they come one after the other, for good: what rows after
-        them remember. Where there is a clock they do not, for it will have gone on by then.
-        """
-        task, model = self.task, self._model
-        if task is None or model is None or isinstance(task, Forecast):
-            return self.ask(columns, rows)
-        columns = self._complete(columns, rows)
-        clock = columns.pop(self.settings.time, None) if self.settings.time else None
-        relative = None if clock is None else self._durations.look(clock.values)
-        keys = self._keys(columns, rows)
-        u, scales = self._encoder.look(columns, rows, model.sizes.inputs)
-        near = self._near(u, scales, self._searched(), None)
-        views = self._views(u)
-        if self._memory is not None:
-            plain = views["plain"]
-            if passing and self.settings.time is None:
-                views[MEMORY] = self._memory.learn(plain, np.full(rows, np.nan), keys)
-            else:
-                views[MEMORY] = self._memory.ask(plain, keys, relative)
-        return task.read(model.preview(views, relative), near)
 
     def _keys(self, columns: dict[str, Column], rows: int) -> Keys | None:
         """Takes the column of sequences out; returns to which one each row belongs."""

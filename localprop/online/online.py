@@ -35,8 +35,7 @@ class Online(ColumnModel):
     A row is a mapping of columns to plain values: numbers, truth values, text, `datetime`, `None`.
     Columns may appear, vanish (then they are missing) and come back; new classes and new words get
     neurons as they appear. A row is predicted as it would be before it is learned, whatever is
-    asked in between: predicting changes nothing, and a row whose target is `None` is not learned,
-    but remembered by the rows after it.
+    asked in between: predicting changes nothing, and a row whose target is `None` is not learned.
     The command line, `localprop.river` and `localprop.sklearn` are thin over this class, and give
     the same numbers on the same rows. Memory does not grow with the stream; what a saved model
     holds of it is told in docs/tables.md.
@@ -96,8 +95,8 @@ class Online(ColumnModel):
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
         """Learns one row.
 
-        **Arguments:** `x`: columns to values; `y`: a class or a number; `None` where it is
-        missing: nothing is learned, but the row is remembered.
+        **Arguments:** `x`: columns to values; `y`: a class or a number; `None` changes nothing, but
+        to a forecast it is a row whose target is missing.
 
         **Raises:** `StreamError` for a value that cannot be learned, with nothing half-learned;
         `DivergenceError`.

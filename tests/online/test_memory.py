@@ -143,25 +143,6 @@ def test_a_label_of_ten_rows_earlier_is_learned_without_an_option(sequences):
     assert right / (rows / 100) >= 0.95
 
 
-def test_rows_without_a_target_are_remembered_and_not_learned():
-    """What the label hangs on may stand in a row whose own target nobody knew."""
-    columns, label = lagged(2500, np.random.default_rng(4))
-    del columns["machine"]
-    label = label.tolist()
-    for t in range(0, 2500, 7):
-        label[t] = None
-    model = Online(hidden=(2,), review=0)
-    model.learn_many({n: c[:2400] for n, c in columns.items()}, label[:2400])
-    right, asked = 0, 0
-    for t in range(2400, 2500):
-        row = {n: c[t] for n, c in columns.items()}
-        if t % 7 == 3:  # ten rows before it none was known
-            asked += 1
-            right += model.predict_one(row) == columns["said"][t - 10]
-        model.learn_one(row, label[t])
-    assert right / asked >= 0.9
-
-
 def test_importance_counts_what_came_before():
     """By hand; and of a label that hangs on one column's past, that column is what matters."""
     rng = np.random.default_rng(7)
