@@ -8,13 +8,13 @@ brackets the least and the largest.
 
 * *backprop*: one step on every sample, SGD or Adam, without this package; *buffer*: 1000 samples
   (100 of digits), a fair draw of all so far, seven of which stand in every step beside the new
-  one; *latest*: the same with the last 1000.
+  one; *latest*: the same with the last ones.
 * *reversal*: costate reversal, K hops per sample, one step of the force in each; *settled*: K = 7
   (5 with one hidden layer), weights held until the error has arrived; *default*: what a `Learner`
   without a law takes; *least action*: `LeastAction()`.
 * *growing mass*: settled, under `Growing(rate)`: what was much used is hard to move.
-* *review*: `Learner(review=N)`, as many samples kept as in the buffer, seven of which are learned
-  beside the new one.
+* *review*: `Learner(review=N)`, as many samples kept as in the buffer, or a tenth of them, seven of
+  which are learned beside the new one.
 
 Every method has its best rate of a grid, by its mean frozen error; under *follows* stands what it
 gives at the rate by which it predicts best.
@@ -155,11 +155,9 @@ def digits() -> Stream:
         asked = [groups[k][:70] for k in order[: -TASKS - 1 : -1]]
         rows = np.concatenate(shown)
         begins = np.concatenate([np.arange(len(block)) < FIRST for block in shown])
-        length = TASKS * VISITS * 270  # of the shortest of the seeds, or less
         u, z = images / 16, np.eye(10)[labels]
-        cut = slice(len(rows) - length, None)
-        parts.append((u[rows[cut]], z[rows[cut]], u[np.stack(asked)], z[np.stack(asked)]))
-        parts[-1] += (begins[cut],)
+        held_out = np.stack(asked)
+        parts.append((u[rows], z[rows], u[held_out], z[held_out], begins))
     return _stream(Layered.dense([64, 32, 10]), Cost(SoftmaxCrossEntropy()), parts, 100)
 
 
@@ -425,7 +423,7 @@ DIGITS = """\
 
 scikit-learn's digits, blocks of one pair of classes, 280 samples, all five pairs in random order,
 six times over; ten outputs, 64-32-10, and nothing says which pair it is. Share of wrong classes of
-ten among 70 held-out samples of each pair. What is kept is 100 samples here, ten for a tenth."""
+ten among 70 held-out samples of each pair. 100 samples are kept here, 10 are the tenth."""
 
 
 def main() -> int:
