@@ -26,6 +26,7 @@ from .law import CostateReversal as CostateReversal
 from .law import ExplicitEuler as ExplicitEuler
 from .law import ExponentialEuler as ExponentialEuler
 from .law import FastCostates as FastCostates
+from .law import Growing as Growing
 from .law import Hamiltonian as Hamiltonian
 from .law import HamiltonianTrack as HamiltonianTrack
 from .law import Inertial as Inertial

@@ -149,6 +149,10 @@ def audit_sample(learner: Learner) -> SampleAudit:
     network, cost, law, hops = learner.network, learner.cost, learner.law, learner.hops
     if hops > UNROLLED:
         raise ConfigError(f"hops is {hops}; a sample of at most {UNROLLED} hops can be audited")
+    if learner.review is not None:
+        raise ConfigError(
+            "review shows samples of other times, which no hop knows of; audit without"
+        )
     wires = wiring(network)
     rules = Rules(wires, drifts=isinstance(law, LeastAction))
     phase = jax.eval_shape(learner.init, jax.random.key(0))

@@ -51,6 +51,14 @@ def learn_command(
             help="Column of times: gives each sample's duration, from 0.71 to 1.41 of the mean.",
         ),
     ] = None,
+    sequence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Column that tells independent sequences apart, say a machine or a patient: what "
+            "came before a row is remembered for each.",
+        ),
+    ] = None,
     text: Text = None,
     types: Annotated[
         str | None,
@@ -129,6 +137,7 @@ def learn_command(
             horizon=horizon,
             law=law,
             time=time_column,
+            sequence=sequence,
             text=tuple(text or ()),
             types=_types(types),
             decide_after=decide_after,

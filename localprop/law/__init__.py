@@ -12,6 +12,7 @@ from .least_action import LeastAction as LeastAction
 from .mass import AbstractMass as AbstractMass
 from .mass import Adaptive as Adaptive
 from .mass import Constant as Constant
+from .mass import Growing as Growing
 from .motion import AbstractMotion as AbstractMotion
 from .motion import AbstractNeurons as AbstractNeurons
 from .motion import Inertial as Inertial

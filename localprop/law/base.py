@@ -26,7 +26,8 @@ class Phase(eqx.Module):
 
     - `x`: state of the vertices.
     - `costate`: the variable conjugate to `x`, a tree like it. For `Hamiltonian`, the error
-      costate $\\lambda_i = c_i p_x^i / (c\\varphi)$; with several streams, that of the mean loss.
+      costate $\\lambda_i = c_i p_x^i / (c\\varphi)$; with several streams, or review, that of the
+      mean loss.
     - `w`: weights.
     - `momentum`: the variable conjugate to `w`, $\\pi = m \\dot w$.
     - `mass`: what the mass remembers; `None` for a constant mass.
@@ -36,6 +37,8 @@ class Phase(eqx.Module):
     - `hop`: how many hops were made (it wraps around after 2³¹).
     - `trace`: what states owe to their own incoming weights; `None` without `Traces`, or where no
       neuron takes time.
+    - `average`: the running mean of the weights; `None` without `Learner(average=...)`.
+    - `review`: samples that are seen again; `None` without `Learner(review=...)`.
     """
 
     x: PyTree
@@ -46,6 +49,8 @@ class Phase(eqx.Module):
     time: Float[Array, ""]
     hop: Int[Array, ""]
     trace: PyTree = None
+    average: PyTree = None
+    review: PyTree = None
 
     def __reduce__(self) -> tuple[Any, tuple]:
         """Pickles and copies by numbers: an array of JAX's own could wait for ever in a fork."""

@@ -1,4 +1,4 @@
-"""Masses of the weights: constant, or adapted to the force on each synapse."""
+"""Masses of the weights: constant, or by the force that each synapse feels or has felt."""
 
 from __future__ import annotations
 
@@ -136,6 +136,61 @@ class Adaptive(AbstractMass):
         mass = lambda rate, v: (jnp.sqrt(v) + self.floor) / rate  # noqa: E731
         of_group = lambda rate, part: jax.tree.map(partial(mass, rate), part)  # noqa: E731
         return jax.tree.map(of_group, self.rate, memory)
+
+
+class Growing(AbstractMass):
+    """Mass that grows with use: with the squared force that the weight's own synapse has felt.
+
+    $$m_{ij} = \\frac1\\eta\\Bigl(1 + \\frac1s\\int_0^t f_{ij}^2\\,dt\\Bigr)$$
+
+    At the start weights move as under `Constant(1 / rate)`; what was much used, for whatever was
+    taught, is hard to move later, and other weights take what comes (as in Adagrad, with the sum
+    itself in place of its root, Duchi et al. 2011; a diagonal measure of importance as in elastic
+    weight consolidation, Kirkpatrick et al. 2017, that asks for no mark between tasks). Of the
+    means that store no sample it keeps most (benchmarks/retention.md); a stream that changes for
+    good is followed less and less.
+
+    **Arguments:**
+
+    - `rate`: $\\eta$, above 0, weight per force and squared unit of time.
+    - `scale`: $s$, above 0, in units of force² × time: what a synapse has felt when its mass has
+      doubled.
+
+    **Raises:** `ConfigError` for a value that is not above 0.
+
+    !!! example
+
+        ```python
+        >>> import jax.numpy as jnp
+        >>> from localprop import Growing
+        >>> mass, w = Growing(rate=0.1), jnp.zeros(2)
+        >>> memory = mass.init(w)
+        >>> for _ in range(3):
+        ...     memory = mass.update(memory, jnp.array([0.0, 1.0]), tau=1.0)
+        >>> mass.value(memory, w)
+        Array([10., 40.], dtype=float32)
+
+        ```
+    """
+
+    rate: float
+    scale: float = 1.0
+
+    def __check_init__(self):
+        for name in ("rate", "scale"):
+            value = getattr(self, name)
+            if isinstance(value, int | float) and not value > 0:
+                raise ConfigError(f"{name} of the growing mass is {value}; it must be above 0")
+
+    def init(self, w: PyTree) -> PyTree:
+        return jax.tree.map(jnp.zeros_like, w)
+
+    def update(self, memory: PyTree, force: PyTree, tau: Any) -> PyTree:
+        return jax.tree.map(lambda v, f: v + tau * f**2, memory, force)
+
+    def value(self, memory: PyTree, w: PyTree) -> PyTree:
+        del w
+        return jax.tree.map(lambda v: (1 + v / self.scale) / self.rate, memory)
 
 
 def as_mass(mass: float | AbstractMass) -> AbstractMass:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -20,9 +21,11 @@ from ..law import AbstractLaw, Phase, untuned_law
 from ..law.base import answer_loss, squares
 from ..network import AbstractNetwork, SharedWeights
 from ..options import real, shown, texts, whole
+from .average import Average
 from .divergence import REMEDY, culprit, first_unsound
 from .fit import Fit
 from .loop import UNROLLED, Fixed, learn_chunk, preview_chunk, repeat
+from .reservoir import Reservoir, live, presented, with_rest, without_rest
 from .samples import (
     Samples,
     Trace,
@@ -39,6 +42,15 @@ from .settling import MOST, settled_depth
 
 NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
 RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer", "input_slope")
+
+NO_MEMORY = (
+    "what is seen again comes without what neurons remembered then; take review without traces "
+    "and with clock='hop'"
+)
+
+
+def _of_streams(phase: Phase) -> tuple[PyTree, PyTree]:
+    return phase.x, phase.costate
 
 
 class Learner(eqx.Module):
@@ -72,6 +84,8 @@ class Learner(eqx.Module):
     settle: int = eqx.field(static=True)
     duration: float = eqx.field(static=True)
     clock: str = eqx.field(static=True)
+    average: float | None
+    review: int | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -84,6 +98,8 @@ class Learner(eqx.Module):
         duration: float | None = None,
         streams: int | None = None,
         clock: str = "hop",
+        average: float | int | None = None,
+        review: int | None = None,
     ):
         """**Arguments:**
 
@@ -107,6 +123,13 @@ class Learner(eqx.Module):
         - `clock`: when neurons that take time move: with every `"hop"`, or once per `"sample"`, in
           its first hop and for all of $\\Delta t$. Then they hold still while the others settle,
           and the error of a settled hop is that of what they remember.
+        - `average`: over how many samples a running mean of the weights goes, 1 or more, infinite
+          for all; `None` for no mean. `predict` and the record `"answer"` then answer from the
+          mean, while the weights themselves learn, and answer each sample before it is learned.
+        - `review`: how many samples are kept, a fair draw of all that were learned; seven of them,
+          drawn at random, are learned again beside each new one, as further streams that share the
+          weights. `None` keeps none. It wants hops for samples that have nothing to do with each
+          other, and neurons that hold no memory.
 
         **Raises:** `ConfigError` for numbers that make no sense.
         """
@@ -133,9 +156,25 @@ class Learner(eqx.Module):
             raise ConfigError(f"clock '{clock}': take hop or sample")
         if clock == "sample":
             self.law.check_clock()
+        self.average = None if average is None else real("average", average)
+        if self.average is not None and not self.average >= 1:
+            raise ConfigError(f"average over {average} samples; give 1 or more, or None")
+        self.review = None if review is None else whole("review", review, 1)
+        if self.review is not None:
+            self._check_review()
         if self.settle >= self.hops:
             raise ConfigError(
                 f"hops {self.hops}, settle {self.settle}: give fewer settle hops than hops"
+            )
+
+    def _check_review(self) -> None:
+        if self.clock == "sample":
+            raise ConfigError(NO_MEMORY)
+        if self.hops <= 2 * self.network.depth:
+            raise ConfigError(
+                f"hops {self.hops}: samples that are seen again have nothing to do with those "
+                f"before them, and their errors arrive after {2 * self.network.depth}; give more "
+                "hops, or no review"
             )
 
     def __hash__(self) -> int:
@@ -144,13 +183,44 @@ class Learner(eqx.Module):
 
     def __repr__(self) -> str:
         times = f"hops={self.hops}, settle={self.settle}, duration={self.duration:g}"
+        kept = {"average": self.average, "review": self.review}
+        times += "".join(f", {name}={n:g}" for name, n in kept.items() if n is not None)
         parts = f"{self.network}, {self.cost}, {self.law}, {times}"
         return " ".join(f"Learner({parts})".split())  # a law's own may take some lines
 
     def init(self, key: PRNGKeyArray) -> Phase:
         """Returns the phase at rest, with random weights drawn from `key`."""
         refuse_lame_fork()
-        return self.law.init(self.network, self.cost, key)
+        phase = self.law.init(self.network, self.cost, key)
+        if self.average is not None:
+            phase = dataclasses.replace(phase, average=Average.begin(phase.w))
+        if self.review is not None:
+            if phase.trace is not None:
+                raise ConfigError(NO_MEMORY)
+            kept = Reservoir.begin(self.network, self.review, key)
+            phase = dataclasses.replace(phase, review=kept)
+        return phase
+
+    def averaged(self, phase: Phase) -> Phase:
+        """Returns the phase with the mean of its weights in their place, all else as it is.
+
+        To answer elsewhere from what `predict` answers from, or to go on learning from there.
+        Without `average=` it is the phase itself.
+
+        !!! example
+
+            ```python
+            >>> import jax, numpy as np
+            >>> from localprop import Cost, Digraph, Learner, SquaredError
+            >>> learner = Learner(Digraph.layered([2, 1]), Cost(SquaredError()), average=100)
+            >>> start, u = learner.init(jax.random.key(0)), np.ones((50, 2))
+            >>> phase, _ = learner.run(start, (u, u[:, :1]))
+            >>> bool((learner.averaged(phase).w == phase.average.w).all())
+            True
+
+            ```
+        """
+        return phase if phase.average is None else dataclasses.replace(phase, w=phase.average.w)
 
     def step(self, phase: Phase, u: Any, z: Any, duration: Any = None) -> tuple[Phase, Array]:
         """Learns one sample and returns the new phase and the output, predicted before `z` was
@@ -187,7 +257,8 @@ class Learner(eqx.Module):
     def predict(self, phase: Phase, u: Any) -> Array:
         """Returns the output for input `u` after `depth` hops of the state alone, forward.
 
-        It may be called under `jax.jit` and `jax.vmap`; for many rows take `predict_many`.
+        With `average=` it is that of the averaged weights. It may be called under `jax.jit` and
+        `jax.vmap`; for many rows take `predict_many`.
 
         **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`.
 
@@ -417,7 +488,8 @@ class Learner(eqx.Module):
 
     def _hops(self, phase: Phase, sample: Samples) -> Iterator[Phase]:
         """Yields the phase after every hop of a sample."""
-        phase, step = self._begun(phase, sample), self._stepper(sample)
+        phase, sample = self._begun(phase, sample)
+        step = self._stepper(sample)
         for k in range(self.hops):
             phase = step(k)(phase)
             yield phase
@@ -433,16 +505,18 @@ class Learner(eqx.Module):
 
         **Arguments:** `phase`; `sample`: one row, traced or not.
         """
-        blind = min(self.hops, self.law.blind_hops(self.settle))
-        phase = self._hop_on(self._begun(phase, sample), sample, 0, blind)
-        output = self.law.output(self.network, phase, sample.u)
-        return self._hop_on(phase, sample, blind, self.hops), output
+        blind, start = min(self.hops, self.law.blind_hops(self.settle)), phase
+        phase, shown = self._begun(phase, sample)
+        phase = self._hop_on(phase, shown, 0, blind)
+        output = self._predicted(phase, shown)
+        phase = self._hop_on(phase, shown, blind, self.hops)
+        return self._ended(phase, start, sample), output
 
     def preview(self, phase: Phase, sample: Samples) -> Array:
         """Returns the prediction that `present` would make of the sample, learning nothing."""
         blind = min(self.hops, self.law.blind_hops(self.settle))
-        phase = self._hop_on(self._begun(phase, sample), sample, 0, blind)
-        return self.law.output(self.network, phase, sample.u)
+        phase, shown = self._begun(phase, sample)
+        return self._predicted(self._hop_on(phase, shown, 0, blind), shown)
 
     def _hop_on(self, phase: Phase, sample: Samples, start: int, stop: int) -> Phase:
         """Returns the phase after the hops `start` to `stop - 1` of a sample."""
@@ -458,9 +532,9 @@ class Learner(eqx.Module):
         """Returns what gives hop `k` of a sample, as a function of the phase."""
         tau, total, cost = self._tau(sample), self._duration(sample), self.cost
         if sample.weight is not None:
-            weight = self._of_streams("weight", sample.weight)
+            weight = jnp.asarray(sample.weight)
             cost = eqx.tree_at(lambda c: c.weight, cost, weight, is_leaf=lambda leaf: leaf is None)
-        given = self.network, cost
+        given = self._shown, cost
 
         def step(k: int) -> Callable[[Phase], Phase]:
             move = self.law.settle if k < self.settle else self.law.hop
@@ -469,7 +543,7 @@ class Learner(eqx.Module):
 
         return step
 
-    def _of_streams(self, name: str, value: Any) -> Array:
+    def _one_each(self, name: str, value: Any) -> Array:
         """Returns one number for all streams, or one for each.
 
         **Raises:** `StreamError` for another shape.
@@ -480,11 +554,46 @@ class Learner(eqx.Module):
             raise StreamError(f"{name} of a sample has shape {value.shape}; give {each}")
         return value
 
-    def _begun(self, phase: Phase, sample: Samples) -> Phase:
+    @property
+    def _shown(self) -> AbstractNetwork:
+        """The network on all that is presented at once."""
+        return self.network if self.review is None else presented(self.network)
+
+    def _begun(self, phase: Phase, sample: Samples) -> tuple[Phase, Samples]:
+        """Returns what the hops of a sample begin with, and what they are shown.
+
+        Where a sequence begins, what is of the streams is at rest; so is what is of samples that
+        are seen again. The mean of the weights and what is kept, of which laws know nothing, are
+        left out.
+        """
+        if sample.weight is not None:
+            sample = sample._replace(weight=self._one_each("weight", sample.weight))
+        if sample.begins is not None:
+            phase = self._rested(phase, self._one_each("begins", sample.begins) != 0)
+        if phase.review is not None:
+            sample = phase.review.beside(live(self.network, sample))
+            phase = eqx.tree_at(_of_streams, phase, with_rest(self.network, _of_streams(phase)))
+        if phase.average is not None or phase.review is not None:
+            phase = dataclasses.replace(phase, average=None, review=None)
+        return phase, sample
+
+    def _predicted(self, phase: Phase, shown: Samples) -> Array:
+        output = self.law.output(self._shown, phase, shown.u)
+        return output if self.review is None else without_rest(self.network, output)
+
+    def _ended(self, phase: Phase, start: Phase, sample: Samples) -> Phase:
+        """Returns the phase after the hops of a sample, with what `_begun` had left out."""
+        if start.review is not None:
+            phase = eqx.tree_at(_of_streams, phase, without_rest(self.network, _of_streams(phase)))
+            kept = start.review.after(live(self.network, sample))
+            phase = dataclasses.replace(phase, review=kept)
+        if start.average is not None:
+            average = start.average.after(phase.w, self.average)
+            phase = dataclasses.replace(phase, average=average)
+        return phase
+
+    def _rested(self, phase: Phase, new: Array) -> Phase:
         """Returns the phase with what is of the streams at rest, where a sequence begins."""
-        if sample.begins is None:
-            return phase
-        new = self._of_streams("begins", sample.begins) != 0
 
         def still(a: Array) -> Array:
             flags = new.reshape(new.shape + (1,) * (a.ndim - new.ndim))
@@ -500,7 +609,7 @@ class Learner(eqx.Module):
         return pull(error)[0]
 
     def _answer(self, phase: Phase, u: Any) -> Array:
-        tau, depth = self.duration / self.hops, self.network.depth
+        phase, tau, depth = self.averaged(phase), self.duration / self.hops, self.network.depth
         relax = lambda p, time: self.law.relax(self.network, p, u, time)  # noqa: E731
         if self.clock == "sample":
             phase, tau, depth = relax(phase, self.duration), 0.0, depth - 1

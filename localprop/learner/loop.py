@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -107,7 +108,13 @@ def learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[Any, dict[str, Array], boo
     a copy.
     """
     phase, trace, largest = _learn_chunk(fixed, phase)
-    return phase, trace, sound((phase, largest))
+    return phase, trace, sound((_computed(phase), largest))
+
+
+def _computed(phase: PyTree) -> PyTree:
+    """Leaves out samples that are kept: their targets may be NaN, and were looked at before."""
+    strip = lambda p: dataclasses.replace(p, review=None)  # noqa: E731
+    return jax.tree.map(strip, phase, is_leaf=lambda p: isinstance(p, Phase))
 
 
 @eqx.filter_jit

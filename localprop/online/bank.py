@@ -21,7 +21,8 @@ from ..learner.loop import learn_loop, preview_loop
 from ..learner.samples import count, pad
 from ..network import SharedWeights
 
-View = Literal["plain", "new", "reviewed"]
+View = Literal["plain", "new", "reviewed", "memory"]
+ALONE = ("plain", "memory")  # views of a single row, with inputs of their own
 Phases = tuple[Phase, ...]
 
 
@@ -29,8 +30,9 @@ class Expert(eqx.Module):
     """A learner with what it looks at; nothing more.
 
     **Fields:** `name`; `learner`; `view`: `"plain"`: the new row without quantile bins; `"new"`:
-    the new row; `"reviewed"`: the new row and those beside it. The learner of the last two has a
-    stream for each of these rows; under `"new"` only the first has a target.
+    the new row; `"reviewed"`: the new row and those beside it; `"memory"`: what came before the
+    new row. The learner of `"new"` and `"reviewed"` has a stream for each of these rows; under
+    `"new"` only the first has a target.
     """
 
     name: str = eqx.field(static=True)
@@ -41,8 +43,9 @@ class Expert(eqx.Module):
 class Bank(eqx.Module):
     """Experts that learn the same stream, none of which knows of the others.
 
-    A sample has `u = {"rows": (S, inputs), "plain": (inputs,)}` and `z` of shape `(S, outputs)`:
-    the new row first, then those that are reviewed with it; its duration is relative to the
+    A sample has `u = {"rows": (S, inputs), "plain": (inputs,)}`, with `"memory": (inputs,)` where
+    an expert looks at that, and `z` of shape `(S, outputs)`: the new row first, then those that are
+    reviewed with it; its duration is relative to the
     learners' own. Experts that differ in numbers alone (a rate, a friction) are one program, mapped
     over these numbers; all others are written out one after the other, in one compiled loop over
     the samples. Its outputs are stacked, `(experts, outputs)`.
@@ -77,8 +80,8 @@ class Bank(eqx.Module):
         for k, expert in enumerate(self.experts):
             leaves, structure = jax.tree.flatten(expert.learner)
             others = tuple(leaf for leaf in leaves if not _is_number(leaf))
-            plain = expert.view == "plain"
-            groups.setdefault((plain, structure, others), []).append(k)
+            alone = expert.view if expert.view in ALONE else None
+            groups.setdefault((alone, structure, others), []).append(k)
         self.groups = tuple(map(tuple, groups.values()))
 
     @property
@@ -130,13 +133,16 @@ class Bank(eqx.Module):
 
         **Arguments:** `record`: `"output"`; `"answer"`: to the sample's query, `(experts,
         outputs)`; `"input_slope"`: of the loss of the new row, $D_u^\\top\\lambda$, the mean of the
-        experts that see all inputs, `(inputs,)`.
+        experts that see all inputs, `(inputs,)`; `"memory_slope"`: that of the expert that sees
+        what came before, at its own inputs.
         """
         values = {"output": output}
         if "answer" in record:
             values["answer"] = self._answers(phase, sample)
         if "input_slope" in record:
             values["input_slope"] = self._input_slope(phase, sample)
+        if "memory_slope" in record:
+            values["memory_slope"] = self._memory_slope(phase, sample)
         return {name: values[name] for name in record}
 
     def learn(
@@ -233,13 +239,17 @@ class Bank(eqx.Module):
             members = [self.experts[k] for k in group]
             numbers, rest = _stacked([expert.learner for expert in members])
             new = np.array([expert.view == "new" for expert in members])
-            plain = members[0].view == "plain"
+            view = members[0].view
 
-            def member(numbers: Any, new: Any, own: Phase, rest=rest, plain=plain) -> Any:
+            def member(numbers: Any, new: Any, own: Phase, rest=rest, view: View = view) -> Any:
                 learner = eqx.combine(numbers, rest)
-                return one(learner, own, _seen(sample, learner.duration, plain, new))
+                return one(learner, own, _seen(sample, learner.duration, view, new))
 
-            found.append(jax.vmap(member)(numbers, new, own))
+            if len(members) == 1:  # a map over one would hide plain products from the compiler
+                alone = jax.tree.map(lambda a: a[0], (numbers, new, own))
+                found.append(jax.tree.map(lambda a: a[None], member(*alone)))
+            else:
+                found.append(jax.vmap(member)(numbers, new, own))
         return found
 
     def _in_order(self, outputs: list[Array]) -> Array:
@@ -268,9 +278,14 @@ class Bank(eqx.Module):
             known = jnp.sum(~jnp.all(jnp.isnan(seen.z), axis=1))
             return Learner._input_slope(*_alone(learner, own), row) * jnp.maximum(known, 1)
 
-        nets = sum(expert.view != "plain" for expert in self.experts)
+        nets = sum(expert.view not in ALONE for expert in self.experts)
         slopes = jnp.concatenate(self._each(one, phase, sample))
         return jnp.sum(slopes, axis=0) / max(nets, 1)
+
+    def _memory_slope(self, phase: Phases, sample: Samples) -> Array:
+        (k,) = (k for k, expert in enumerate(self.experts) if expert.view == "memory")
+        learner = self.experts[k].learner
+        return Learner._input_slope(learner, self.of(phase, k), sample.u["memory"])
 
 
 def _stack(*leaves: Array) -> Array:
@@ -331,11 +346,11 @@ def _stacked(learners: list[Learner]) -> tuple[Any, Any]:
     return jax.tree.unflatten(structure, numbers), jax.tree.unflatten(structure, rest)
 
 
-def _seen(sample: Samples, duration: float, plain: bool, new: Any) -> Samples:
+def _seen(sample: Samples, duration: float, view: View, new: Any) -> Samples:
     """Returns what an expert sees of a sample, which lasts by its own unit of time."""
     lasts: Any = duration if sample.duration is None else sample.duration * duration
-    if plain:
-        return Samples(sample.u["plain"], sample.z[0], lasts)
+    if view in ALONE:
+        return Samples(sample.u[view], sample.z[0], lasts)
     beside = (jnp.arange(len(sample.z)) > 0)[:, None]
     return Samples(sample.u["rows"], jnp.where(new & beside, jnp.nan, sample.z), lasts)
 

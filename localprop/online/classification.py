@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import StreamError
 from ..table.columns import FALSE, TRUE, Column, ColumnKind
 from .defaults import NAMES
+from .memory import AT_FIRST, MEMORY
 from .mixture import Mixture, class_losses
 from .neighbours import FIRST, NEIGHBOURS
 from .score import Score
@@ -59,7 +60,8 @@ class Classification(AbstractTask):
         self.stay = float(state["stay"])  # how often a class is that of the row before, lately
         kept, own = state["mixture"], [PERSISTENCE, *([NEIGHBOURS] if neighbours else [])]
         names = kept["names"] if kept else [*NAMES, *own]
-        self.mixture = Mixture(names, relative=False, first=FIRST, state=kept)
+        first = {MEMORY: AT_FIRST, **FIRST}
+        self.mixture = Mixture(names, relative=False, first=first, state=kept)
         self._index = {label: k for k, label in enumerate(self.classes)}
         kept = state["score"]
         self.score = Score.restore(kept) if kept else Score("accuracy", [MAJORITY, LAST])

@@ -17,14 +17,17 @@ from ..errors import CheckpointError, StreamError
 from ..learner import Samples
 from ..table.columns import Column, ColumnKind
 from .classification import Classification, Label
-from .defaults import bank_for
+from .defaults import NAMES, bank_for
 from .delay import Delay
 from .durations import Durations
 from .encode import Encoder, Rows
 from .forecast import MARK, Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
-from .neighbours import NEIGHBOURS, SEARCHED, Kept, ask_neighbours, prepare
+from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
+from .memory import prepare as prepare_memory
+from .neighbours import NEIGHBOURS, SEARCHED, Kept, ask_neighbours
+from .neighbours import prepare as prepare_neighbours
 from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
@@ -37,8 +40,8 @@ PIECE = 1000  # most rows in one call of the compiled loop
 class ColumnModel:
     """One stream being learned, from columns of a table: what `Online` and the command line share.
 
-    Encoder, durations, task with its score and its mixture, review, growing bank of networks and
-    importance.
+    Encoder, durations, task with its score and its mixture, review, memory, growing bank of
+    networks and importance.
 
     **Arguments:** `settings`.
     """
@@ -51,6 +54,7 @@ class ColumnModel:
         self._encoder, self._durations = Encoder(), Durations()
         self._importance = Importance()
         self._review = Review(settings.review, settings.seed)
+        self._memory: Memory | None = None  # of the rows before, unless these are forecast
         self._delay: Delay | None = None  # of a forecast, whose targets come later
         self._model: Model | None = None
         self._begun, self._room = False, (0, 0)  # inputs known from the first row
@@ -105,16 +109,21 @@ class ColumnModel:
         columns = self._complete(columns, rows)
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
         relative = None if clock is None else self._durations.look(clock.values)
+        keys = self._keys(columns, rows)
         u, scales = self._encoder.look(columns, rows, model.sizes.inputs)
         near = self._near(u, scales, self._searched(), None)
-        return task.read(model.preview(self._views(u), relative), near)
+        views = self._views(u)
+        if self._memory is not None:
+            views[MEMORY] = self._memory.ask(views["plain"], keys, relative)
+        return task.read(model.preview(views, relative), near)
 
     def importance(self) -> dict[str, float]:
         """Returns each column's share of what matters lately, the largest first.
 
         A running mean, over some 500 rows, of $|u_j\\,(D_u^\\top\\lambda)_j|$: the costates that
         reach the inputs of the networks that see them all, times the inputs, summed over those of
-        a column; the shares add up to 1. Empty before anything was learned; for a forecast, what
+        a column; and the same of what came before a row, as much as *memory* has a say. The shares
+        add up to 1. Empty before anything was learned; for a forecast, what
         it makes of the target's past is a share of its own.
         """
         own = "its own past"
@@ -152,6 +161,19 @@ class ColumnModel:
         """Whether anything was learned."""
         return self._model is not None
 
+    def _keys(self, columns: dict[str, Column], rows: int) -> Keys | None:
+        """Takes the column of sequences out; returns to which one each row belongs."""
+        name = self.settings.sequence
+        if name is None:
+            return None
+        column = columns.pop(name, None)
+        if column is None:
+            return np.full(rows, -1), []
+        if column.kind.is_text:
+            return column.values, column.categories
+        known, codes = np.unique(column.values, return_inverse=True)
+        return np.where(np.isnan(column.values), -1, codes), known.tolist()
+
     def _learn_run(self, columns: dict[str, Column], target: Column, lines: np.ndarray) -> Answers:
         """Learns rows of which each has a target."""
         assert self.task is not None
@@ -168,6 +190,13 @@ class ColumnModel:
                     column=name,
                 )
             duration = self._durations.encode(clock.values, lines, name)
+        if (name := self.settings.sequence) is not None and name not in columns:
+            raise StreamError(
+                "there is no such column to tell sequences apart; name another column, or leave "
+                "--sequence away",
+                column=name,
+            )
+        keys = self._keys(columns, rows)
         encoded, used = task.encode(target), columns
         if isinstance(task, Forecast):
             if self._delay is None:
@@ -197,12 +226,32 @@ class ColumnModel:
         near = self._near(u[:, 0], new.scales, kept, news)
         z = task.targets(raw, encoded.key)
         views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
-        trace = model.learn(Samples(views, z, duration, query), (output, "input_slope"))
-        self._importance.update(u[:, 0], trace["input_slope"])
+        if self._memory is not None:
+            told = raw[:, 0] if isinstance(task, Classification) else z[:, 0, 0]
+            views[MEMORY] = self._memory.learn(views["plain"], told, keys, duration)
+        record = (output, "input_slope", *(["memory_slope"] if self._memory else []))
+        trace = model.learn(Samples(views, z, duration, query), record)
+        answers = task.update_score(encoded.key, trace[output], near)
+        self._update_importance(u[:, 0], views, trace)
         for name, column in columns.items():
             if self.kinds.get(name, ColumnKind.UNDECIDED) is ColumnKind.UNDECIDED:
                 self.kinds[name] = column.kind
-        return task.update_score(encoded.key, trace[output], near)
+        return answers
+
+    def _update_importance(
+        self, u: np.ndarray, views: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]
+    ) -> None:
+        """Takes in what mattered in rows; what came before counts as much as it has a say."""
+        before = None
+        if self._memory is not None and self.task is not None:
+            plain = [k for k in self._encoder.plain if k < u.shape[1]]
+            moved = np.zeros(u.shape)
+            moved[:, plain] = Memory.moved(views[MEMORY], trace["memory_slope"], len(plain))
+            weights = self.task.mixture.before[:, : len(NAMES)]
+            own, total = weights[:, NAMES.index(MEMORY)], weights.sum(axis=1)
+            share = np.divide(own, total, where=total > 0, out=np.zeros(len(own)))
+            before = moved, share
+        self._importance.update(u, trace["input_slope"], before)
 
     def _searched(self) -> Kept | None:
         """Returns the rows among which neighbours are looked for, `None` if none are asked."""
@@ -242,7 +291,7 @@ class ColumnModel:
         """
         found = dict(columns)
         for name, kind in self.kinds.items():
-            if name not in found and name != self.settings.time:
+            if name not in found and name not in (self.settings.time, self.settings.sequence):
                 nothing = np.full(rows, -1, np.int32) if kind.is_text else np.full(rows, np.nan)
                 found[name] = Column(kind, nothing)
         return dict(sorted(found.items()))
@@ -265,10 +314,13 @@ class ColumnModel:
             )
             self._model.on_compile = lambda on: self.on_compile(on)
             self._model.on_restart = lambda k, name: self.on_restart(self.rows + k + 1, name)
+            began = time.perf_counter()
             if NEIGHBOURS in task.mixture.names:
-                began = time.perf_counter()
-                prepare()
-                self._model.compile_seconds += time.perf_counter() - began
+                prepare_neighbours()
+            if MEMORY in task.mixture.names:
+                prepare_memory()
+                self._memory = Memory(classes=isinstance(task, Classification))
+            self._model.compile_seconds += time.perf_counter() - began
         return self._model
 
     def write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:
@@ -297,6 +349,9 @@ class ColumnModel:
             "restarted": self._model.restarted,
         }
         arrays = {f"review {name}": a for name, a in self._review.arrays().items()}
+        if self._memory is not None:
+            online["memory"] = self._memory.state()
+            arrays |= {f"memory {name}": a for name, a in self._memory.arrays().items()}
         if self._delay is not None:
             arrays |= {f"delay {name}": a for name, a in self._delay.arrays().items()}
         rest = {"position": self.rows, "extra": {"online": online, "table": table}}
@@ -320,6 +375,12 @@ class ColumnModel:
         if isinstance(self.task, Forecast):
             self._delay = Delay(self.task.horizon, arrays["delay"])
         model = self._model_for(self.task)
+        if self._memory is not None:
+            classes, state = isinstance(self.task, Classification), found["memory"]
+            remembered = self._kept_memory(kept, state)
+            if remembered is None:
+                raise damaged
+            self._memory = Memory(classes=classes, state=state, arrays=remembered)
         if max(found["sizes"]) > max(a.size for a in kept.arrays.values()):
             raise damaged
         model.resize(Sizes(*found["sizes"]))
@@ -352,6 +413,25 @@ class ColumnModel:
             classes = found["review"]["targets"]
             if (classes % 1 > 0).any() or (classes < 0).any() or (classes >= task.outputs).any():
                 return None
+        return found
+
+    def _kept_memory(
+        self, kept: checkpoints.Checkpoint, state: Mapping[str, Any] | None
+    ) -> dict[str, Any] | None:
+        """Returns the arrays of the memory, `None` if one is not as it should be."""
+        if state is None:
+            return None
+        number, channels = len(state["sequences"]), OF_TARGET
+        if number:
+            channels += min(len(self._encoder.plain), SHARED)
+        shapes = {"modes": (number, channels, MODES, 2), "last": (number,), "used": (number,)}
+        found = {name: kept.arrays.get(f"memory {name}") for name in shapes}
+        for name, shape in shapes.items():
+            a = found[name]
+            kind = np.int64 if name == "used" else np.float64
+            if a is None or a.dtype != kind or a.shape != shape or np.isinf(a).any():
+                return None
+            found[name] = a.copy()
         return found
 
     def check_settings(self, asked: OnlineSettings, path: Any) -> None:

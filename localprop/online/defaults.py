@@ -11,7 +11,8 @@ from ..cost import Cost, Huber, SoftmaxCrossEntropy
 from ..law import AbstractLaw, Adaptive, Hamiltonian, LeastAction
 from ..learner import Learner
 from ..network import Layered
-from .bank import Bank, Expert, View
+from .bank import ALONE, Bank, Expert, View
+from .memory import MEMORY, width
 from .settings import OnlineSettings
 
 OUTPUT_SCALE = 0.0  # new classes start with zero weights; the first ones are no exception
@@ -30,24 +31,29 @@ class Recipe:
     """What makes one expert different from the others.
 
     **Fields:** `rate`: of the adaptive mass, per row; `keep`: share of the momentum that outlives
-    a row; `view`: what it sees; `hidden`: whether it has hidden layers.
+    a row; `view`: what it sees; `hidden`: sizes of its hidden layers, `None` for those that the
+    settings say; `forecasts`: whether it is asked for forecasts.
     """
 
     rate: float
     keep: float
     view: View
-    hidden: bool = True
+    hidden: tuple[int, ...] | None = None
+    forecasts: bool = True
 
 
 # *fast* follows what moves, *high* and *slow* learn from what they review, *linear* is hard to
-# beat where everything is linear.
+# beat where everything is linear, *memory* learns what hangs on the rows before; the networks of a
+# forecast see its past anyway.
 RECIPES = {
     "fast": Recipe(2.5e-3, 0.0, "new"),
     "high": Recipe(4e-3, 0.5, "reviewed"),
     "slow": Recipe(1e-3, 0.5, "reviewed"),
-    "linear": Recipe(2e-3, 0.0, "plain", hidden=False),
+    "linear": Recipe(2e-3, 0.0, "plain", hidden=()),
+    MEMORY: Recipe(1e-3, 0.0, "memory", hidden=(16,), forecasts=False),
 }
-NAMES = list(RECIPES)
+NAMES = list(RECIPES)  # of experts that learn
+FORECASTERS = [name for name, recipe in RECIPES.items() if recipe.forecasts]
 
 
 def bank_for(
@@ -58,9 +64,11 @@ def bank_for(
     **Arguments:** `streams`: how many rows the networks that review see at once; 1 for none.
     """
     experts = []
-    for name, recipe in RECIPES.items():
-        hidden = settings.hidden if recipe.hidden else ()
-        sizes = [plain if recipe.view == "plain" else inputs, *hidden, outputs]
+    wide = {"plain": plain, "memory": width(plain)}
+    for name in FORECASTERS if task == "forecast" else NAMES:
+        recipe = RECIPES[name]
+        hidden = settings.hidden if recipe.hidden is None else recipe.hidden
+        sizes = [wide.get(recipe.view, inputs), *hidden, outputs]
         network = Layered.dense(
             sizes, activation=ACTIVATION, output_scale=OUTPUT_SCALE, bias_scale=BIAS_SCALE
         )
@@ -72,7 +80,7 @@ def bank_for(
             hops=hops,
             settle=settle,
             duration=float(hops),
-            streams=None if recipe.view == "plain" else streams,
+            streams=None if recipe.view in ALONE else streams,
         )
         experts.append(Expert(name, learner, recipe.view))
     return Bank(experts)
@@ -107,4 +115,4 @@ def law_for(name: str, recipe: Recipe, plastic: int) -> AbstractLaw:
 def _cost(task: str, recipe: Recipe) -> Cost:
     if task != "classification":
         return Cost(Huber())
-    return Cost(SoftmaxCrossEntropy(SMOOTHING if recipe.hidden else 0.0))
+    return Cost(SoftmaxCrossEntropy(0.0 if recipe.hidden == () else SMOOTHING))

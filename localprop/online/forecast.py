@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..table.table import Column, ColumnKind
-from .defaults import NAMES
+from .defaults import FORECASTERS
 from .interval import Intervals, count_covered, coverage
 from .mixture import FAVOUR, Mixture
 from .moments import hold, standardised
@@ -22,7 +22,7 @@ MARK = "\x1f"  # names of what is derived begin with it, and no column's does
 JUDGED = 400  # rows by which a season is judged that was just found
 AGO = (1, 4)  # rows over which the changes of the other columns are looked at
 # Per row to come: what experts say, the last season, a change's size, the answer.
-EXPERTS = len(NAMES) + len(GUESSES)
+EXPERTS = len(FORECASTERS) + len(GUESSES)
 FOOL, SIZE, ANSWER = range(EXPERTS, EXPERTS + 3)
 FOOLS = ["last value", "seasonal last value"]
 
@@ -68,7 +68,7 @@ class Forecast(AbstractTask):
         # Values of the last rows, held over gaps, from the first on.
         self.past = np.array(state.get("past", []), dtype=float)
         self.others = {n: np.array(v, dtype=float) for n, v in state.get("others", {}).items()}
-        names, kept = [*NAMES, *GUESSES], state.get("mixture")
+        names, kept = [*FORECASTERS, *GUESSES], state.get("mixture")
         self.mixture = Mixture(names, relative=True, first={GUESSES[LAST]: FAVOUR}, state=kept)
         nothing = [[np.nan] * (ANSWER + 1)] * horizon
         self.pending = np.array(state.get("pending", nothing), dtype=float)
@@ -141,7 +141,7 @@ class Forecast(AbstractTask):
             self._answer(key, asked, span)
         due = asked[:rows]
         self.pending = asked[-self.horizon :].copy()
-        fools = np.abs(due[:, [len(NAMES) + LAST, FOOL]] - key.y[:, None])
+        fools = np.abs(due[:, [len(FORECASTERS) + LAST, FOOL]] - key.y[:, None])
         judged = np.isfinite(fools[:, 0])
         unit = _unit(due[:, SIZE])
         answers = due[:, ANSWER].copy()
@@ -201,7 +201,7 @@ class Forecast(AbstractTask):
         due, new = asked[here], asked[self.horizon :][here]
         unit = _unit(due[:, SIZE])[:, None]
         errors = np.abs(due[:, :EXPERTS] - y[:, None]) / unit
-        judged = np.isfinite(errors[:, len(NAMES) + LAST])
+        judged = np.isfinite(errors[:, len(FORECASTERS) + LAST])
         weights = self.mixture.weights
         weights = _held(self.mixture.after(errors[judged]), judged, weights)
         guesses = np.where(weights > 0, new[:, :EXPERTS], 0.0)

@@ -13,6 +13,7 @@ from ..forked import refuse_lame_fork
 from ..learner import Samples, Trace
 from ..network import grow
 from .bank import Bank, Phases
+from .memory import width
 
 LANES = 8  # inputs come in multiples of it: as many float32 as a vector instruction adds
 FEW = 8  # samples of the loop for rows that come one by one
@@ -148,8 +149,8 @@ class Model:
     def preview(self, u: dict[str, np.ndarray], relative: np.ndarray | None) -> np.ndarray:
         """Returns the outputs `(rows, experts, outputs)`, learning nothing.
 
-        **Arguments:** `u`: `rows` and `plain` of new rows, nothing beside them; `relative`:
-        durations relative to the learners' own, or `None`.
+        **Arguments:** `u`: `rows`, `plain` and, where an expert sees it, `memory` of new rows,
+        nothing beside them; `relative`: durations relative to the learners' own, or `None`.
         """
         rows = len(u["rows"])
         parts = [np.zeros((0, len(self.bank.experts), self.sizes.outputs))]
@@ -160,7 +161,9 @@ class Model:
             wide[:, 0] = u["rows"][here]
             z = np.full((number, self.streams, self.sizes.outputs), np.nan)
             duration = None if relative is None else relative[here]
-            part = self._fit(Samples({"rows": wide, "plain": u["plain"][here]}, z, duration))
+            part = self._fit(
+                Samples({**{name: a[here] for name, a in u.items()}, "rows": wide}, z, duration)
+            )
             room = self._capacity("answer", number)
             parts.append(self.bank.preview_many(self.phase, part, capacity=room))
             self._compiled.add(("answer", room))
@@ -185,13 +188,13 @@ class Model:
     def _fit(self, samples: Samples) -> Samples:
         u, z, relative, query = samples[:4]
         inputs, plain, outputs = self.sizes
+        wide = {"rows": inputs, "plain": plain, "memory": width(plain)}
         # Each learner has a unit of time of its own, a hop; durations are in that of a row.
         duration = np.ones(len(z)) if relative is None else relative
-        wide = {"rows": _widened(u["rows"], inputs, 0.0), "plain": _widened(u["plain"], plain, 0.0)}
-        if query is not None:
-            rows, few = query["rows"], query["plain"]
-            query = {"rows": _widened(rows, inputs, 0.0), "plain": _widened(few, plain, 0.0)}
-        part = Samples(wide, _widened(z, outputs, np.nan), duration, query)
+        u, query = (
+            v and {name: _widened(a, wide[name], 0.0) for name, a in v.items()} for v in (u, query)
+        )
+        part = Samples(u, _widened(z, outputs, np.nan), duration, query)
         return jax.tree.map(lambda a: np.asarray(a, np.float32), part)
 
 

@@ -22,13 +22,23 @@ class Importance:
     def __init__(self, state: Mapping[str, Any] | None = None):
         self.means = np.array(state["means"] if state else [], dtype=float)
 
-    def update(self, u: np.ndarray, slope: np.ndarray) -> None:
-        """Takes in inputs and the loss's slopes there, each `(rows, inputs)`."""
+    def update(
+        self, u: np.ndarray, slope: np.ndarray, before: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> None:
+        """Takes in inputs and the loss's slopes there, each `(rows, inputs)`.
+
+        **Arguments:** `before`: what mattered of the inputs of rows before, `(rows, inputs)`, and
+        the share in the answer that it has, `(rows,)`.
+        """
         width = max(u.shape[1], len(self.means))
         self.means = np.pad(self.means, (0, width - len(self.means)))
         used = min(u.shape[1], slope.shape[1])  # what was never but 0 has no neuron yet
         moved = np.abs(u[:, :used] * slope[:, :used], dtype=float)
         moved = np.pad(moved, ((0, 0), (0, width - used)))
+        if before is not None:
+            more, share = before
+            moved *= 1 - share[:, None]
+            moved[:, : more.shape[1]] += share[:, None] * more
         keep = 1 - 1 / MEMORY
         self.means = smooth(moved, keep, 1 - keep, self.means)[-1]
 

@@ -67,6 +67,7 @@ class Mixture:
         self.squares = np.zeros((len(self.names),) * 2 if relative else (0, 0))
         if state:
             self.squares = np.array(state["squares"], dtype=float).reshape(self.squares.shape)
+        self.before = np.zeros((0, len(self.names)))  # weights before the rows of the last update
         self.curve = Curve(state["width"], state["curve"]) if state else Curve()
 
     def update(self, losses: np.ndarray, judged: np.ndarray | None = None) -> np.ndarray:
@@ -77,7 +78,8 @@ class Mixture:
         start, rows = self.weights[None], len(losses)
         judged = np.ones(rows, bool) if judged is None else judged
         after = np.concatenate([start, self.after(losses[judged])])
-        return after[np.cumsum(judged) - judged]
+        self.before = after[np.cumsum(judged) - judged]
+        return self.before
 
     def after(self, losses: np.ndarray) -> np.ndarray:
         """Takes losses in and returns the weights after each row, `(T, experts)`.

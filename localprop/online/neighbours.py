@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .compiled import compiled
 from .moments import CLIP
 
 NEIGHBOURS = "neighbours"  # the name of the expert
@@ -84,7 +84,7 @@ def ask_neighbours(
     given = seen.z, seen.fixed, seen.mean, inverse, numbers, fixed, targets
     # In one layout: another one would be compiled for.
     given = [np.ascontiguousarray(a, float) for a in given]
-    return _kernel()(*given, stop.astype(np.int64), most, outputs)
+    return compiled(_search)(*given, stop.astype(np.int64), most, outputs)
 
 
 def prepare() -> None:
@@ -102,17 +102,6 @@ def _joined(parts: list[np.ndarray], width: int, value: float) -> np.ndarray:
         turned[: part.shape[1], first : first + len(part)] = part.T[:width]
         first += len(part)
     return turned
-
-
-@cache
-def _kernel() -> Any:
-    """Returns the compiled search, which is kept on disk where that can be written."""
-    import numba
-
-    try:
-        return numba.njit(_search, cache=True, nogil=True)
-    except RuntimeError:  # no folder that could keep it
-        return numba.njit(_search, nogil=True)
 
 
 def _search(

@@ -52,7 +52,7 @@ class Online(ColumnModel):
         >>> model.predict_one({"size": 0, "colour": "green"})  # a new word
         False
         >>> list(model.task.mixture.shares)
-        ['fast', 'high', 'slow', 'linear', 'the class before', 'neighbours']
+        ['fast', 'high', 'slow', 'linear', 'memory', 'the class before', 'neighbours']
 
         ```
     """
@@ -64,6 +64,7 @@ class Online(ColumnModel):
         horizon: int | None = None,
         law: str = "hamiltonian",
         time: str | None = None,
+        sequence: str | None = None,
         hops: int | str = "auto",
         hidden: Sequence[int] = (32, 32),
         review: int = 1000,
@@ -76,6 +77,9 @@ class Online(ColumnModel):
         - `horizon`: how many rows ahead a forecast looks; with it, `"auto"` means forecast.
         - `law`: `"hamiltonian"` or `"least-action"`.
         - `time`: name of a column by which rows last as long as they are apart.
+        - `sequence`: name of a column that tells independent sequences apart (a machine, a patient,
+          a session), which may be interleaved: one set of weights learns them all, and what came
+          before a row is remembered for each of the 4096 that came last.
         - `hops`: per row, or `"auto"`: 2 × depth + 1, and 2 × depth + 3 under least action.
         - `hidden`: sizes of the hidden layers of every network that has any.
         - `review`: how many of the last rows are kept, as they came and with their targets, in
@@ -85,8 +89,8 @@ class Online(ColumnModel):
 
         **Raises:** `ConfigError` for a value that makes no sense.
         """
-        settings = (task, horizon, law, time, hops, wholes("hidden", hidden), review, seed)
-        super().__init__(OnlineSettings(*settings))
+        given = (task, horizon, law, time, sequence, hops, wholes("hidden", hidden), review, seed)
+        super().__init__(OnlineSettings(*given))
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
         """Learns one row.

@@ -10,6 +10,7 @@ import numpy as np
 from ..table.table import Column
 from .defaults import NAMES
 from .interval import Intervals, count_covered, coverage
+from .memory import AT_FIRST, MEMORY
 from .mixture import FAVOUR, Mixture
 from .moments import Moments, hold, standardised
 from .neighbours import FIRST, NEIGHBOURS
@@ -44,7 +45,8 @@ class Regression(AbstractTask):
         self.intervals = Intervals(state["intervals"] if state else None)
         kept = state and state["mixture"]
         names = kept["names"] if kept else [*NAMES, *(OWN if neighbours else OWN[:-1])]
-        self.mixture = Mixture(names, relative=True, first={LAST: FAVOUR, **FIRST}, state=kept)
+        first = {LAST: FAVOUR, MEMORY: AT_FIRST, **FIRST}
+        self.mixture = Mixture(names, relative=True, first=first, state=kept)
         self.bias = float(state["bias"]) if state else 0.0
         self.last = float("nan")  # the number that was met last
         if state and state["last"] is not None:

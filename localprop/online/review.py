@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..learner.reservoir import BESIDE
 from .encode import Rows
 from .neighbours import Kept
 
-BESIDE = 7  # rows that are reviewed with each new one
 DRAWS = 8  # random numbers kept for a row: two blocks of Philox
 
 

@@ -12,10 +12,11 @@ from ..errors import CheckpointError
 from ..table.columns import ColumnKind
 from .classification import MOST_CLASSES, PERSISTENCE
 from .curve import POINTS
-from .defaults import NAMES
+from .defaults import FORECASTERS, NAMES
 from .encode import BIN_ROLES
 from .forecast import AGO, ANSWER, most_kept
 from .interval import LEVELS
+from .memory import MOST_SEQUENCES
 from .neighbours import NEIGHBOURS
 from .past import GUESSES
 from .regression import OWN as OWN_OF_NUMBERS
@@ -179,7 +180,7 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
 
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
-        _same(self.mixture.names, [*NAMES, *GUESSES])
+        _same(self.mixture.names, [*FORECASTERS, *GUESSES])
         _same(len(self.mixture.squares), len(self.mixture.names))
         if len(self.past) > most_kept(len(self.pending)):
             raise ValueError("a forecast keeps a bounded past")
@@ -223,6 +224,16 @@ class KeptReview(Kept):
     count: Count
 
 
+class KeptMemory(Kept):
+    """`Memory`, beside its arrays."""
+
+    rows: Count
+    sequences: Annotated[list[str | float | None], Meta(max_length=MOST_SEQUENCES)]
+
+    def __post_init__(self) -> None:
+        _same(len(self.sequences), len(set(self.sequences)))
+
+
 Size = Annotated[int, Meta(ge=1)]
 
 
@@ -239,8 +250,10 @@ class KeptOnline(Kept):
     review: KeptReview
     sizes: tuple[Size, Size, Size]
     restarted: dict[str, Count]
+    memory: KeptMemory | None = None
 
     def __post_init__(self) -> None:
+        _same(self.memory is None, isinstance(self.task, KeptForecast))
         if isinstance(self.task, KeptClasses) and self.sizes[2] < len(self.task.classes):
             raise ValueError("each class has an output")
         if isinstance(self.task, KeptForecast):

@@ -35,6 +35,7 @@ class OnlineSettings:
     horizon: int | None = None
     law: str = "hamiltonian"
     time: str | None = None
+    sequence: str | None = None
     hops: int | str = "auto"
     hidden: tuple[int, ...] = (32, 32)
     review: int = 1000
@@ -49,8 +50,13 @@ class OnlineSettings:
             _settle(self, "horizon", whole("horizon", self.horizon))
         if self.hops != "auto" and not isinstance(self.hops, str):
             _settle(self, "hops", whole("hops", self.hops))
-        if self.time is not None:
-            text("time", self.time)
+        for name in ("time", "sequence"):
+            if getattr(self, name) is not None:
+                text(name, getattr(self, name))
+        if self.sequence is not None and self.sequence == self.time:
+            raise ConfigError(f"column '{self.time}' cannot be the time and the sequence at once")
+        if self.sequence is not None and (self.horizon is not None or self.task == "forecast"):
+            raise ConfigError("a forecast knows one series; leave sequence away, or the horizon")
         _one_of("task", self.task, TASKS)
         _one_of("law", self.law, LAWS)
         number = isinstance(self.hops, int) and 1 <= self.hops <= MOST_HOPS
@@ -81,7 +87,8 @@ class Settings:
     **Arguments:**
 
     - `target`: the column to predict.
-    - `task`, `horizon`, `law`, `time`, `hops`, `hidden`, `review`, `seed`: see `Online`.
+    - `task`, `horizon`, `law`, `time`, `sequence`, `hops`, `hidden`, `review`, `seed`: see
+        `Online`.
     - `text`: columns to take as text, whatever is in them.
     - `types`: kinds of columns, `number`, `boolean`, `time`, `text` or `words`, whatever is in
         them; `time:DMY`, `time:MDY` or `time:YMD` also says how dates such as 03/04/2024 are read.
@@ -97,6 +104,7 @@ class Settings:
     horizon: int | None = None
     law: str = "hamiltonian"
     time: str | None = None
+    sequence: str | None = None
     text: tuple[str, ...] = ()
     types: tuple[tuple[str, str], ...] = ()
     decide_after: int | None = None
@@ -121,8 +129,11 @@ class Settings:
             raise ConfigError(f"the target '{self.target}' cannot be words; text is classes")
         if self.decide_after is not None and self.decide_after < 1:
             raise ConfigError(f"decide_after is {self.decide_after}; give at least 1 row")
-        if self.time is not None and self.time == self.target:
-            raise ConfigError(f"column '{self.time}' cannot be the time and the target at once")
+        for name in ("time", "sequence"):
+            if getattr(self, name) == self.target:
+                raise ConfigError(
+                    f"column '{self.target}' cannot be the {name} and the target at once"
+                )
         for name in ("horizon", "hops", "hidden", "review", "seed"):
             _settle(self, name, getattr(self.online, name))
 

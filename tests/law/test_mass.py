@@ -8,7 +8,16 @@ import numpy as np
 import optax
 import pytest
 
-from localprop import Adaptive, ConfigError, Constant, Cost, Digraph, Hamiltonian, SquaredError
+from localprop import (
+    Adaptive,
+    ConfigError,
+    Constant,
+    Cost,
+    Digraph,
+    Growing,
+    Hamiltonian,
+    SquaredError,
+)
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -56,6 +65,36 @@ def test_the_early_push_is_as_large_as_the_docstring_says(hop, times):
     np.testing.assert_allclose(pace, times, rtol=0.04)
 
 
+def test_growing_mass_without_memory_of_momentum_is_written_out():
+    """Δw = -η τ² f / (1 + Σ τ f² / s) for θτ = 1, f the slope of the loss of a linear map."""
+    tau, rate, scale = 0.5, 0.3, 0.2
+    law = Hamiltonian(mass=Growing(rate, scale), dissipation=1 / tau)
+    network, cost = Digraph.layered([3, 1]), Cost(SquaredError())
+    phase = law.init(network, cost, jax.random.key(0))
+    rng, w = np.random.default_rng(0), np.asarray(phase.w)[0, :4]
+    felt = np.zeros(4)
+    for _ in range(30):
+        u, z = rng.standard_normal(3), rng.standard_normal(1)
+        for _ in range(2):  # the state, then its error
+            phase = law.settle(network, cost, phase, jnp.asarray(u), jnp.asarray(z), tau)
+        phase = law.hop(network, cost, phase, jnp.asarray(u), jnp.asarray(z), tau)
+        source = np.append(u, 1.0)
+        force = (w @ source - z) * source
+        felt = felt + tau * force**2
+        w = w - rate * tau**2 * force / (1 + felt / scale)
+        np.testing.assert_allclose(phase.w[0, :4], w, rtol=1e-12, atol=1e-14)
+
+
+def test_growing_mass_begins_as_the_constant_one_and_grows_per_unit_of_time():
+    mass, force = Growing(rate=0.1, scale=2.0), jnp.array([0.5, -3.0])
+    memory = mass.init(force)
+    np.testing.assert_allclose(mass.value(memory, force), Constant(1 / 0.1).m)
+    for _ in range(6):
+        memory = mass.update(memory, force, 0.5)
+    expected = (1 + force**2 * 3.0 / 2.0) / 0.1  # a steady force, integrated
+    np.testing.assert_allclose(mass.value(memory, force), expected, rtol=1e-14)
+
+
 def test_plain_number_is_a_constant_mass():
     assert Hamiltonian(mass=2.5).mass == Constant(2.5)
 
@@ -67,3 +106,6 @@ def test_masses_are_above_zero(m):
     for name in ("rate", "decay", "floor"):
         with pytest.raises(ConfigError, match=name):
             Adaptive(**{name: m})
+    for name in ("rate", "scale"):
+        with pytest.raises(ConfigError, match=name):
+            Growing(**{"rate": 1.0, name: m})

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from localprop import Adaptive, Cost, Hamiltonian, Layered, Learner, Samples, SquaredError
-from localprop.online.bank import Bank, Expert
+from localprop.online.bank import ALONE, Bank, Expert
 from localprop.online.defaults import DECAY, FLOOR, NAMES, RECIPES, SMOOTHING, bank_for
+from localprop.online.memory import width
 from localprop.online.settings import OnlineSettings
 
 INPUTS, PLAIN, OUTPUTS, STREAMS = 5, 3, 3, 4
@@ -26,7 +27,9 @@ def stream(rows, outputs, task, seed=0):
         z = np.eye(outputs)[rng.integers(0, outputs - 1, (rows, STREAMS))]
         z[..., -1] = np.nan
     z[:, 2] = np.nan
-    return Samples({"rows": u, "plain": u[:, 0, :PLAIN]}, z, np.ones(rows))
+    known = rng.normal(size=(rows, width(PLAIN)))
+    seen = {"rows": u, "plain": u[:, 0, :PLAIN], "memory": known}
+    return Samples(seen, z, np.ones(rows))
 
 
 @pytest.fixture(scope="module", params=["classification", "regression"])
@@ -46,25 +49,30 @@ def learned(request):
     return task, bank, part, start, before, after, outputs
 
 
-@pytest.mark.parametrize("name", ["fast", "slow", pytest.param("linear", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    ["fast", "memory", *(pytest.param(n, marks=pytest.mark.slow) for n in ("slow", "linear"))],
+)
 def test_each_expert_gives_the_numbers_that_it_gives_alone(learned, name):
     """Against `Learner.run` on what the expert sees, compiled for itself: to rounding."""
     task, bank, part, start, _, after, outputs = learned
     k = bank.names.index(name)
-    learner, plain = bank.experts[k].learner, name == "linear"
-    u, z = (part.u["plain"], part.z[:, 0]) if plain else (part.u["rows"], part.z.copy())
+    learner, alone = bank.experts[k].learner, RECIPES[name].view in ALONE
+    u, z = part.u["rows"], part.z.copy()
+    if alone:
+        u, z = part.u[RECIPES[name].view], z[:, 0]
     if RECIPES[name].view == "new":
         z[:, 1:] = np.nan  # of the rows beside it, it learns nothing
     with jax.enable_x64(True):
         phase, trace = learner.run(bank.of(start, k), (u, z), ("output",))
         own = bank.of(after, k)
-    alone = trace["output"] if plain else trace["output"][:, 0]
+    expected = trace["output"] if alone else trace["output"][:, 0]
     # 40 rows of some ten thousand operations in float64; the adaptive mass divides by forces that
     # may nearly cancel.
-    np.testing.assert_allclose(outputs[:, k], alone, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(outputs[:, k], expected, rtol=1e-8, atol=1e-10)
     for a, b in zip(jax.tree.leaves(phase.w), jax.tree.leaves(own.w), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
-    assert task == "regression" or np.abs(alone).max() > 0.01
+    assert task == "regression" or np.abs(expected).max() > 0.01
 
 
 def forward(w, u):
@@ -98,7 +106,8 @@ def test_a_row_moves_weights_by_the_exact_gradient_of_the_mean_loss(learned, nam
     k, recipe = bank.names.index(name), RECIPES[name]
     rows = LABELLED if recipe.view == "reviewed" else [0]
     u = part.u["rows"][-1, rows]
-    u = u[:, :PLAIN] if recipe.view == "plain" else u
+    if recipe.view in ALONE:
+        u = part.u[recipe.view][-1:]
     with jax.enable_x64(True):
         own, new = bank.of(before, k), bank.of(after, k)
         gradient = jax.grad(lambda w: loss_of(task, name, w, u, part.z[-1, rows]))(own.w)

@@ -10,9 +10,10 @@ import pytest
 from scipy.special import softmax
 
 from localprop import Samples
-from localprop.online.bank import Bank
+from localprop.online.bank import ALONE, Bank
 from localprop.online.defaults import RECIPES, bank_for
 from localprop.online.encode import Encoder
+from localprop.online.memory import width
 from localprop.online.mixture import Mixture
 from localprop.online.settings import OnlineSettings
 from localprop.online.window import Window
@@ -28,7 +29,8 @@ def _stream(rng, task):
     if task == "regression":
         z = 2 * rng.normal(size=(ROWS, STREAMS, 1))
     z[0, 1:] = np.nan
-    return Samples({"rows": u, "plain": u[:, 0, :PLAIN]}, z)
+    known = rng.normal(size=(ROWS, width(PLAIN)))
+    return Samples({"rows": u, "plain": u[:, 0, :PLAIN], "memory": known}, z)
 
 
 def _weights(bank, phases, expert):
@@ -74,10 +76,10 @@ def test_b1_each_expert_follows_the_gradient_of_the_mean_loss(x64, task):
     after, trace, _ = bank.learn(begun, part, ("output",))
     for k, (expert, recipe) in enumerate(zip(bank.experts, RECIPES.values(), strict=True)):
         network = expert.learner.network
-        network = network if expert.view == "plain" else network.network  # of one of the streams
-        seen = {"plain": part.u["plain"][:, None], "new": part.u["rows"][:, :1]}
+        network = network if expert.view in ALONE else network.network  # of one of the streams
+        seen = {view: part.u[view][:, None] for view in ALONE} | {"new": part.u["rows"][:, :1]}
         u = seen.get(expert.view, part.u["rows"])
-        slope = _loss(network, task, 0.05 if recipe.hidden else 0.0)
+        slope = _loss(network, task, 0.0 if expert.view == "plain" else 0.05)
         w = _weights(bank, begun, k)
         v, p = (jax.tree.map(np.zeros_like, w) for _ in range(2))
         for row in range(ROWS):

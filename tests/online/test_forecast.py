@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from river import datasets
 
 from localprop import Online
-from localprop.online.defaults import NAMES
+from localprop.online.defaults import FORECASTERS
 from localprop.online.forecast import AGO, Forecast
 from localprop.online.past import AROUND, LAGS, Past
 from localprop.online.target import restore_task
 from localprop.table.table import Column, ColumnKind
 
-NETS = len(NAMES)
+NETS = len(FORECASTERS)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
