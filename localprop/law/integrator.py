@@ -53,7 +53,8 @@ class AbstractIntegrator(eqx.Module):
                 keep, pull = self.gains(speed, sign, dissipation, tau)
                 y, f = jnp.moveaxis(y, axis, 0), jnp.moveaxis(f, axis, 0)
                 parts = zip(_turned(keep, y), _turned(pull, f), strict=True)
-                return jnp.stack([a + b for a, b in parts], axis)
+                # Not a stack: mapped over streams, it would transpose what may be large.
+                return jnp.concatenate([jnp.expand_dims(a + b, axis) for a, b in parts], axis)
             if is_still(tau) and isinstance(speed, float) and speed != jnp.inf:
                 return y
             keep, pull = self.gains(speed, sign, dissipation, tau)

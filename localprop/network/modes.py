@@ -178,7 +178,8 @@ class Modes(eqx.Module):
 
     def _driven(self, bank: Bank, y: Array) -> Array:
         gains = bank.gains.reshape(-1, *(1,) * y.ndim)
-        return jnp.stack([np.real(gains) * y, np.imag(gains) * y]).astype(y.dtype)
+        parts = [np.real(gains) * y, np.imag(gains) * y]
+        return jnp.concatenate([part[None] for part in parts]).astype(y.dtype)
 
     def speeds(self, axes: int) -> Any:
         """Returns the speeds of all modes, complex, with so many axes of features."""
