@@ -41,11 +41,11 @@ from .law import Traces as Traces
 from .learner import Learner as Learner
 from .learner import Samples as Samples
 from .network import AbstractNetwork as AbstractNetwork
-from .network import Bank as Bank
 from .network import Block as Block
 from .network import Digraph as Digraph
 from .network import FeedbackWeights as FeedbackWeights
 from .network import Layered as Layered
+from .network import ModeBank as ModeBank
 from .network import Modes as Modes
 from .network import SharedWeights as SharedWeights
 from .network import read_modes as read_modes

@@ -16,7 +16,6 @@ from jax.flatten_util import ravel_pytree
 import localprop
 from localprop import (
     Adaptive,
-    Bank,
     Cauchy,
     ConfigError,
     Cost,
@@ -28,6 +27,7 @@ from localprop import (
     Layered,
     Learner,
     LeastAction,
+    ModeBank,
     Modes,
     Samples,
     SharedWeights,
@@ -87,8 +87,8 @@ def _leaky(**settings):
 
 def _levels():
     """Two levels of modes: the lower feeds the upper by a silent bank, both are read."""
-    learned = Bank([3.0, 9.0], [0.2, -0.7], learned=True)
-    banks = [Bank.leaks(1.0, 8.0, 2, silent=True), learned]
+    learned = ModeBank([3.0, 9.0], [0.2, -0.7], learned=True)
+    banks = [ModeBank.leaks(1.0, 8.0, 2, silent=True), learned]
     lower = partial(Modes, partial(eqx.nn.Linear, 2, 3), "tanh", banks)
     upper = partial(Modes, partial(eqx.nn.Linear, 12, 3), "tanh", learned)
     heard = lambda m, n: jnp.concatenate([read_modes(2)(m), read_modes()(n)])  # noqa: E731

@@ -10,7 +10,7 @@ from .layered import Block as Block
 from .layered import Layered as Layered
 from .layered import add as add
 from .layered import concatenate as concatenate
-from .modes import Bank as Bank
+from .modes import ModeBank as ModeBank
 from .modes import Modes as Modes
 from .modes import read_modes as read_modes
 from .shared import SharedWeights as SharedWeights

@@ -19,7 +19,7 @@ from ..forked import refuse_lame_fork
 from .activation import Activation, resolve
 from .base import AbstractNetwork, Move
 from .gaussian import BIAS_SCALE, gaussian
-from .modes import Bank, Modes, read_modes
+from .modes import ModeBank, Modes, read_modes
 from .own_slopes import own_force, own_slopes, spread
 from .topology import check_arcs, has_cycle, hops_to_outputs
 from .two_way import two_way
@@ -27,9 +27,9 @@ from .weights import check_untied, plastic_arrays
 
 INPUT = "input"
 # Of `Layered.memory`, in units of a sample (benchmarks/mnist1d.md).
-SENSES = Bank.harmonics(16.0, 4.0, 6)
-SHORT = Bank.harmonics(20.0, 6.0, 3, silent=True)
-LONG = Bank.harmonics(48.0, 30.0, 3, learned=True)
+SENSES = ModeBank.harmonics(16.0, 4.0, 6)
+SHORT = ModeBank.harmonics(20.0, 6.0, 3, silent=True)
+LONG = ModeBank.harmonics(48.0, 30.0, 3, learned=True)
 
 
 def concatenate(*parents: Array) -> Array:
@@ -244,9 +244,9 @@ class Layered(AbstractNetwork):
         outputs: int,
         *,
         levels: Sequence[int] = (20, 40),
-        senses: Bank = SENSES,
-        short: Bank = SHORT,
-        long: Bank = LONG,
+        senses: ModeBank = SENSES,
+        short: ModeBank = SHORT,
+        long: ModeBank = LONG,
         hidden: int = 64,
         answer: str = "mean",
         masks: bool = False,

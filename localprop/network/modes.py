@@ -19,7 +19,7 @@ from .own_slopes import own_force, own_slopes, spread
 Values = tuple[float, ...]
 
 
-class Bank(eqx.Module):
+class ModeBank(eqx.Module):
     """Modes that every feature $y$ feeds: in one unit of time
 
     $$h_m \\leftarrow a_m h_m + \\sqrt{1 - |a_m|^2}\\,y, \\qquad
@@ -39,10 +39,10 @@ class Bank(eqx.Module):
     !!! example
 
         ```python
-        >>> from localprop import Bank
-        >>> Bank.harmonics(period=20.0, time_constant=6.0, count=3).frequencies[1]
+        >>> from localprop import ModeBank
+        >>> ModeBank.harmonics(period=20.0, time_constant=6.0, count=3).frequencies[1]
         0.3141592653589793
-        >>> Bank.leaks(1.0, 100.0, 3).time_constants
+        >>> ModeBank.leaks(1.0, 100.0, 3).time_constants
         (1.0, 10.0, 100.0)
 
         ```
@@ -67,13 +67,13 @@ class Bank(eqx.Module):
             raise GraphError("a silent bank hears no error, so its modes cannot be learned")
 
     @classmethod
-    def harmonics(cls, period: float, time_constant: float, count: int, **kinds: bool) -> Bank:
+    def harmonics(cls, period: float, time_constant: float, count: int, **kinds: bool) -> ModeBank:
         """Modes of one time constant and the frequencies $2\\pi m/P$, from $m = 0$ on."""
         turns = 2 * np.pi * np.arange(count) / period
         return cls([time_constant] * count, turns.tolist(), **kinds)
 
     @classmethod
-    def leaks(cls, shortest: float, longest: float, count: int, **kinds: bool) -> Bank:
+    def leaks(cls, shortest: float, longest: float, count: int, **kinds: bool) -> ModeBank:
         """Modes that do not oscillate, their time constants evenly spaced on a logarithmic axis."""
         return cls(np.geomspace(shortest, longest, count).tolist(), [0.0] * count, **kinds)
 
@@ -115,8 +115,9 @@ class Modes(eqx.Module):
         ```python
         >>> from functools import partial
         >>> import equinox as eqx, jax
-        >>> from localprop import Bank, Block, Layered, Modes, read_modes
-        >>> banks = [Bank.harmonics(20.0, 6.0, 3), Bank.harmonics(48.0, 30.0, 3, learned=True)]
+        >>> from localprop import Block, Layered, ModeBank, Modes, read_modes
+        >>> short = ModeBank.harmonics(20.0, 6.0, 3)
+        >>> banks = [short, ModeBank.harmonics(48.0, 30.0, 3, learned=True)]
         >>> memory = partial(Modes, partial(eqx.nn.Linear, 4, 5), "gelu", banks)
         >>> network = Layered(
         ...     {
@@ -136,13 +137,13 @@ class Modes(eqx.Module):
     leak: tuple[Array | None, ...]
     frequency: tuple[Array | None, ...]
     activation: Activation = eqx.field(static=True)
-    banks: tuple[Bank, ...] = eqx.field(static=True)
+    banks: tuple[ModeBank, ...] = eqx.field(static=True)
 
     def __init__(
         self,
         module: Any,
         activation: str | Activation,
-        banks: Bank | Sequence[Bank],
+        banks: ModeBank | Sequence[ModeBank],
         *,
         features: tuple[int, ...] | None = None,
         key: PRNGKeyArray | None = None,
@@ -161,7 +162,7 @@ class Modes(eqx.Module):
         if not isinstance(module, eqx.Module | None) or isinstance(module, eqx.Partial):
             module = module(key=key)
         self.module, self.activation = module, resolve(activation)
-        self.banks = (banks,) if isinstance(banks, Bank) else tuple(banks)
+        self.banks = (banks,) if isinstance(banks, ModeBank) else tuple(banks)
         if features is None and isinstance(module, eqx.nn.Linear):
             features = module.weight.shape[:1]
         if features is None and any(bank.learned for bank in self.banks):
@@ -176,7 +177,7 @@ class Modes(eqx.Module):
         drives = [self._driven(b, still if b.silent else y) for b in self.banks]
         return jnp.concatenate(drives, axis=1)
 
-    def _driven(self, bank: Bank, y: Array) -> Array:
+    def _driven(self, bank: ModeBank, y: Array) -> Array:
         gains = bank.gains.reshape(-1, *(1,) * y.ndim)
         parts = [np.real(gains) * y, np.imag(gains) * y]
         return jnp.concatenate([part[None] for part in parts]).astype(y.dtype)

@@ -15,14 +15,14 @@ from jax.flatten_util import ravel_pytree
 from ..cost import Cost, SquaredError
 from ..law import Hamiltonian, Traces
 from ..learner import Learner, Samples
-from ..network import Bank, Block, Digraph, Layered, Modes, read_modes
+from ..network import Block, Digraph, Layered, ModeBank, Modes, read_modes
 from . import recall
 from .claim import Claim, Part
 
 INPUTS, NEURONS, OUTPUTS, STEPS = 3, 8, 2, 40
 RATE = 0.02  # of the leak, per hop: a sample lasts 5 of them
 # Time constants in hops: of a bank that stays as it is, and of one that is learned.
-BANKS = Bank.harmonics(40.0, 60.0, 3), Bank([30.0, 90.0], [0.05, -0.15], learned=True)
+BANKS = ModeBank.harmonics(40.0, 60.0, 3), ModeBank([30.0, 90.0], [0.05, -0.15], learned=True)
 STILL = 1e30  # a mass that no force moves
 DELAY, TRIALS = 20, 400  # of the recall
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from localprop import (
-    Bank,
     Block,
     ConfigError,
     Cost,
@@ -24,6 +23,7 @@ from localprop import (
     Layered,
     Learner,
     LeastAction,
+    ModeBank,
     Modes,
     Samples,
     SignFlip,
@@ -138,9 +138,9 @@ def level(module, activation, banks, size, **settings):
     )
 
 
-FIXED = Bank.harmonics(7.0, 4.0, 3)
-LEARNED = Bank([3.0, 9.0], [0.2, -0.7], learned=True)
-SILENT = Bank.leaks(1.0, 8.0, 2, silent=True)
+FIXED = ModeBank.harmonics(7.0, 4.0, 3)
+LEARNED = ModeBank([3.0, 9.0], [0.2, -0.7], learned=True)
+SILENT = ModeBank.leaks(1.0, 8.0, 2, silent=True)
 BANKS = {
     "fixed": [FIXED],
     "learned": [LEARNED],
@@ -195,7 +195,7 @@ def test_t1_modes_of_features_have_the_gradient_of_bptt(x64, kind, features):
 
 def test_in_one_unit_of_time_a_mode_does_as_the_recipe_says(x64):
     """$h \\leftarrow a h + \\sqrt{1 - |a|^2} y$, $a = e^{-1/\\tau + 2\\pi i m/P}$."""
-    bank, stream = Bank.harmonics(16.0, 4.0, 6), sequence(2)
+    bank, stream = ModeBank.harmonics(16.0, 4.0, 6), sequence(2)
     modes = Block(Modes(None, "identity", bank), ["input"])
     top = Block(partial(eqx.nn.Linear, 36, OUTPUTS), ["modes"], join=jax.jit(read_modes()))
     network = Layered({"modes": modes, "top": top}, inputs=(INPUTS,), output="top")
@@ -347,12 +347,12 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(GraphError, match="frequency inf of vertex 'x0'"):
         Digraph.complete(2, 1, frequency=np.inf)
     with pytest.raises(GraphError, match="2 time constants and 1 frequencies"):
-        Bank([1.0, 2.0], [0.0])
+        ModeBank([1.0, 2.0], [0.0])
     with pytest.raises(GraphError, match="above 0, and finite"):
-        Bank([0.0], [0.0])
+        ModeBank([0.0], [0.0])
     with pytest.raises(GraphError, match="finite numbers"):
-        Bank([1.0], [np.nan])
+        ModeBank([1.0], [np.nan])
     with pytest.raises(GraphError, match="hears no error"):
-        Bank([1.0], [0.0], learned=True, silent=True)
+        ModeBank([1.0], [0.0], learned=True, silent=True)
     with pytest.raises(GraphError, match="give features="):
         Modes(None, "identity", LEARNED)
