@@ -343,7 +343,7 @@ def write(found: dict[str, dict[str, float]]) -> None:
             continue
         right = [e["accuracy"] for e in each]
         score = f"{np.mean(right):.3f} ({', '.join(f'{r:.3f}' for r in right)})"
-        last = f"{np.mean([e['last'] for e in each]):.3f}" if "bytes" in each[0] else "–"
+        last = f"{np.mean([e['last'] for e in each]):.3f}"
         ms = min(e["ms"] for e in each)
         carried = f"{each[0]['bytes'] / 1e6:.1f} MB" if "bytes" in each[0] else "–"
         rows.append(
@@ -352,8 +352,8 @@ def write(found: dict[str, dict[str, float]]) -> None:
         )
     rows += [f"| published: {name} | | | | {score} | | | |" for name, score in PUBLISHED.items()]
     note = (
-        "Test accuracy: mean and, in brackets, each seed. *ms*: one step of all 64 streams, or a "
-        "64th part of a batch's gradient and update per step of its sequences, the best of the "
+        "Test accuracy: mean and, in brackets, each seed. *ms*: one step of all 64 streams; of a "
+        "batch of 64, gradient and update divided by the steps of its sequences; the best of the "
         "seeds' medians. *Carried*: states, costates, weights, momenta, masses and traces of 64 "
         "streams, which do not grow; BPTT stores its steps. Written by "
         "`python -m benchmarks.mnist1d`; what is in `mnist1d.json` is not measured again."
