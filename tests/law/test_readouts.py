@@ -141,6 +141,7 @@ def test_several_readouts_are_audited_as_outputs():
     assert proof.local_in_space, str(proof)
 
 
+@pytest.mark.slow
 def test_memory_learns_what_was_seen_some_steps_ago():
     """A sign of five steps ago, told at every step."""
     network = Layered.memory(1, 1, levels=(6, 6), hidden=8)

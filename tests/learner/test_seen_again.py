@@ -91,7 +91,7 @@ def kept_after(seed, rows, size, labelled=None):
 
 
 def test_every_sample_is_kept_with_the_same_chance():
-    size, rows, seeds = 20, 200, 60
+    size, rows, seeds = 20, 200, 15
     places = []
     for seed in range(seeds):
         review, _ = kept_after(seed, rows, size)
