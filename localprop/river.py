@@ -167,7 +167,7 @@ class LocalRegressor(AbstractLocal, base.MiniBatchRegressor):
         >>> model = LocalRegressor(hidden=(8,))
         >>> stream = datasets.TrumpApproval().take(150)
         >>> evaluate.progressive_val_score(stream, model, metrics.MAE())
-        MAE: 0.475517
+        MAE: 0.475509
 
         ```
 

@@ -10,7 +10,7 @@ import numpy as np
 from .compiled import compiled
 
 MEMORY = "memory"  # the name of the expert, and of what it sees
-AT_FIRST = 0.3  # what it weighs in a mixture before anything is known
+AT_FIRST = 0.1  # what it weighs in a mixture before anything is known
 # In rows. The harmonics of a window tell the rows of the last 16 apart, as a Fourier transform
 # does; what is older fades with their time constant. The leaks remember longer, and less exactly.
 WINDOW, LASTING, LEAKS = 16, 16.0, (64.0, 256.0)
