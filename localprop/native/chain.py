@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
-
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -249,5 +248,3 @@ class ChainState:
             for name in self.chain.names
         }
         return {name: trees[name] for name in self._shape.w}
-
-

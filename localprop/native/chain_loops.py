@@ -13,13 +13,15 @@ import numpy as np
 from numba.extending import overload
 
 from .jit import jit
+from .lanes import LANES, products
 
 IDENTITY, TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU = range(7)
 SQUARED, HUBER, CROSS_ENTROPY = range(3)
 CONSTANT, ADAPTIVE, GROWING = range(3)
 # Places in `constants`. TINY is the smallest normal number: what is below it is 0, as under XLA,
 # for arithmetic with subnormal numbers takes a hundred times as long.
-LOSS_SCALE, DISSIPATION, DECAY, FLOOR, RATE, WEIGHT_DECAY, TINY, LOWEST, N_CONSTANTS = range(9)
+LOSS_SCALE, DISSIPATION, DECAY, FLOOR, RATE, WEIGHT_DECAY, TINY, LOWEST = range(8)
+BLOCK = 4096  # weights of which the force is held at once, as many as stay in the nearest cache
 
 
 def exponentials(a: Any, out: Any, bits: Any) -> None:
@@ -102,80 +104,48 @@ def activate(kind: int, a: Any, x: Any, slope: Any, bits: Any) -> None:
 
 
 @jit(fast=True)
-def multiply(w: Any, b: Any, x: Any, of: int, a: Any, to: int, order: Any, count: int) -> None:
-    """Writes $a_s = W x_s + b$ of the first `count` streams in `order`.
+def force(
+    d: Any, to: int, rows: int, neurons: int, x: Any, of: int, n: int, f: Any, order: Any, live: int
+) -> None:
+    """Writes $f_{ij} = \\sum_s \\sigma'_{is}\\lambda_{is} x_{sj}$ of `rows` neurons.
 
-    What is read and written begins at column `of` of `x` and at column `to` of `a`: slices of
-    columns would not be known to lie side by side, and cost the vector instructions.
+    **Arguments:** `d`: $\\sigma'\\lambda$ in lanes, from neuron `to` on; `x`: `(S, ...)`, of which
+    `n` columns from `of` on are read, in the rows that `order` says.
     """
-    m, n = w.shape
-    for i in range(m):
-        k = 0
-        while k + 4 <= count:
+    for i in range(rows):
+        at, row = (to + i) * LANES, i * n
+        if live == 0:
+            for j in range(n):
+                f[row + j] = 0
+        if live == 1:
+            only, s = d[at], order[0]
+            for j in range(n):
+                f[row + j] = only * x[s, of + j]
+            continue
+        for k in range(0, live, LANES):
             s0, s1, s2, s3 = order[k], order[k + 1], order[k + 2], order[k + 3]
-            a0 = a1 = a2 = a3 = w.dtype.type(0)
-            for j in range(n):
-                a0 += w[i, j] * x[s0, of + j]
-                a1 += w[i, j] * x[s1, of + j]
-                a2 += w[i, j] * x[s2, of + j]
-                a3 += w[i, j] * x[s3, of + j]
-            a[s0, to + i] = a0 + b[i]
-            a[s1, to + i] = a1 + b[i]
-            a[s2, to + i] = a2 + b[i]
-            a[s3, to + i] = a3 + b[i]
-            k += 4
-        while k < count:
-            s = order[k]
-            total = w.dtype.type(0)
-            for j in range(n):
-                total += w[i, j] * x[s, of + j]
-            a[s, to + i] = total + b[i]
-            k += 1
-
-
-@jit(fast=True)
-def pull_back(w: Any, d: Any, of: int, g: Any, to: int, order: Any, count: int) -> None:
-    """Writes $g_s = W^\\top d_s$ of the first `count` streams in `order`, columns as above."""
-    m, n = w.shape
-    for k in range(count):
-        s = order[k]
-        for j in range(n):
-            g[s, to + j] = 0
-        i = 0
-        while i + 4 <= m:
-            d0, d1 = d[s, of + i], d[s, of + i + 1]
-            d2, d3 = d[s, of + i + 2], d[s, of + i + 3]
-            for j in range(n):
-                g[s, to + j] += (d0 * w[i, j] + d1 * w[i + 1, j]) + (
-                    d2 * w[i + 2, j] + d3 * w[i + 3, j]
-                )
-            i += 4
-        while i < m:
-            for j in range(n):
-                g[s, to + j] += d[s, of + i] * w[i, j]
-            i += 1
-
-
-@jit(fast=True)
-def force(d: Any, i: int, x: Any, of: int, f: Any, order: Any, count: int) -> None:
-    """Writes $f_j = \\sum_s d_{si} x_{sj}$ over the first `count` streams in `order`."""
-    n = len(f)
-    for j in range(n):
-        f[j] = 0
-    k = 0
-    while k + 4 <= count:
-        s0, s1, s2, s3 = order[k], order[k + 1], order[k + 2], order[k + 3]
-        d0, d1, d2, d3 = d[s0, i], d[s1, i], d[s2, i], d[s3, i]
-        for j in range(n):
-            f[j] += (d0 * x[s0, of + j] + d1 * x[s1, of + j]) + (
-                d2 * x[s2, of + j] + d3 * x[s3, of + j]
-            )
-        k += 4
-    while k < count:
-        s = order[k]
-        for j in range(n):
-            f[j] += d[s, i] * x[s, of + j]
-        k += 1
+            s4, s5, s6, s7 = order[k + 4], order[k + 5], order[k + 6], order[k + 7]
+            d0, d1, d2, d3 = d[at], d[at + 1], d[at + 2], d[at + 3]
+            d4, d5, d6, d7 = d[at + 4], d[at + 5], d[at + 6], d[at + 7]
+            if k == 0:
+                for j in range(n):
+                    f[row + j] = (
+                        (d0 * x[s0, of + j] + d1 * x[s1, of + j])
+                        + (d2 * x[s2, of + j] + d3 * x[s3, of + j])
+                    ) + (
+                        (d4 * x[s4, of + j] + d5 * x[s5, of + j])
+                        + (d6 * x[s6, of + j] + d7 * x[s7, of + j])
+                    )
+            else:
+                for j in range(n):
+                    f[row + j] += (
+                        (d0 * x[s0, of + j] + d1 * x[s1, of + j])
+                        + (d2 * x[s2, of + j] + d3 * x[s3, of + j])
+                    ) + (
+                        (d4 * x[s4, of + j] + d5 * x[s5, of + j])
+                        + (d6 * x[s6, of + j] + d7 * x[s7, of + j])
+                    )
+            at += neurons * LANES
 
 
 @jit(fast=True)
@@ -221,86 +191,120 @@ def move(mass: int, c: Any, tau: Any, f: Any, w: Any, p: Any, v: Any) -> Any:
 
 @jit(fast=True)
 def loss_slope(
-    kind: int, c: Any, x: Any, z: Any, share: Any, out: Any, room: Any, bits: Any
-) -> Any:
-    """Writes $L_x$ of one stream, times its share."""
-    one = x.dtype.type(1)
-    zero = x.dtype.type(0)
+    kind: int, c: Any, share: Any, x: Any, z: Any, out: Any, room: Any, bits: Any
+) -> None:
+    """Writes $L_x$ of eight streams times their share; arrays have an output's lanes side by side.
+
+    **Arguments:** `room`: for as many numbers, and three lanes more.
+    """
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    count = len(x)
     if kind == SQUARED:
-        for k in range(len(x)):
+        for k in range(count):
             e = x[k] - z[k]
             out[k] = share * c[LOSS_SCALE] * e if z[k] == z[k] else zero
     elif kind == HUBER:
-        for k in range(len(x)):
+        for k in range(count):
             e = x[k] - z[k]
             near = min(max(e, -c[LOSS_SCALE]), c[LOSS_SCALE]) + (x[k] - x[k])
             out[k] = share * near if z[k] == z[k] else zero
     else:
-        known, most, given, every = zero, c[LOWEST], zero, zero
-        for k in range(len(x)):
-            if z[k] == z[k]:
-                known += one
-                most = max(most, x[k])
-        smooth = c[LOSS_SCALE] / max(known, one)
-        for k in range(len(x)):
-            room[k] = x[k] - most if z[k] == z[k] else c[LOWEST]
-        exponentials(room, out, bits)
-        for k in range(len(x)):
-            exists = z[k] == z[k]
-            out[k] = out[k] if exists else zero
-            every += out[k]
-            room[k] = (one - c[LOSS_SCALE]) * z[k] + smooth if exists else zero
-            given += room[k]
-        for k in range(len(x)):
-            out[k] = share * (given * (out[k] / every) - room[k])
+        most, known, every = room[count:], room[count + LANES :], room[count + 2 * LANES :]
+        for s in range(LANES):
+            most[s], known[s], every[s] = c[LOWEST], zero, zero
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                exists = z[k + s] == z[k + s]
+                most[s] = max(most[s], x[k + s]) if exists else most[s]
+                known[s] += one if exists else zero
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                room[k + s] = x[k + s] - most[s] if z[k + s] == z[k + s] else c[LOWEST]
+        exponentials(room[:count], out, bits)
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                out[k + s] = out[k + s] if z[k + s] == z[k + s] else zero
+                every[s] += out[k + s]
+        # q = (1 - smoothing) z + smoothing / K; the slope is softmax * sum(q) - q.
+        smooth, given = c[LOSS_SCALE], most
+        for s in range(LANES):
+            known[s] = smooth / max(known[s], one)
+            every[s] = max(every[s], one)  # of a stream without a target there is none
+            given[s] = zero
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                exists = z[k + s] == z[k + s]
+                room[k + s] = (one - smooth) * z[k + s] + known[s] if exists else zero
+                given[s] += room[k + s]
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                out[k + s] = share * (given[s] * (out[k + s] / every[s]) - room[k + s])
 
 
 @jit(fast=True)
 def forward(
-    sizes: Any, kinds: Any, w: Any, u: Any, x: Any, a: Any, d: Any, order: Any, seen: int, bits: Any
+    sizes: Any,
+    kinds: Any,
+    w: Any,
+    source: Any,
+    states: Any,
+    a: Any,
+    x: Any,
+    d: Any,
+    groups: int,
+    bits: Any,
 ) -> None:
-    """Lets the streams settle: writes states, activations and slopes of every layer.
+    """Writes what `states` and inputs drive: activations `a`, $\\sigma(a)$, $\\sigma'(a)$.
+
+    Where `states` is `x` itself everything settles.
 
     **Arguments:** `sizes`: of the input and of the layers; `kinds`: activations; `w`: all weights,
-    layer by layer the matrix and then the biases; `u`: `(S, inputs)`; `x`, `a`, `d`:
-    `(S, neurons)`; `order`: the streams, of which the first `seen` settle.
+    layer by layer the matrix and then the biases; all others flat, in lanes: `source`: inputs, and
+    neurons, group by group of eight streams; `groups`: how many.
     """
+    neurons = 0
+    for layer in range(len(kinds)):
+        neurons += sizes[layer + 1]
     at, first = 0, 0
     for layer in range(len(kinds)):
         n, m = sizes[layer], sizes[layer + 1]
-        matrix, bias = w[at : at + m * n].reshape(m, n), w[at + m * n : at + m * n + m]
-        if layer == 0:
-            multiply(matrix, bias, u, 0, a, first, order, seen)
-        else:
-            multiply(matrix, bias, x, first - n, a, first, order, seen)
-        last = first + m
-        for k in range(seen):
-            s = order[k]
-            activate(kinds[layer], a[s, first:last], x[s, first:last], d[s, first:last], bits[:m])
-        at += m * n + m
+        bias = at + m * n
+        for group in range(groups):
+            low = (group * neurons + first) * LANES
+            if layer == 0:
+                products(w, at, m, n, n, 1, source, group * n * LANES, a, low)
+            else:
+                products(w, at, m, n, n, 1, states, low - n * LANES, a, low)
+            for i in range(m):
+                for s in range(LANES):
+                    a[low + i * LANES + s] += w[bias + i]
+            high = low + m * LANES
+            activate(kinds[layer], a[low:high], x[low:high], d[low:high], bits)
+        at = bias + m
         first += m
 
 
 @jit(fast=True)
-def backward(sizes: Any, w: Any, costate: Any, d: Any, g: Any, order: Any, live: int) -> None:
-    """Lets the errors settle: from the slopes σ' in `d` and the costates of the outputs.
+def backward(
+    sizes: Any, w: Any, costate: Any, pulled: Any, d: Any, neurons: int, groups: int
+) -> None:
+    """Makes $\\sigma'_i\\lambda_i$ of the slopes in `d`, and writes what it pulls back to `pulled`.
 
-    It writes the costates of all other neurons and $d_i \\leftarrow \\sigma'_i\\lambda_i$ of all.
+    Where `pulled` is `costate` itself everything below the outputs settles. In lanes as above.
     """
     layers = len(sizes) - 1
-    at, first = len(w), d.shape[1]
+    at, first = len(w), neurons
     for back in range(layers):
         layer = layers - 1 - back
         n, m = sizes[layer], sizes[layer + 1]
         at -= m * n + m
         first -= m
-        for k in range(live):
-            s = order[k]
-            for i in range(first, first + m):
-                d[s, i] *= costate[s, i]
-        if layer > 0:
-            matrix = w[at : at + m * n].reshape(m, n)
-            pull_back(matrix, d, first, costate, first - n, order, live)
+        for group in range(groups):
+            low = (group * neurons + first) * LANES
+            for k in range(low, low + m * LANES):
+                d[k] *= costate[k]
+            if layer > 0:
+                products(w, at, n, 1, m, n, d, low, pulled, low - n * LANES)
 
 
 @jit(fast=True)
@@ -311,34 +315,56 @@ def move_all(
     tau: Any,
     state: Any,
     u: Any,
-    x: Any,
-    d: Any,
     order: Any,
+    x: Any,
+    packed: Any,
+    d: Any,
     live: int,
     f: Any,
 ) -> Any:
-    """Moves every weight for a hop; returns 0, or NaN if one is not finite."""
+    """Moves every weight for a hop; returns 0, or NaN if one is not finite.
+
+    **Arguments:** `u`: `(S, inputs)`, of which the rows in `order` count; `x`: states by row,
+    `(groups * 8, neurons)`, of which those in `packed` count; `d`: $\\sigma'\\lambda$ in lanes;
+    `live`: streams with a target; `f`: room for the force.
+    """
     w, p, v = state[0], state[1], state[2]
+    neurons = x.shape[1]
     at, first, check = 0, 0, c[TINY] * 0
     for layer in range(len(sizes) - 1):
         n, m = sizes[layer], sizes[layer + 1]
-        bias = at + m * n
-        for i in range(m):
-            row = slice(at + i * n, at + i * n + n)
+        block = max(1, BLOCK // n)
+        for i in range(0, m, block):
+            rows = min(block, m - i)
             if layer == 0:
-                force(d, first + i, u, 0, f[:n], order, live)
+                force(d, first + i, rows, neurons, u, 0, n, f, order, live)
             else:
-                force(d, first + i, x, first - n, f[:n], order, live)
-            check += move(mass, c, tau, f[:n], w[row], p[row], v[row])
+                force(d, first + i, rows, neurons, x, first - n, n, f, packed, live)
+            here = slice(at + i * n, at + (i + rows) * n)
+            check += move(mass, c, tau, f, w[here], p[here], v[here])
+        at += m * n
+        for i in range(m):
             total = c[TINY] * 0
-            for k in range(live):
-                total += d[order[k], first + i]
-            f[n + i] = total
-        here = slice(bias, bias + m)
-        check += move(mass, c, tau, f[n : n + m], w[here], p[here], v[here])
-        at = bias + m
+            for k in range(0, live, LANES):
+                low = (k // LANES * neurons + first + i) * LANES
+                for s in range(LANES):
+                    total += d[low + s]
+            f[i] = total
+        here = slice(at, at + m)
+        check += move(mass, c, tau, f, w[here], p[here], v[here])
+        at += m
         first += m
     return check
+
+
+@jit(fast=True)
+def by_row(x: Any, neurons: int, groups: int, rows: Any) -> None:
+    """Writes what lies in lanes as one row for each stream."""
+    for group in range(groups):
+        for i in range(neurons):
+            low = (group * neurons + i) * LANES
+            for s in range(LANES):
+                rows[group * LANES + s, i] = x[low + s]
 
 
 @jit(fast=True)
@@ -350,8 +376,8 @@ def learn(
     c: Any,
     plastic: int,
     state: Any,
-    x: Any,
-    costate: Any,
+    x_kept: Any,
+    costate_kept: Any,
     u: Any,
     z: Any,
     tau: Any,
@@ -364,25 +390,31 @@ def learn(
 
     **Arguments:** `sizes`, `kinds`: see `forward`; `loss`, `mass`: which; `c`: constants;
     `plastic`: hops in which weights move, after those in which everything settles; `state`:
-    weights, momentum and the memory of the mass, `(3, weights)`; `x`, `costate`: `(S, neurons)`;
-    `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `tau`: of each sample, `(T,)`; `alone`: whether
-    only the first stream has a target and an output; `out`: the predictions, `(T, S, outputs)`;
-    `slope`: of the loss of the first stream by its inputs, after a sample, `(T, inputs)`, or empty.
+    weights, momentum and the memory of the mass, `(3, weights)`; `x_kept`, `costate_kept`:
+    `(S, neurons)`, written at the end; `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `tau`: of
+    each sample, `(T,)`; `alone`: whether only the first stream has a target and an output; `out`:
+    the predictions, `(T, S, outputs)`; `slope`: of the loss of the first stream by its inputs,
+    after a sample, `(T, inputs)`, or empty.
     """
-    streams, neurons = x.shape
-    outputs, layers = sizes[len(sizes) - 1], len(kinds)
-    top = neurons - outputs
-    widest = 0
+    streams, neurons = x_kept.shape
+    inputs, outputs = sizes[0], sizes[len(sizes) - 1]
+    top, widest = neurons - outputs, 0
     for layer in range(len(sizes)):
         widest = max(widest, sizes[layer])
+    most = (streams + LANES - 1) // LANES
     w, dtype = state[0], state.dtype
-    a, d = np.empty_like(x), np.empty_like(x)
-    x_new, costate_new = np.empty_like(x), np.empty_like(x)
-    f, room = np.empty(2 * widest, dtype), np.empty(widest, dtype)
-    bits, order = np.empty(widest, np.int32), np.empty(streams, np.int64)
-    one, new = dtype.type(1), np.zeros(1, np.int64)
+    one = dtype.type(1)
+    a, d = np.zeros(most * neurons * LANES, dtype), np.zeros(most * neurons * LANES, dtype)
+    x, costate = np.zeros_like(a), np.zeros_like(a)
+    x_new, costate_new = np.zeros_like(a), np.zeros_like(a)
+    source, target = np.zeros(most * inputs * LANES, dtype), np.empty(outputs * LANES, dtype)
+    rows, pulled = np.zeros((most * LANES, neurons), dtype), np.empty(inputs * LANES, dtype)
+    f, room = np.empty(max(BLOCK, widest), dtype), np.empty((widest + 3) * LANES, dtype)
+    bits = np.empty(widest * LANES, np.int32)
+    order, packed = np.zeros(most * LANES, np.int64), np.arange(most * LANES)
+    fault, seen = -1, 0
     for t in range(start, len(u)):
-        live, seen = 0, 0
+        live, first = 0, 0
         for s in range(1 if alone else streams):
             for k in range(outputs):
                 if z[t, s, k] == z[t, s, k]:
@@ -390,103 +422,93 @@ def learn(
                     live += 1
                     break
         seen = live
-        for s in range(1 if alone else out.shape[1]):
-            known = False
-            for k in range(live):
-                known = known or order[k] == s
-            if not known:
-                order[seen] = s
-                seen += 1
-        forward(sizes, kinds, w, u[t], x, a, d, order, seen, bits)
         for s in range(out.shape[1]):
-            out[t, s] = x[s, top:]
-        share = one / dtype.type(max(live, 1))
+            place = -1
+            for k in range(live):
+                place = k if order[k] == s else place
+            if place < 0:
+                order[seen] = s
+                place = seen
+                seen += 1
+            first = place if s == 0 else first
+        for k in range(seen, most * LANES):
+            order[k] = order[0]  # read, and weighed with 0
+        groups = (seen + LANES - 1) // LANES
+        for group in range(groups):
+            for s in range(LANES):
+                row, low = order[group * LANES + s], group * inputs * LANES + s
+                for j in range(inputs):
+                    source[low + j * LANES] = u[t, row, j]
+        forward(sizes, kinds, w, source, x, a, x, d, groups, bits)
+        by_row(x, neurons, groups, rows)
         for k in range(seen):
-            costate[order[k]] = 0
-        for k in range(live):
-            s = order[k]
-            loss_slope(
-                loss,
-                c,
-                x[s, top:],
-                z[t, s],
-                share,
-                costate[s, top:],
-                room[:outputs],
-                bits[:outputs],
-            )
-        backward(sizes, w, costate, d, f, order, live)
-        check = move_all(sizes, mass, c, tau[t], state, u[t], x, d, order, live, f)
-        for _ in range(1, plastic):
-            # A hop under weights that have moved: all read what was there before it.
-            at, first = 0, 0
-            for layer in range(layers):
-                n, m = sizes[layer], sizes[layer + 1]
-                matrix, bias = w[at : at + m * n].reshape(m, n), w[at + m * n : at + m * n + m]
-                if layer == 0:
-                    multiply(matrix, bias, u[t], 0, a, first, order, live)
-                else:
-                    multiply(matrix, bias, x, first - n, a, first, order, live)
-                last = first + m
-                for k in range(live):
-                    s = order[k]
-                    activate(
-                        kinds[layer],
-                        a[s, first:last],
-                        x_new[s, first:last],
-                        d[s, first:last],
-                        bits[:m],
-                    )
-                    for i in range(first, last):
-                        d[s, i] *= costate[s, i]
-                if layer > 0:
-                    pull_back(matrix, d, first, costate_new, first - n, order, live)
-                at += m * n + m
-                first += m
-            for k in range(live):
-                s = order[k]
-                loss_slope(
-                    loss,
-                    c,
-                    x[s, top:],
-                    z[t, s],
-                    share,
-                    costate_new[s, top:],
-                    room[:outputs],
-                    bits[:outputs],
-                )
-            check += move_all(sizes, mass, c, tau[t], state, u[t], x, d, order, live, f)
-            for k in range(live):
-                s = order[k]
-                x[s] = x_new[s]
-                costate[s] = costate_new[s]
+            if order[k] < out.shape[1]:
+                out[t, order[k]] = rows[k, top:]
+        share = one / dtype.type(max(live, 1))
+        for hop in range(plastic):
+            for group in range(groups):
+                low, high = (group * neurons + top) * LANES, (group + 1) * neurons * LANES
+                for s in range(LANES):
+                    known = group * LANES + s < live
+                    for k in range(outputs):
+                        target[k * LANES + s] = (
+                            z[t, order[group * LANES + s], k] if known else dtype.type(np.nan)
+                        )
+                to = costate if hop == 0 else costate_new
+                loss_slope(loss, c, share, x[low:high], target, to[low:high], room, bits)
+            if hop == 0:
+                backward(sizes, w, costate, costate, d, neurons, groups)
+            else:  # under weights that have moved: all read what was there before the hop
+                forward(sizes, kinds, w, source, x, a, x_new, d, groups, bits)
+                backward(sizes, w, costate, costate_new, d, neurons, groups)
+            check = move_all(sizes, mass, c, tau[t], state, u[t], order, rows, packed, d, live, f)
+            if hop > 0:
+                x, x_new = x_new, x
+                costate, costate_new = costate_new, costate
+                by_row(x, neurons, groups, rows)
+            for k in range(groups * neurons * LANES):
+                check += (x[k] - x[k]) + (costate[k] - costate[k])
+            if check != 0:
+                fault = t
         if len(slope):
             n, m = sizes[0], sizes[1]
-            matrix, bias = w[: m * n].reshape(m, n), w[m * n : m * n + m]
-            multiply(matrix, bias, u[t], 0, a, 0, new, 1)
-            activate(kinds[0], a[0, :m], x_new[0, :m], d[0, :m], bits[:m])
+            group, lane = first // LANES, first % LANES
+            low = group * neurons * LANES
+            products(w, 0, m, n, n, 1, source, group * n * LANES, a, 0)
             for i in range(m):
-                d[0, i] *= costate[0, i] * dtype.type(max(live, 1))
-            pull_back(matrix, d, 0, slope[t : t + 1], 0, new, 1)
-        for k in range(seen):
-            s = order[k]
-            for i in range(neurons):
-                check += (x[s, i] - x[s, i]) + (costate[s, i] - costate[s, i])
-        if check != 0:
-            return t
-    return -1
+                for s in range(LANES):
+                    a[i * LANES + s] += w[m * n + i]
+            activate(kinds[0], a[: m * LANES], x_new[: m * LANES], d[: m * LANES], bits)
+            for k in range(m * LANES):
+                d[k] *= costate[low + k] * dtype.type(max(live, 1))
+            products(w, 0, n, 1, m, n, d, 0, pulled, 0)
+            for j in range(n):
+                slope[t, j] = pulled[j * LANES + lane]
+        if fault >= 0:
+            break
+    for k in range(seen):
+        low = k // LANES * neurons * LANES + k % LANES
+        for i in range(neurons):
+            x_kept[order[k], i] = x[low + i * LANES]
+            costate_kept[order[k], i] = costate[low + i * LANES]
+    return fault
 
 
 @jit(fast=True)
 def answer(sizes: Any, kinds: Any, w: Any, u: Any, out: Any) -> None:
     """Writes what the network settles to under each input, `(T, outputs)`."""
-    neurons, outputs, widest = 0, out.shape[1], 0
+    inputs, outputs, neurons, widest = sizes[0], out.shape[1], 0, 0
     for layer in range(1, len(sizes)):
         neurons += sizes[layer]
         widest = max(widest, sizes[layer])
-    x = np.empty((1, neurons), w.dtype)
-    a, d = np.empty_like(x), np.empty_like(x)
-    bits, order = np.empty(widest, np.int32), np.zeros(1, np.int64)
-    for t in range(len(u)):
-        forward(sizes, kinds, w, u[t : t + 1], x, a, d, order, 1, bits)
-        out[t] = x[0, neurons - outputs :]
+    x, source = np.zeros(neurons * LANES, w.dtype), np.zeros(inputs * LANES, w.dtype)
+    a, d, bits = np.empty_like(x), np.empty_like(x), np.empty(widest * LANES, np.int32)
+    for t in range(0, len(u), LANES):
+        count = min(LANES, len(u) - t)
+        for s in range(count):
+            for j in range(inputs):
+                source[j * LANES + s] = u[t + s, j]
+        forward(sizes, kinds, w, source, x, a, x, d, 1, bits)
+        for s in range(count):
+            for k in range(outputs):
+                out[t + s, k] = x[(neurons - outputs + k) * LANES + s]
