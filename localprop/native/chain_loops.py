@@ -105,47 +105,19 @@ def activate(kind: int, a: Any, x: Any, slope: Any, bits: Any) -> None:
 
 @jit(fast=True)
 def force(
-    d: Any, to: int, rows: int, neurons: int, x: Any, of: int, n: int, f: Any, order: Any, live: int
+    d: Any, to: int, rows: int, neurons: int, x: Any, of: int, step: int, n: int, f: Any, live: int
 ) -> None:
     """Writes $f_{ij} = \\sum_s \\sigma'_{is}\\lambda_{is} x_{sj}$ of `rows` neurons.
 
-    **Arguments:** `d`: $\\sigma'\\lambda$ in lanes, from neuron `to` on; `x`: `(S, ...)`, of which
-    `n` columns from `of` on are read, in the rows that `order` says.
+    **Arguments:** flat arrays. `d`: $\\sigma'\\lambda$, a row of `neurons` for each stream, from
+    column `to` on; `x`: a row of `step` for each stream, of which `n` columns from `of` on are
+    read; `f`: a row of `n` for each neuron, and room for eight more; `live`: how many streams.
     """
-    for i in range(rows):
-        at, row = (to + i) * LANES, i * n
-        if live == 0:
-            for j in range(n):
-                f[row + j] = 0
-        if live == 1:
-            only, s = d[at], order[0]
-            for j in range(n):
-                f[row + j] = only * x[s, of + j]
-            continue
-        for k in range(0, live, LANES):
-            s0, s1, s2, s3 = order[k], order[k + 1], order[k + 2], order[k + 3]
-            s4, s5, s6, s7 = order[k + 4], order[k + 5], order[k + 6], order[k + 7]
-            d0, d1, d2, d3 = d[at], d[at + 1], d[at + 2], d[at + 3]
-            d4, d5, d6, d7 = d[at + 4], d[at + 5], d[at + 6], d[at + 7]
-            if k == 0:
-                for j in range(n):
-                    f[row + j] = (
-                        (d0 * x[s0, of + j] + d1 * x[s1, of + j])
-                        + (d2 * x[s2, of + j] + d3 * x[s3, of + j])
-                    ) + (
-                        (d4 * x[s4, of + j] + d5 * x[s5, of + j])
-                        + (d6 * x[s6, of + j] + d7 * x[s7, of + j])
-                    )
-            else:
-                for j in range(n):
-                    f[row + j] += (
-                        (d0 * x[s0, of + j] + d1 * x[s1, of + j])
-                        + (d2 * x[s2, of + j] + d3 * x[s3, of + j])
-                    ) + (
-                        (d4 * x[s4, of + j] + d5 * x[s5, of + j])
-                        + (d6 * x[s6, of + j] + d7 * x[s7, of + j])
-                    )
-            at += neurons * LANES
+    # From the last columns back: what lies beyond a row's end is written over later.
+    for i in range(0, rows, LANES):
+        some = min(LANES, rows - i)
+        for j in range((n - 1) // LANES * LANES, -1, -LANES):
+            products(d, to + i, some, 1, live, neurons, x, of + j, step, f, i * n + j, n)
 
 
 @jit(fast=True)
@@ -272,9 +244,9 @@ def forward(
         for group in range(groups):
             low = (group * neurons + first) * LANES
             if layer == 0:
-                products(w, at, m, n, n, 1, source, group * n * LANES, a, low)
+                products(w, at, m, n, n, 1, source, group * n * LANES, LANES, a, low, LANES)
             else:
-                products(w, at, m, n, n, 1, states, low - n * LANES, a, low)
+                products(w, at, m, n, n, 1, states, low - n * LANES, LANES, a, low, LANES)
             for i in range(m):
                 for s in range(LANES):
                     a[low + i * LANES + s] += w[bias + i]
@@ -304,7 +276,7 @@ def backward(
             for k in range(low, low + m * LANES):
                 d[k] *= costate[k]
             if layer > 0:
-                products(w, at, n, 1, m, n, d, low, pulled, low - n * LANES)
+                products(w, at, n, 1, m, n, d, low, LANES, pulled, low - n * LANES, LANES)
 
 
 @jit(fast=True)
@@ -315,21 +287,19 @@ def move_all(
     tau: Any,
     state: Any,
     u: Any,
-    order: Any,
     x: Any,
-    packed: Any,
     d: Any,
+    neurons: int,
     live: int,
     f: Any,
 ) -> Any:
     """Moves every weight for a hop; returns 0, or NaN if one is not finite.
 
-    **Arguments:** `u`: `(S, inputs)`, of which the rows in `order` count; `x`: states by row,
-    `(groups * 8, neurons)`, of which those in `packed` count; `d`: $\\sigma'\\lambda$ in lanes;
-    `live`: streams with a target; `f`: room for the force.
+    **Arguments:** `u`, `x`, `d`: inputs, states and $\\sigma'\\lambda$, a row for each stream, flat,
+    with room for eight numbers more; `neurons`: how many; `live`: streams with a target, the
+    first ones; `f`: room for the force.
     """
     w, p, v = state[0], state[1], state[2]
-    neurons = x.shape[1]
     at, first, check = 0, 0, c[TINY] * 0
     for layer in range(len(sizes) - 1):
         n, m = sizes[layer], sizes[layer + 1]
@@ -337,19 +307,17 @@ def move_all(
         for i in range(0, m, block):
             rows = min(block, m - i)
             if layer == 0:
-                force(d, first + i, rows, neurons, u, 0, n, f, order, live)
+                force(d, first + i, rows, neurons, u, 0, n, n, f, live)
             else:
-                force(d, first + i, rows, neurons, x, first - n, n, f, packed, live)
+                force(d, first + i, rows, neurons, x, first - n, neurons, n, f, live)
             here = slice(at + i * n, at + (i + rows) * n)
             check += move(mass, c, tau, f, w[here], p[here], v[here])
         at += m * n
         for i in range(m):
-            total = c[TINY] * 0
-            for k in range(0, live, LANES):
-                low = (k // LANES * neurons + first + i) * LANES
-                for s in range(LANES):
-                    total += d[low + s]
-            f[i] = total
+            f[i] = 0
+        for k in range(live):
+            for i in range(m):
+                f[i] += d[k * neurons + first + i]
         here = slice(at, at + m)
         check += move(mass, c, tau, f, w[here], p[here], v[here])
         at += m
@@ -358,13 +326,12 @@ def move_all(
 
 
 @jit(fast=True)
-def by_row(x: Any, neurons: int, groups: int, rows: Any) -> None:
-    """Writes what lies in lanes as one row for each stream."""
-    for group in range(groups):
-        for i in range(neurons):
-            low = (group * neurons + i) * LANES
-            for s in range(LANES):
-                rows[group * LANES + s, i] = x[low + s]
+def by_row(x: Any, width: int, streams: int, rows: Any) -> None:
+    """Writes what lies in lanes as a row for each stream."""
+    for k in range(streams):
+        low, row = k // LANES * width * LANES + k % LANES, k * width
+        for i in range(width):
+            rows[row + i] = x[low + i * LANES]
 
 
 @jit(fast=True)
@@ -408,10 +375,11 @@ def learn(
     x, costate = np.zeros_like(a), np.zeros_like(a)
     x_new, costate_new = np.zeros_like(a), np.zeros_like(a)
     source, target = np.zeros(most * inputs * LANES, dtype), np.empty(outputs * LANES, dtype)
-    rows, pulled = np.zeros((most * LANES, neurons), dtype), np.empty(inputs * LANES, dtype)
-    f, room = np.empty(max(BLOCK, widest), dtype), np.empty((widest + 3) * LANES, dtype)
+    u_rows, pulled = np.zeros(streams * inputs + LANES, dtype), np.empty(inputs * LANES, dtype)
+    x_rows, d_rows = np.zeros(streams * neurons + LANES, dtype), np.zeros(streams * neurons, dtype)
+    f, room = np.empty(max(BLOCK, widest) + LANES, dtype), np.empty((widest + 3) * LANES, dtype)
     bits = np.empty(widest * LANES, np.int32)
-    order, packed = np.zeros(most * LANES, np.int64), np.arange(most * LANES)
+    order = np.zeros(most * LANES, np.int64)
     fault, seen = -1, 0
     for t in range(start, len(u)):
         live, first = 0, 0
@@ -427,23 +395,21 @@ def learn(
             for k in range(live):
                 place = k if order[k] == s else place
             if place < 0:
-                order[seen] = s
-                place = seen
+                place, order[seen] = seen, s
                 seen += 1
             first = place if s == 0 else first
-        for k in range(seen, most * LANES):
-            order[k] = order[0]  # read, and weighed with 0
         groups = (seen + LANES - 1) // LANES
-        for group in range(groups):
-            for s in range(LANES):
-                row, low = order[group * LANES + s], group * inputs * LANES + s
-                for j in range(inputs):
-                    source[low + j * LANES] = u[t, row, j]
+        for k in range(seen):
+            low = k // LANES * inputs * LANES + k % LANES
+            for j in range(inputs):
+                u_rows[k * inputs + j] = u[t, order[k], j]
+                source[low + j * LANES] = u[t, order[k], j]
         forward(sizes, kinds, w, source, x, a, x, d, groups, bits)
-        by_row(x, neurons, groups, rows)
+        by_row(x, neurons, seen, x_rows)
         for k in range(seen):
             if order[k] < out.shape[1]:
-                out[t, order[k]] = rows[k, top:]
+                for i in range(outputs):
+                    out[t, order[k], i] = x_rows[k * neurons + top + i]
         share = one / dtype.type(max(live, 1))
         for hop in range(plastic):
             for group in range(groups):
@@ -461,11 +427,14 @@ def learn(
             else:  # under weights that have moved: all read what was there before the hop
                 forward(sizes, kinds, w, source, x, a, x_new, d, groups, bits)
                 backward(sizes, w, costate, costate_new, d, neurons, groups)
-            check = move_all(sizes, mass, c, tau[t], state, u[t], order, rows, packed, d, live, f)
+            by_row(d, neurons, live, d_rows)
+            check = move_all(
+                sizes, mass, c, tau[t], state, u_rows, x_rows, d_rows, neurons, live, f
+            )
             if hop > 0:
                 x, x_new = x_new, x
                 costate, costate_new = costate_new, costate
-                by_row(x, neurons, groups, rows)
+                by_row(x, neurons, live, x_rows)
             for k in range(groups * neurons * LANES):
                 check += (x[k] - x[k]) + (costate[k] - costate[k])
             if check != 0:
@@ -474,14 +443,14 @@ def learn(
             n, m = sizes[0], sizes[1]
             group, lane = first // LANES, first % LANES
             low = group * neurons * LANES
-            products(w, 0, m, n, n, 1, source, group * n * LANES, a, 0)
+            products(w, 0, m, n, n, 1, source, group * n * LANES, LANES, a, 0, LANES)
             for i in range(m):
                 for s in range(LANES):
                     a[i * LANES + s] += w[m * n + i]
             activate(kinds[0], a[: m * LANES], x_new[: m * LANES], d[: m * LANES], bits)
             for k in range(m * LANES):
                 d[k] *= costate[low + k] * dtype.type(max(live, 1))
-            products(w, 0, n, 1, m, n, d, 0, pulled, 0)
+            products(w, 0, n, 1, m, n, d, 0, LANES, pulled, 0, LANES)
             for j in range(n):
                 slope[t, j] = pulled[j * LANES + lane]
         if fault >= 0:
