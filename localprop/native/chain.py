@@ -178,6 +178,8 @@ class ChainState:
         duration: np.ndarray,
         out: np.ndarray,
         slope: np.ndarray,
+        query: np.ndarray,
+        answers: np.ndarray,
         *,
         start: int = 0,
         alone: bool = False,
@@ -186,8 +188,9 @@ class ChainState:
 
         **Arguments:** `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `duration`: `(T,)`; `out`:
         `(T, S or 1, outputs)`, for what is predicted; `slope`: `(T, inputs)`, for the slope of
-        the first stream's loss by its inputs, or empty; `start`: number of the first sample to
-        learn; `alone`: whether only the first stream has a target.
+        the first stream's loss by its inputs, or empty; `query`: `(T, inputs)`, what is to be
+        answered after each sample, in `answers`, `(T, outputs)`, or both empty; `start`: number
+        of the first sample to learn; `alone`: whether only the first stream has a target.
         """
         from .chain_loops import learn
 
@@ -195,7 +198,7 @@ class ChainState:
         which = chain.loss, chain.mass, self._constants, chain.plastic
         own = self.moving, self.x, self.costate
         samples = u, z, tau, start, alone
-        fault = learn(self._sizes, self._kinds, *which, *own, *samples, out, slope)
+        fault = learn(self._sizes, self._kinds, *which, *own, *samples, out, slope, query, answers)
         learned = slice(start, len(u) if fault < 0 else fault + 1)
         self.time += float(duration[learned].sum())
         self.hop += chain.hops * len(duration[learned])
@@ -221,6 +224,11 @@ class ChainState:
             time=jnp.asarray(self.time, like.time.dtype),
             hop=jnp.asarray(np.int64(self.hop).astype(np.int32)),
         )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are carried from one sample to the next."""
+        return self.moving.nbytes + self.x.nbytes + self.costate.nbytes
 
     def _flat(self, tree: Any) -> np.ndarray:
         parts = ((tree[name].weight, tree[name].bias) for name in self.chain.names)

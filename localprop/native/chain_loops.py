@@ -295,7 +295,7 @@ def move_all(
 ) -> Any:
     """Moves every weight for a hop; returns 0, or NaN if one is not finite.
 
-    **Arguments:** `u`, `x`, `d`: inputs, states and $\\sigma'\\lambda$, a row for each stream, flat,
+    **Arguments:** `u`, `x`, `d`: inputs, states and $\\sigma'\\lambda$, flat, a row for each stream,
     with room for eight numbers more; `neurons`: how many; `live`: streams with a target, the
     first ones; `f`: room for the force.
     """
@@ -352,6 +352,8 @@ def learn(
     alone: bool,
     out: Any,
     slope: Any,
+    query: Any,
+    answers: Any,
 ) -> int:
     """Learns the samples from `start` on; returns the number of the first that does harm, or -1.
 
@@ -361,7 +363,8 @@ def learn(
     `(S, neurons)`, written at the end; `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `tau`: of
     each sample, `(T,)`; `alone`: whether only the first stream has a target and an output; `out`:
     the predictions, `(T, S, outputs)`; `slope`: of the loss of the first stream by its inputs,
-    after a sample, `(T, inputs)`, or empty.
+    after a sample, `(T, inputs)`, or empty; `query`: `(T, inputs)`, what is to be answered after
+    a sample, in `answers`, `(T, outputs)`; or both empty.
     """
     streams, neurons = x_kept.shape
     inputs, outputs = sizes[0], sizes[len(sizes) - 1]
@@ -453,6 +456,12 @@ def learn(
             products(w, 0, n, 1, m, n, d, 0, LANES, pulled, 0, LANES)
             for j in range(n):
                 slope[t, j] = pulled[j * LANES + lane]
+        if len(query):
+            for j in range(inputs):
+                source[j * LANES] = query[t, j]  # the other lanes answer the sample again
+            forward(sizes, kinds, w, source, x_new, a, x_new, d, 1, bits)
+            for i in range(outputs):
+                answers[t, i] = x_new[(top + i) * LANES]
         if fault >= 0:
             break
     for k in range(seen):
