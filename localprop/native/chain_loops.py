@@ -13,7 +13,7 @@ import numpy as np
 from numba.extending import overload
 
 from .jit import jit
-from .lanes import LANES, products
+from .lanes import LANES, plain, products
 
 IDENTITY, TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU = range(7)
 SQUARED, HUBER, CROSS_ENTROPY = range(3)
@@ -113,11 +113,12 @@ def force(
     column `to` on; `x`: a row of `step` for each stream, of which `n` columns from `of` on are
     read; `f`: a row of `n` for each neuron, and room for eight more; `live`: how many streams.
     """
+    one = plain(1)
     # From the last columns back: what lies beyond a row's end is written over later.
     for i in range(0, rows, LANES):
         some = min(LANES, rows - i)
         for j in range((n - 1) // LANES * LANES, -1, -LANES):
-            products(d, to + i, some, 1, live, neurons, x, of + j, step, f, i * n + j, n)
+            products(d, to + i, some, one, live, neurons, x, of + j, step, f, i * n + j, n)
 
 
 @jit(fast=True)
@@ -234,7 +235,7 @@ def forward(
     layer by layer the matrix and then the biases; all others flat, in lanes: `source`: inputs, and
     neurons, group by group of eight streams; `groups`: how many.
     """
-    neurons = 0
+    neurons, one, step = 0, plain(1), plain(LANES)
     for layer in range(len(kinds)):
         neurons += sizes[layer + 1]
     at, first = 0, 0
@@ -243,10 +244,9 @@ def forward(
         bias = at + m * n
         for group in range(groups):
             low = (group * neurons + first) * LANES
-            if layer == 0:
-                products(w, at, m, n, n, 1, source, group * n * LANES, LANES, a, low, LANES)
-            else:
-                products(w, at, m, n, n, 1, states, low - n * LANES, LANES, a, low, LANES)
+            below = source if layer == 0 else states
+            of = group * n * LANES if layer == 0 else low - n * LANES
+            products(w, at, m, n, n, one, below, of, step, a, low, step)
             for i in range(m):
                 for s in range(LANES):
                     a[low + i * LANES + s] += w[bias + i]
@@ -264,7 +264,7 @@ def backward(
 
     Where `pulled` is `costate` itself everything below the outputs settles. In lanes as above.
     """
-    layers = len(sizes) - 1
+    layers, one, step = len(sizes) - 1, plain(1), plain(LANES)
     at, first = len(w), neurons
     for back in range(layers):
         layer = layers - 1 - back
@@ -276,7 +276,7 @@ def backward(
             for k in range(low, low + m * LANES):
                 d[k] *= costate[k]
             if layer > 0:
-                products(w, at, n, 1, m, n, d, low, LANES, pulled, low - n * LANES, LANES)
+                products(w, at, n, one, m, n, d, low, step, pulled, low - n * LANES, step)
 
 
 @jit(fast=True)
@@ -304,23 +304,21 @@ def move_all(
     for layer in range(len(sizes) - 1):
         n, m = sizes[layer], sizes[layer + 1]
         block = max(1, BLOCK // n)
+        below, of, step = (u, 0, n) if layer == 0 else (x, first - n, neurons)
         for i in range(0, m, block):
             rows = min(block, m - i)
-            if layer == 0:
-                force(d, first + i, rows, neurons, u, 0, n, n, f, live)
-            else:
-                force(d, first + i, rows, neurons, x, first - n, neurons, n, f, live)
-            here = slice(at + i * n, at + (i + rows) * n)
-            check += move(mass, c, tau, f, w[here], p[here], v[here])
-        at += m * n
-        for i in range(m):
-            f[i] = 0
-        for k in range(live):
-            for i in range(m):
-                f[i] += d[k * neurons + first + i]
-        here = slice(at, at + m)
-        check += move(mass, c, tau, f, w[here], p[here], v[here])
-        at += m
+            force(d, first + i, rows, neurons, below, of, step, n, f, live)
+            here, many = at + i * n, rows * n
+            if i + rows == m:  # and the biases, which follow the last row
+                for k in range(m):
+                    f[many + k] = 0
+                for s in range(live):
+                    for k in range(m):
+                        f[many + k] += d[s * neurons + first + k]
+                many += m
+            there = here + many
+            check += move(mass, c, tau, f, w[here:there], p[here:there], v[here:there])
+        at += m * n + m
         first += m
     return check
 
@@ -380,12 +378,16 @@ def learn(
     source, target = np.zeros(most * inputs * LANES, dtype), np.empty(outputs * LANES, dtype)
     u_rows, pulled = np.zeros(streams * inputs + LANES, dtype), np.empty(inputs * LANES, dtype)
     x_rows, d_rows = np.zeros(streams * neurons + LANES, dtype), np.zeros(streams * neurons, dtype)
-    f, room = np.empty(max(BLOCK, widest) + LANES, dtype), np.empty((widest + 3) * LANES, dtype)
+    f, room = (
+        np.empty(max(BLOCK, widest) + widest + LANES, dtype),
+        np.empty((widest + 3) * LANES, dtype),
+    )
     bits = np.empty(widest * LANES, np.int32)
     order = np.zeros(most * LANES, np.int64)
     fault, seen = -1, 0
+    nil, unit, step = plain(0), plain(1), plain(LANES)
     for t in range(start, len(u)):
-        live, first = 0, 0
+        live, first = nil, 0
         for s in range(1 if alone else streams):
             for k in range(outputs):
                 if z[t, s, k] == z[t, s, k]:
@@ -407,14 +409,17 @@ def learn(
             for j in range(inputs):
                 u_rows[k * inputs + j] = u[t, order[k], j]
                 source[low + j * LANES] = u[t, order[k], j]
-        forward(sizes, kinds, w, source, x, a, x, d, groups, bits)
-        by_row(x, neurons, seen, x_rows)
-        for k in range(seen):
-            if order[k] < out.shape[1]:
-                for i in range(outputs):
-                    out[t, order[k], i] = x_rows[k * neurons + top + i]
         share = one / dtype.type(max(live, 1))
         for hop in range(plastic):
+            # At first all settle. Then weights have moved, and all read what was there before.
+            x_to, costate_to = (x, costate) if hop == 0 else (x_new, costate_new)
+            forward(sizes, kinds, w, source, x, a, x_to, d, groups, bits)
+            by_row(x, neurons, seen, x_rows)
+            if hop == 0:
+                for k in range(seen):
+                    if order[k] < out.shape[1]:
+                        for i in range(outputs):
+                            out[t, order[k], i] = x_rows[k * neurons + top + i]
             for group in range(groups):
                 low, high = (group * neurons + top) * LANES, (group + 1) * neurons * LANES
                 for s in range(LANES):
@@ -423,13 +428,8 @@ def learn(
                         target[k * LANES + s] = (
                             z[t, order[group * LANES + s], k] if known else dtype.type(np.nan)
                         )
-                to = costate if hop == 0 else costate_new
-                loss_slope(loss, c, share, x[low:high], target, to[low:high], room, bits)
-            if hop == 0:
-                backward(sizes, w, costate, costate, d, neurons, groups)
-            else:  # under weights that have moved: all read what was there before the hop
-                forward(sizes, kinds, w, source, x, a, x_new, d, groups, bits)
-                backward(sizes, w, costate, costate_new, d, neurons, groups)
+                loss_slope(loss, c, share, x[low:high], target, costate_to[low:high], room, bits)
+            backward(sizes, w, costate, costate_to, d, neurons, groups)
             by_row(d, neurons, live, d_rows)
             check = move_all(
                 sizes, mass, c, tau[t], state, u_rows, x_rows, d_rows, neurons, live, f
@@ -437,7 +437,6 @@ def learn(
             if hop > 0:
                 x, x_new = x_new, x
                 costate, costate_new = costate_new, costate
-                by_row(x, neurons, live, x_rows)
             for k in range(groups * neurons * LANES):
                 check += (x[k] - x[k]) + (costate[k] - costate[k])
             if check != 0:
@@ -445,21 +444,21 @@ def learn(
         if len(slope):
             n, m = sizes[0], sizes[1]
             group, lane = first // LANES, first % LANES
-            low = group * neurons * LANES
-            products(w, 0, m, n, n, 1, source, group * n * LANES, LANES, a, 0, LANES)
+            low, of = group * neurons * LANES, group * n * LANES
+            products(w, nil, m, n, n, unit, source, of, step, a, nil, step)
             for i in range(m):
                 for s in range(LANES):
                     a[i * LANES + s] += w[m * n + i]
             activate(kinds[0], a[: m * LANES], x_new[: m * LANES], d[: m * LANES], bits)
             for k in range(m * LANES):
                 d[k] *= costate[low + k] * dtype.type(max(live, 1))
-            products(w, 0, n, 1, m, n, d, 0, LANES, pulled, 0, LANES)
+            products(w, nil, n, unit, m, n, d, nil, step, pulled, nil, step)
             for j in range(n):
                 slope[t, j] = pulled[j * LANES + lane]
         if len(query):
             for j in range(inputs):
                 source[j * LANES] = query[t, j]  # the other lanes answer the sample again
-            forward(sizes, kinds, w, source, x_new, a, x_new, d, 1, bits)
+            forward(sizes, kinds, w, source, x_new, a, x_new, d, unit, bits)
             for i in range(outputs):
                 answers[t, i] = x_new[(top + i) * LANES]
         if fault >= 0:
@@ -486,7 +485,7 @@ def answer(sizes: Any, kinds: Any, w: Any, u: Any, out: Any) -> None:
         for s in range(count):
             for j in range(inputs):
                 source[j * LANES + s] = u[t + s, j]
-        forward(sizes, kinds, w, source, x, a, x, d, 1, bits)
+        forward(sizes, kinds, w, source, x, a, x, d, plain(1), bits)
         for s in range(count):
             for k in range(outputs):
                 out[t + s, k] = x[(neurons - outputs + k) * LANES + s]

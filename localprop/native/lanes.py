@@ -80,6 +80,15 @@ def _rows(many: int) -> Any:
 _several, _one = _rows(TOGETHER), _rows(1)
 
 
+@jit()
+def plain(number: Any) -> Any:
+    """Returns a number whose type does not say which one it is.
+
+    What is called with a literal is compiled for that very number, and again for another.
+    """
+    return number + 0
+
+
 @jit(fast=True)
 def products(
     w: Any,

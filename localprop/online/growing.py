@@ -208,7 +208,7 @@ class Model:
             if native is None:
                 self.bank.compile(self.phase, part, record, capacity=room)
             else:
-                native.learn(jax.tree.map(lambda a: a[:0], part), record)
+                native.compile()
             self.on_compile(False)
             self.compile_seconds += time.perf_counter() - began
             self._compiled.add(("learn", room))

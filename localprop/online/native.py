@@ -111,6 +111,15 @@ class NativeBank:
         order = {name: k for k, name in enumerate(self.bank.names)}
         return trace, sorted(restarted, key=lambda one: (one[0], order[one[1]]))
 
+    def compile(self) -> None:
+        """Compiles the loops, or reads them from where they are kept; it learns nothing."""
+        state, chain = self._states[0], self.chains[0]
+        none = np.zeros((0, 1, chain.sizes[0]), state.dtype)
+        answers = np.zeros((0, chain.sizes[-1]), state.dtype)
+        target, lasts = answers[:, None], np.zeros(0, state.dtype)
+        state.learn(none, target, lasts, target, none[:, 0], none[:, 0], answers)
+        state.answer(none[:, 0], answers)
+
     def preview(self, u: dict[str, np.ndarray]) -> np.ndarray:
         """Returns what the experts answer to new rows, `(T, experts, outputs)`, learning nothing.
 
