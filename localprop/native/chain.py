@@ -166,7 +166,7 @@ class ChainState:
         trees = phase.w, phase.momentum, phase.w if phase.mass is None else phase.mass
         self.moving = np.stack([self._flat(tree) for tree in trees])
         self.x, self.costate = self._neurons(phase.x), self._neurons(phase.costate)
-        self.time, self.hop = float(phase.time), int(phase.hop)
+        self._clock, self.hop = np.array([phase.time]), int(phase.hop)
         lowest = np.finfo(self.dtype)
         self._constants = np.array([*chain.numbers, lowest.tiny, lowest.min], self.dtype)
         self._sizes, self._kinds = np.array(chain.sizes), np.array(chain.kinds)
@@ -194,13 +194,12 @@ class ChainState:
         """
         from .chain_loops import learn
 
-        chain, tau = self.chain, (duration / self.chain.hops).astype(self.dtype)
+        chain = self.chain
         which = chain.loss, chain.mass, self._constants, chain.plastic
         own = self.moving, self.x, self.costate
-        samples = u, z, tau, start, alone
+        samples = u, z, duration, chain.hops, self._clock, start, alone
         fault = learn(self._sizes, self._kinds, *which, *own, *samples, out, slope, query, answers)
         learned = slice(start, len(u) if fault < 0 else fault + 1)
-        self.time += float(duration[learned].sum())
         self.hop += chain.hops * len(duration[learned])
         return fault
 
@@ -221,7 +220,7 @@ class ChainState:
             w=w,
             momentum=momentum,
             mass=None if like.mass is None else mass,
-            time=jnp.asarray(self.time, like.time.dtype),
+            time=jnp.array(self._clock[0]),
             hop=jnp.asarray(np.int64(self.hop).astype(np.int32)),
         )
 

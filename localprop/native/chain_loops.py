@@ -295,9 +295,9 @@ def move_all(
 ) -> Any:
     """Moves every weight for a hop; returns 0, or NaN if one is not finite.
 
-    **Arguments:** `u`, `x`, `d`: inputs, states and $\\sigma'\\lambda$, flat, a row for each stream,
-    with room for eight numbers more; `neurons`: how many; `live`: streams with a target, the
-    first ones; `f`: room for the force.
+    **Arguments:** `u`, `x`, `d`: inputs, states and $\\sigma'\\lambda$, flat, a row for each
+    stream, with room for eight numbers more; `neurons`: how many; `live`: streams with a target,
+    the first ones; `f`: room for the force.
     """
     w, p, v = state[0], state[1], state[2]
     at, first, check = 0, 0, c[TINY] * 0
@@ -345,7 +345,9 @@ def learn(
     costate_kept: Any,
     u: Any,
     z: Any,
-    tau: Any,
+    duration: Any,
+    hops: int,
+    clock: Any,
     start: int,
     alone: bool,
     out: Any,
@@ -358,11 +360,12 @@ def learn(
     **Arguments:** `sizes`, `kinds`: see `forward`; `loss`, `mass`: which; `c`: constants;
     `plastic`: hops in which weights move, after those in which everything settles; `state`:
     weights, momentum and the memory of the mass, `(3, weights)`; `x_kept`, `costate_kept`:
-    `(S, neurons)`, written at the end; `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `tau`: of
-    each sample, `(T,)`; `alone`: whether only the first stream has a target and an output; `out`:
-    the predictions, `(T, S, outputs)`; `slope`: of the loss of the first stream by its inputs,
-    after a sample, `(T, inputs)`, or empty; `query`: `(T, inputs)`, what is to be answered after
-    a sample, in `answers`, `(T, outputs)`; or both empty.
+    `(S, neurons)`, written at the end; `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `duration`:
+    of each sample, `(T,)`, with `hops` in it; `clock`: the time, `(1,)`; `alone`: whether only the
+    first stream has a target and an output; `out`: the predictions, `(T, S, outputs)`; `slope`: of
+    the loss of the first stream by its inputs, after a sample, `(T, inputs)`, or empty; `query`:
+    `(T, inputs)`, what is to be answered after a sample, in `answers`, `(T, outputs)`; or both
+    empty.
     """
     streams, neurons = x_kept.shape
     inputs, outputs = sizes[0], sizes[len(sizes) - 1]
@@ -387,6 +390,8 @@ def learn(
     fault, seen = -1, 0
     nil, unit, step = plain(0), plain(1), plain(LANES)
     for t in range(start, len(u)):
+        tau = duration[t] / dtype.type(hops)
+        clock[0] += duration[t]
         live, first = nil, 0
         for s in range(1 if alone else streams):
             for k in range(outputs):
@@ -431,9 +436,7 @@ def learn(
                 loss_slope(loss, c, share, x[low:high], target, costate_to[low:high], room, bits)
             backward(sizes, w, costate, costate_to, d, neurons, groups)
             by_row(d, neurons, live, d_rows)
-            check = move_all(
-                sizes, mass, c, tau[t], state, u_rows, x_rows, d_rows, neurons, live, f
-            )
+            check = move_all(sizes, mass, c, tau, state, u_rows, x_rows, d_rows, neurons, live, f)
             if hop > 0:
                 x, x_new = x_new, x
                 costate, costate_new = costate_new, costate
@@ -463,6 +466,8 @@ def learn(
                 answers[t, i] = x_new[(top + i) * LANES]
         if fault >= 0:
             break
+    if seen > 0:  # of the last sample alone, wherever the stream is cut
+        x_kept[:], costate_kept[:] = 0, 0
     for k in range(seen):
         low = k // LANES * neurons * LANES + k % LANES
         for i in range(neurons):

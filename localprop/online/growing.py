@@ -226,13 +226,12 @@ class Model:
         u, z, relative, query = samples[:4]
         # Each learner has a unit of time of its own, a hop; durations are in that of a row.
         duration = np.ones(len(z)) if relative is None else relative
-        part = Samples(
+        return Samples(
             self._wide(u),
             np.asarray(_widened(z, self.sizes.outputs, np.nan), np.float32),
             np.asarray(duration, np.float32),
             query and self._wide(query),
         )
-        return part
 
     def _wide(self, views: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns what experts see, as many numbers as they have neurons for."""
