@@ -289,12 +289,9 @@ class Layered(AbstractNetwork):
         blocks = {"senses": Block(Modes(None, "identity", senses), [INPUT])}
         below, fan_in, read = "senses", 2 * senses.count * inputs, read_modes()
         for k, features in enumerate(levels, 1):
-            level, top, first = (
-                f"level{k}",
-                k == len(levels),
-                0 if k == len(levels) else short.count,
-            )
-            banks = (long,) if top else (short, long)
+            level = f"level{k}"
+            # The top level has no short bank in front of the long one: no level reads it.
+            banks, first = ((long,), 0) if k == len(levels) else ((short, long), short.count)
             make = eqx.Partial(
                 Modes, eqx.Partial(dense, fan_in, features, scale=math.sqrt(2)), "gelu", banks
             )
@@ -359,18 +356,20 @@ class Layered(AbstractNetwork):
         return {name: x[name] for name in self.output_blocks}
 
     def speeds(self, w: Any = None) -> dict[str, Any]:
-        return {
-            name: c if isinstance(c, float) else np.array(c) for name, c in self.speed.items()
-        } | {name: self._modes(name, w).speeds(len(self.shapes[name]) - 2) for name in self.banks}
+        def of(name: str, c: Any) -> Any:
+            if self._is_bank(name):
+                return self._modes(name, w).speeds(len(self.shapes[name]) - 2)
+            return c if isinstance(c, float) else np.array(c)
 
-    @property
-    def banks(self) -> list[str]:
-        """The blocks that are `Modes`."""
-        return [name for name in self.wiring if isinstance(self._skeleton(name), Modes)]
+        return {name: of(name, c) for name, c in self.speed.items()}
 
     @property
     def learns_speeds(self) -> bool:
-        return any(self._skeleton(name).learns for name in self.banks)
+        return any(self._modes(name).learns for name in self.wiring if self._is_bank(name))
+
+    def _is_bank(self, name: str) -> bool:
+        """Returns whether a block is one of `Modes`."""
+        return isinstance(self._skeleton(name), Modes)
 
     def _modes(self, name: str, w: Any = None) -> Modes:
         """Returns the modes of a block under the weights `w`, or as they begin."""
@@ -393,7 +392,7 @@ class Layered(AbstractNetwork):
 
     def _still(self, name: str, x: dict[str, Array], w: dict[str, PyTree], u: Any) -> PyTree:
         s = self._source(name, {**u, **x})
-        if name in self.banks:
+        if self._is_bank(name):
             return self._modes(name, w).zero_traces(s, x[name])
         return own_slopes(self._frame(name), self.wiring[name].activation, w[name], s)
 
@@ -408,7 +407,7 @@ class Layered(AbstractNetwork):
         sources, after = {**self._inputs(u), **x}, dict(trace)
         for name, speed in self._slow().items():
             s = self._source(name, sources)
-            if name in self.banks:
+            if self._is_bank(name):
                 after[name] = self._modes(name, w).advance_traces(trace[name], x[name], s, move)
                 continue
             frame, activation = self._frame(name), self.wiring[name].activation
@@ -421,7 +420,7 @@ class Layered(AbstractNetwork):
     ) -> dict[str, PyTree]:
         own = dict.fromkeys(self.wiring)
         for name in self._slow():
-            if name in self.banks:
+            if self._is_bank(name):
                 own[name] = self._modes(name, w).own_force(costate[name], trace[name])
             else:
                 frame, activation = self._frame(name), self.wiring[name].activation
@@ -515,7 +514,7 @@ class Layered(AbstractNetwork):
         make = lambda key: eqx.filter(_make(module, key), eqx.is_inexact_array)  # noqa: E731
         w = eqx.filter_eval_shape(make, jax.random.key(0))
         moved: Any = lambda w: self._drive_block(name, sources, w)  # noqa: E731
-        if name in self.banks:
+        if self._is_bank(name):
             axes = len(self.shapes[name]) - 2
             moved = lambda w: (  # noqa: E731
                 self._drive_block(name, sources, w),
