@@ -18,7 +18,7 @@ from .arcs import AbstractArcs, store
 from .base import AbstractNetwork, Move, advance_speed_trace, as_rate
 from .exchange import BIAS, read_networkx, write_networkx
 from .gaussian import BIAS_SCALE, gaussian
-from .topology import check_arcs, has_cycle, hops_to_outputs
+from .topology import check_arcs, check_sizes, has_cycle, hops_to_outputs
 from .two_way import two_way
 
 if TYPE_CHECKING:
@@ -215,8 +215,7 @@ class Digraph(AbstractNetwork):
         `activation`, `output_activation`: of hidden and of output neurons; `bias_scale`: of the
         hidden neurons' initial biases, as for `Layered.dense`; `settings`: as for `Digraph`.
         """
-        if len(sizes) < 2 or min(sizes) < 1:
-            raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")
+        check_sizes(sizes)
         starts = np.concatenate([[0], np.cumsum(sizes)])
         blocks = [
             np.stack(np.meshgrid(np.arange(a, b), np.arange(b, c)), -1).reshape(-1, 2)

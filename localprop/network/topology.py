@@ -9,6 +9,12 @@ import numpy as np
 from ..errors import GraphError
 
 
+def check_sizes(sizes: Sequence[int]) -> None:
+    """Raises `GraphError` for layers that cannot follow each other."""
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")
+
+
 def check_arcs(
     vertices: Sequence[Hashable],
     tails: np.ndarray,
