@@ -55,6 +55,12 @@ def settled_depth(network: AbstractNetwork, tau: float = 1.0) -> int | None:
     if not isinstance(network, Digraph | Layered) or not network.cyclic:
         return network.depth
     refuse_lame_fork()
+    with jax.ensure_compile_time_eval():  # a number of hops, also where the learner is traced
+        return _measured(network, tau)
+
+
+def _measured(network: Digraph | Layered, tau: float) -> int | None:
+    """Returns what `settled_depth` does, of a network with cycles."""
     starts = [_start(network, key) for key in jax.random.split(jax.random.key(0), STARTS)]
     # Twice as long at every try, so that a network that settles soon is not waited for.
     hops = 16

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from localprop import (
+    Adaptive,
     Block,
     Cost,
     Digraph,
@@ -114,6 +115,11 @@ def test_settle_hops_follow_where_hops_are_given():
     assert Learner(ring(4), COST, hops=whole.settle + 1).settle == whole.settle
     assert Learner(ring(4), COST, hops=whole.settle).settle == 2  # twice the shortest way
     assert Learner(ring(4), COST, streams=3).hops == whole.hops
+
+
+def test_they_are_measured_also_where_the_learner_is_traced():
+    made = lambda rate: Learner(ring(4), COST, Hamiltonian(mass=Adaptive(rate=rate)))  # noqa: E731
+    assert jax.jit(lambda rate: rate * made(rate).hops)(1.0) == made(1.0).hops
 
 
 def test_a_network_that_does_not_settle_says_so():
