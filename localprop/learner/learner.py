@@ -112,7 +112,9 @@ class Learner(eqx.Module):
           neurons as it left them (benchmarks/defaults.md). In a network with cycles, which no
           number of hops settles for good, the depth is measured: half the hops after which the
           force is within 5 % of its fixed point for three in four random starts
-          (`localprop.learner.settling`). Neurons of finite speed settle later.
+          (`localprop.learner.settling`). Neurons of finite speed settle later. With
+          `clock="sample"` and `Traces()` they move once, and ways that lead into them are not
+          counted.
         - `settle`: hops in which the weights are held. `"auto"` leaves it to the law. For
           `Hamiltonian`: 2 × depth where $K$ is larger than that, so that the error has arrived
           before weights move; else depth − 1 where $K$ allows it, so that the output has felt
@@ -141,7 +143,8 @@ class Learner(eqx.Module):
             # The stream's own unit of time, a hop, unless both are given.
             given = hops != "auto" and duration is not None
             tau = real("duration", duration) / whole("hops", hops, 1) if given else 1.0
-            depth = _settled_depth(network, tau)
+            once = clock == "sample" and law is not None and law.felt_at_once()
+            depth = _settled_depth(network, tau, once)
         self.hops = 2 * depth + 3 if hops == "auto" else whole("hops", hops, 1)
         self.duration = float(self.hops) if duration is None else real("duration", duration)
         if not 0 < self.duration < np.inf:
@@ -656,9 +659,9 @@ class Learner(eqx.Module):
         return {name: values[name] for name in record}
 
 
-def _settled_depth(network: AbstractNetwork, tau: float) -> int:
+def _settled_depth(network: AbstractNetwork, tau: float, once: bool) -> int:
     """Returns the depth to choose hops by, and warns where there is none."""
-    depth = settled_depth(network, tau)
+    depth = settled_depth(network, tau, once=once)
     if depth is None:
         warnings.warn(
             f"the network does not settle within {MOST} hops, so that weights move before the "

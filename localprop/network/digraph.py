@@ -18,7 +18,7 @@ from .arcs import AbstractArcs, store
 from .base import AbstractNetwork, Move, advance_speed_trace, as_rate
 from .exchange import BIAS, read_networkx, write_networkx
 from .gaussian import BIAS_SCALE, gaussian
-from .topology import check_arcs, check_sizes, has_cycle, hops_to_outputs
+from .topology import check_arcs, check_sizes, has_cycle, hops_to_outputs, hops_within_sample
 from .two_way import two_way
 
 if TYPE_CHECKING:
@@ -374,6 +374,16 @@ class Digraph(AbstractNetwork):
         tails, heads = self.arcs.tails_and_heads()
         sources = self.inputs + self.bias
         return has_cycle(sources + self.arcs.neurons, tails, heads + sources)
+
+    @property
+    def depth_within_sample(self) -> int | None:
+        """The longest way where neurons of finite speed move in a sample's first hop only; `None`
+        where the others go in circles."""
+        tails, heads = self.arcs.tails_and_heads()
+        sources, neurons = self.inputs + self.bias, self.arcs.neurons
+        slow = np.zeros(sources + neurons, bool)
+        slow[sources:] = np.isfinite(self.speed)
+        return hops_within_sample(sources + neurons, tails, heads + sources, slow)
 
     def edges(self) -> list[tuple[Vertex, Vertex]]:
         """Returns the arcs as `(parent, child)` names, in the order in which weights are drawn."""

@@ -23,7 +23,7 @@ from .gaussian import BIAS_SCALE
 from .levels import LONG, SENSES, SHORT, memory_blocks
 from .modes import ModeBank, Modes
 from .own_slopes import own_force, own_slopes, spread
-from .topology import check_arcs, check_sizes, has_cycle, hops_to_outputs
+from .topology import check_arcs, check_sizes, has_cycle, hops_to_outputs, hops_within_sample
 from .two_way import two_way
 from .weights import check_untied, plastic_arrays
 
@@ -331,6 +331,15 @@ class Layered(AbstractNetwork):
         """Whether some way along the arcs leads back to where it began."""
         names = [*self.inputs, *self.wiring]
         return has_cycle(len(names), *_arcs(self.wiring, names))
+
+    @property
+    def depth_within_sample(self) -> int | None:
+        """The longest way where blocks of finite speed move in a sample's first hop only; `None`
+        where the others go in circles."""
+        names, speeds = [*self.inputs, *self.wiring], self.speeds()
+        slow = [name in speeds and bool(np.isfinite(speeds[name]).all()) for name in names]
+        tails, heads = _arcs(self.wiring, names)
+        return hops_within_sample(len(names), tails, heads, np.array(slow))
 
     def __repr__(self) -> str:
         arcs = sum(len(block.parents) for block in self.wiring.values())
