@@ -48,7 +48,7 @@ from localprop import (
     SoftmaxCrossEntropy,
     Traces,
 )
-from localprop.network.layered import LONG, SENSES, SHORT
+from localprop.network.levels import LONG, SENSES, SHORT
 
 from .page import write_page
 

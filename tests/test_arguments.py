@@ -117,7 +117,16 @@ CALLS = {
         CONFIG, "float32[3], and should be float64[3]",
     ),
     "learning under vmap": (
-        "jax.vmap(lambda u: learner.step(start, u, z[0])[1])(u)", CONFIG, "cannot be traced",
+        "jax.vmap(lambda u: learner.run(start, (u[None], z[:1]))[0])(u)",
+        CONFIG, "cannot be traced",
+    ),
+    "learning from a traced phase": (
+        "jax.jit(lambda p: learner.run(p, (u, z))[0])(start)", CONFIG, "cannot be traced",
+    ),
+    "a traced learner's phase of another law": (
+        "jax.jit(lambda r: Learner(network, cost, Hamiltonian(mass=Adaptive(rate=r))).predict("
+        "Hamiltonian().init(network, cost, jax.random.key(0)), u[0]))(0.1)",
+        CONFIG, "mass is not there",
     ),
     # Online and tables
     "hidden a number": ("Online(hidden=5)", CONFIG, "hidden is 5; give a sequence"),

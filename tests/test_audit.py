@@ -40,7 +40,7 @@ from localprop.audit.dependence import dependence
 from localprop.audit.wiring import wiring
 from localprop.law import AbstractLaw
 from localprop.network import AbstractNetwork, Block
-from localprop.network.layered import dense
+from localprop.network.block import dense
 
 EULER = {"integrator": ExplicitEuler(), "weights": "explicit"}
 LAWS = {

@@ -21,7 +21,7 @@ EXPLAINED: dict[str, str] = {
     "learner/settling.py: return jax.lax.fori_loop(0, hops, look, (start, jnp.zeros((), "
     "jnp.int32)))[1] -> return jax.lax.fori_loop(0, hops, look, (start, jnp.ones((), "
     "jnp.int32)))[1]": "Equivalent: who settles at once needs two hops as well, for one arc.",
-    "network/layered.py: parents: tuple[str, ...] = eqx.field(static=True, converter=tuple) -> "
+    "network/block.py: parents: tuple[str, ...] = eqx.field(static=True, converter=tuple) -> "
     "parents: tuple[str, ...] = eqx.field(static=False, converter=tuple)": STATIC,
     "network/layered.py: wiring: dict[str, Block] = eqx.field(static=True) -> "
     "wiring: dict[str, Block] = eqx.field(static=False)": STATIC,

@@ -24,6 +24,7 @@ TESTS = {
         "network/test_digraph.py", "network/test_graph_errors.py", "network/test_repr.py",
         "test_pickles.py",
     ],
+    "network/block.py": ["network/test_layered.py", "network/test_graph_errors.py"],
     "network/exchange.py": ["network/test_digraph.py", "network/test_graph_errors.py"],
     "network/gaussian.py": ["network/test_digraph.py", "network/test_layered.py"],
     "network/grow.py": ["online/test_growing.py", "network/test_graph_errors.py"],

@@ -88,6 +88,11 @@ class AbstractLaw(eqx.Module):
             "policy that relaxes forward"
         )
 
+    def felt_at_once(self) -> bool:
+        """Whether errors are those of the instant, which cross no arc into a neuron that takes
+        time."""
+        return False
+
     @abc.abstractmethod
     def hop(
         self,

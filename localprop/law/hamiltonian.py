@@ -131,6 +131,9 @@ class Hamiltonian(AbstractLaw):
                 "nor have a time of their own; take CostateReversal()"
             )
 
+    def felt_at_once(self) -> bool:
+        return self.traces is not None and self.traces.instantaneous
+
     def relax(self, network: AbstractNetwork, phase: Phase, u: PyTree, tau: Any) -> Phase:
         # Forward whatever the policy: backward is no prediction.
         drive = network.drive(phase.x, phase.w, u)

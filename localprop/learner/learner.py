@@ -23,10 +23,11 @@ from ..network import AbstractNetwork, SharedWeights
 from ..options import real, shown, texts, whole
 from .average import Average
 from .divergence import REMEDY, culprit, first_unsound
-from .fit import Fit
+from .fit import Fit, is_traced
 from .loop import UNROLLED, Fixed, learn_chunk, preview_chunk, repeat
 from .reservoir import Reservoir, live, presented, with_rest, without_rest
 from .samples import (
+    TRACED,
     Samples,
     Trace,
     check_shapes,
@@ -111,7 +112,9 @@ class Learner(eqx.Module):
           neurons as it left them (benchmarks/defaults.md). In a network with cycles, which no
           number of hops settles for good, the depth is measured: half the hops after which the
           force is within 5 % of its fixed point for three in four random starts
-          (`localprop.learner.settling`). Neurons of finite speed settle later.
+          (`localprop.learner.settling`). Neurons of finite speed settle later. With
+          `clock="sample"` and `Traces()` they move once, and ways that lead into them are not
+          counted.
         - `settle`: hops in which the weights are held. `"auto"` leaves it to the law. For
           `Hamiltonian`: 2 × depth where $K$ is larger than that, so that the error has arrived
           before weights move; else depth − 1 where $K$ allows it, so that the output has felt
@@ -140,7 +143,8 @@ class Learner(eqx.Module):
             # The stream's own unit of time, a hop, unless both are given.
             given = hops != "auto" and duration is not None
             tau = real("duration", duration) / whole("hops", hops, 1) if given else 1.0
-            depth = _settled_depth(network, tau)
+            once = clock == "sample" and law is not None and law.felt_at_once()
+            depth = _settled_depth(network, tau, once)
         self.hops = 2 * depth + 3 if hops == "auto" else whole("hops", hops, 1)
         self.duration = float(self.hops) if duration is None else real("duration", duration)
         if not 0 < self.duration < np.inf:
@@ -226,6 +230,10 @@ class Learner(eqx.Module):
         """Learns one sample and returns the new phase and the output, predicted before `z` was
         used.
 
+        It may be called under `jax.jit`, `jax.vmap` and `jax.grad`, also of a learner whose rates
+        are traced. Numbers cannot be looked at there: what would raise `DivergenceError`, or
+        `StreamError` for its values, gives numbers that are not finite.
+
         **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`; `z` of shape `(m,)`, NaN where
         there is no target; `duration` or `None`.
 
@@ -242,10 +250,17 @@ class Learner(eqx.Module):
             >>> phase, output = learner.step(phase, np.array([0.5, 1.0]), np.array([2.0]))
             >>> output.shape
             (1,)
+            >>> both = jax.vmap(learner.step, in_axes=(None, 0, None))  # two futures of one phase
+            >>> both(phase, np.array([[0.5, 1.0], [0.0, 2.0]]), np.array([2.0]))[1].shape
+            (2, 1)
 
             ```
         """
-        sample = jax.tree.map(lambda a: a[None], read((u, z, duration)))
+        given = read((u, z, duration))
+        if is_traced(self, phase, given):
+            _check_kind(phase)
+            return _present(self, Fit.of(self.init, self, phase), phase, given)
+        sample = jax.tree.map(lambda a: a[None], given)
         check_values(check_shapes(sample), 0)
         arguments = self._chunk_arguments(phase, sample, 1, ("output",))
         after, trace, sound = learn_chunk(arguments, phase)  # as in `run`: the same numbers
@@ -257,8 +272,9 @@ class Learner(eqx.Module):
     def predict(self, phase: Phase, u: Any) -> Array:
         """Returns the output for input `u` after `depth` hops of the state alone, forward.
 
-        With `average=` it is that of the averaged weights. It may be called under `jax.jit` and
-        `jax.vmap`; for many rows take `predict_many`.
+        With `average=` it is that of the averaged weights. It may be called under `jax.jit`,
+        `jax.vmap` and `jax.grad`, also of a learner whose rates are traced; for many rows take
+        `predict_many`.
 
         **Arguments:** `phase` (it stays valid); `u` of shape `(d,)`.
 
@@ -281,10 +297,12 @@ class Learner(eqx.Module):
         _check_kind(phase)
         u = read_tree(u, "u")
         read_inputs(jax.tree.map(lambda a: a[None], u))  # raises what `predict_many` would
-        return _predict(self, Fit(self.init), phase, u)
+        return _predict(self, Fit.of(self.init, self, phase), phase, u)
 
     def predict_many(self, phase: Phase, u: Any) -> Array:
         """Returns what `predict` says of each row, `(T, m)`: every row of the same phase.
+
+        It is one call of a compiled loop, which the next power of two of rows shares.
 
         **Arguments:** `phase` (it stays valid); `u` of shape `(T, d)`.
 
@@ -307,7 +325,7 @@ class Learner(eqx.Module):
         # Powers of two, so that few numbers of rows cost a compilation.
         capacity = max(2, 1 << max(rows - 1, 0).bit_length())
         u = jax.tree.map(partial(pad, capacity=capacity), u)
-        return _predict_many(self, Fit(self.init), phase, u)[:rows]
+        return _predict_many(self, Fit.of(self.init, self, phase), phase, u)[:rows]
 
     def run(
         self,
@@ -413,6 +431,8 @@ class Learner(eqx.Module):
         self, phase: Phase, part: Samples, record: tuple[str, ...], capacity: int | None, done: int
     ) -> tuple[Phase, Trace]:
         """Learns one chunk that was read and checked."""
+        if is_traced(self, phase):
+            raise ConfigError(TRACED)
         length, good = count(part), phase
         arguments = self._chunk_arguments(phase, part, capacity, record)
         phase, trace, sound = learn_chunk(arguments, good)
@@ -639,9 +659,9 @@ class Learner(eqx.Module):
         return {name: values[name] for name in record}
 
 
-def _settled_depth(network: AbstractNetwork, tau: float) -> int:
+def _settled_depth(network: AbstractNetwork, tau: float, once: bool) -> int:
     """Returns the depth to choose hops by, and warns where there is none."""
-    depth = settled_depth(network, tau)
+    depth = settled_depth(network, tau, once=once)
     if depth is None:
         warnings.warn(
             f"the network does not settle within {MOST} hops, so that weights move before the "
@@ -671,6 +691,12 @@ def _check_kind(phase: Any) -> None:
 def _predict(learner: Learner, fits: Fit, phase: Phase, u: Any) -> Array:
     fits(phase)
     return learner._answer(phase, u)
+
+
+@eqx.filter_jit
+def _present(learner: Learner, fits: Fit, phase: Phase, sample: Samples) -> tuple[Phase, Array]:
+    fits(phase)
+    return learner.present(phase, sample)
 
 
 @eqx.filter_jit

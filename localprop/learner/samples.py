@@ -110,10 +110,7 @@ def check_shapes(samples: Samples) -> Samples:
             raise StreamError("u holds no array; give one row per sample")
         for leaf in leaves:
             if isinstance(leaf, Tracer):
-                raise ConfigError(
-                    "learning compiles itself and cannot be traced by jit, vmap or grad: call it "
-                    "outside of them, or trace Learner.present"
-                )
+                raise ConfigError(TRACED)
             if leaf.ndim == 0 or (name == "duration" and leaf.ndim > 1):
                 raise StreamError(f"{name} has shape {leaf.shape}; {SHAPES[name]}")
             length = len(leaf) if length is None else length
@@ -150,6 +147,10 @@ def read_inputs(u: Any) -> tuple[Any, int]:
     return u, len(leaves[0])
 
 
+TRACED = (
+    "learning a stream compiles itself and cannot be traced by jit, vmap or grad: call it outside "
+    "of them, or trace Learner.step"
+)
 SHAPES = {
     "u": "give one row per sample",
     "z": "give one row per sample, with a column per output",

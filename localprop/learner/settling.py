@@ -22,7 +22,7 @@ LAW, COST = Hamiltonian(), Cost(SquaredError())
 MOST = 64  # hops; one sample that takes more is no sample of a stream
 
 
-def settled_depth(network: AbstractNetwork, tau: float = 1.0) -> int | None:
+def settled_depth(network: AbstractNetwork, tau: float = 1.0, *, once: bool = False) -> int | None:
     """Returns $d$ such that the force has settled after $2d$ hops of a held sample.
 
     Without cycles $d$ is the depth, and the force is exact. With cycles nothing is ever exact: an
@@ -32,7 +32,10 @@ def settled_depth(network: AbstractNetwork, tau: float = 1.0) -> int | None:
     weights, inputs and targets, where $f$ is the force $D_w^\\top\\lambda$ under costate reversal.
     Weights that have grown may need more.
 
-    **Arguments:** `tau`: length of a hop, which counts where speeds are finite.
+    **Arguments:** `tau`: length of a hop, which counts where speeds are finite; `once`: whether
+    neurons of finite speed move in the first hop only, and no error crosses an arc into them. Then
+    what brings the sample to them is waited for by nobody, and $d$ is the longest way that begins
+    with an input or with one of them (laws.md, section 15).
 
     **Returns:** `None` for a network that does not settle so within 64 hops.
 
@@ -52,9 +55,18 @@ def settled_depth(network: AbstractNetwork, tau: float = 1.0) -> int | None:
     """
     while isinstance(network, SharedWeights | FeedbackWeights):
         network = network.network
-    if not isinstance(network, Digraph | Layered) or not network.cyclic:
+    if not isinstance(network, Digraph | Layered):
         return network.depth
+    within = network.depth_within_sample if once else None
+    if within is not None or not network.cyclic:
+        return network.depth if within is None else within
     refuse_lame_fork()
+    with jax.ensure_compile_time_eval():  # a number of hops, also where the learner is traced
+        return _measured(network, tau)
+
+
+def _measured(network: Digraph | Layered, tau: float) -> int | None:
+    """Returns what `settled_depth` does, of a network with cycles."""
     starts = [_start(network, key) for key in jax.random.split(jax.random.key(0), STARTS)]
     # Twice as long at every try, so that a network that settles soon is not waited for.
     hops = 16

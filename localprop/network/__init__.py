@@ -3,13 +3,13 @@
 from .activation import ACTIVATIONS as ACTIVATIONS
 from .activation import Activation as Activation
 from .base import AbstractNetwork as AbstractNetwork
+from .block import Block as Block
+from .block import add as add
+from .block import concatenate as concatenate
 from .digraph import Digraph as Digraph
 from .feedback import FeedbackWeights as FeedbackWeights
 from .grow import grow as grow
-from .layered import Block as Block
 from .layered import Layered as Layered
-from .layered import add as add
-from .layered import concatenate as concatenate
 from .modes import ModeBank as ModeBank
 from .modes import Modes as Modes
 from .modes import read_modes as read_modes

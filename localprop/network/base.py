@@ -115,6 +115,26 @@ def as_rate(leak: Any, frequency: Any) -> Any:
     return jax.lax.complex(*jnp.broadcast_arrays(jnp.asarray(leak), -jnp.asarray(frequency)))
 
 
+def advance_speed_trace(
+    trace: Array,
+    x: Array,
+    drive: Array,
+    rate: Array,
+    speeds: Callable[[Array], Any],
+    move: Move,
+) -> Array:
+    """Returns the trace $Q$ of a learned number of a speed after the hop $\\Phi$ from `x` towards
+    the `drive`: $aQ + \\partial\\Phi$, what is left of it and the slope of the hop itself (laws.md,
+    section 15).
+
+    **Arguments:** `rate`: the learned number; `speeds(rate)`: the speeds under it; `move`: as for
+    `advance_traces`.
+    """
+    hop = lambda rate: move(speeds(rate), x, drive)  # noqa: E731
+    _, slope = jax.jvp(hop, (rate,), (jnp.ones_like(rate),))
+    return move(speeds(rate), trace, jnp.zeros_like(trace)) + slope
+
+
 def _no_traces(network: AbstractNetwork) -> str:
     return (
         f"{type(network).__name__} keeps no traces; take a Digraph or a Layered network, or a law "

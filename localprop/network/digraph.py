@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
@@ -15,10 +15,10 @@ from ..errors import ConfigError, GraphError, StreamError
 from ..forked import refuse_lame_fork
 from .activation import Activation, activate, resolve
 from .arcs import AbstractArcs, store
-from .base import AbstractNetwork, Move, as_rate
+from .base import AbstractNetwork, Move, advance_speed_trace, as_rate
 from .exchange import BIAS, read_networkx, write_networkx
 from .gaussian import BIAS_SCALE, gaussian
-from .topology import check_arcs, has_cycle, hops_to_outputs
+from .topology import check_arcs, check_sizes, has_cycle, hops_to_outputs, hops_within_sample
 from .two_way import two_way
 
 if TYPE_CHECKING:
@@ -215,8 +215,7 @@ class Digraph(AbstractNetwork):
         `activation`, `output_activation`: of hidden and of output neurons; `bias_scale`: of the
         hidden neurons' initial biases, as for `Layered.dense`; `settings`: as for `Digraph`.
         """
-        if len(sizes) < 2 or min(sizes) < 1:
-            raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")
+        check_sizes(sizes)
         starts = np.concatenate([[0], np.cumsum(sizes)])
         blocks = [
             np.stack(np.meshgrid(np.arange(a, b), np.arange(b, c)), -1).reshape(-1, 2)
@@ -376,6 +375,16 @@ class Digraph(AbstractNetwork):
         sources = self.inputs + self.bias
         return has_cycle(sources + self.arcs.neurons, tails, heads + sources)
 
+    @property
+    def depth_within_sample(self) -> int | None:
+        """The longest way where neurons of finite speed move in a sample's first hop only; `None`
+        where the others go in circles."""
+        tails, heads = self.arcs.tails_and_heads()
+        sources, neurons = self.inputs + self.bias, self.arcs.neurons
+        slow = np.zeros(sources + neurons, bool)
+        slow[sources:] = np.isfinite(self.speed)
+        return hops_within_sample(sources + neurons, tails, heads + sources, slow)
+
     def edges(self) -> list[tuple[Vertex, Vertex]]:
         """Returns the arcs as `(parent, child)` names, in the order in which weights are drawn."""
         bias = (BIAS,) if self.bias else ()
@@ -472,13 +481,10 @@ class Digraph(AbstractNetwork):
         if self.learned is None:
             return move(self._of_heads(speeds), trace, slopes)
         after = {"arcs": move(self._of_heads(speeds), trace["arcs"], slopes)}
-        rates = {k: w[k] for k in self.learned}
-        for k in self.learned:
-            hop = lambda rate, k=k: move(  # noqa: E731
-                self._speeds_under({**rates, k: rate}), x, self._paired(drive)
-            )
-            _, pushed = jax.jvp(hop, (rates[k],), (jnp.ones_like(rates[k]),))
-            after[k] = move(speeds, trace[k], jnp.zeros_like(trace[k])) + pushed
+        rates, drive = {k: w[k] for k in self.learned}, self._paired(drive)
+        for k, rate in rates.items():
+            under = lambda rate, k=k: self._speeds_under({**rates, k: rate})  # noqa: E731
+            after[k] = advance_speed_trace(trace[k], x, drive, rate, under, move)
         return after
 
     def _of_heads(self, speed: Any) -> Any:
@@ -486,18 +492,16 @@ class Digraph(AbstractNetwork):
 
     def own_force(self, costate: Array, trace: Any, w: Any) -> Any:
         del w
+
+        def own(product: Callable[[Array, Array], Array], e: Array) -> Array:
+            if self.frequency is None:
+                return product(costate, e)
+            return jnp.sum(jax.vmap(product)(costate, e), axis=0)  # over the pair
+
         arcs = lambda c, e: self.arcs.only(self.arcs.of_heads(c) * e)  # noqa: E731
-        traces = {"arcs": trace} if self.learned is None else trace
-        if self.frequency is None:
-            own = {
-                k: (arcs if k == "arcs" else jnp.multiply)(costate, e) for k, e in traces.items()
-            }
-        else:
-            own = {
-                k: jnp.sum(jax.vmap(arcs if k == "arcs" else jnp.multiply)(costate, e), axis=0)
-                for k, e in traces.items()
-            }
-        return own["arcs"] if self.learned is None else own
+        if self.learned is None:
+            return own(arcs, trace)
+        return {k: own(arcs if k == "arcs" else jnp.multiply, e) for k, e in trace.items()}
 
     def credited(self, own: Any, direct: Any) -> Any:
         arcs = jnp.where(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,103 +16,18 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..errors import GraphError, StreamError
 from ..forked import refuse_lame_fork
-from .activation import Activation, resolve
+from .activation import Activation
 from .base import AbstractNetwork, Move
-from .gaussian import BIAS_SCALE, gaussian
-from .modes import ModeBank, Modes, read_modes
+from .block import Block, dense
+from .gaussian import BIAS_SCALE
+from .levels import LONG, SENSES, SHORT, memory_blocks
+from .modes import ModeBank, Modes
 from .own_slopes import own_force, own_slopes, spread
-from .topology import check_arcs, has_cycle, hops_to_outputs
+from .topology import check_arcs, check_sizes, has_cycle, hops_to_outputs, hops_within_sample
 from .two_way import two_way
 from .weights import check_untied, plastic_arrays
 
 INPUT = "input"
-# Of `Layered.memory`, in units of a sample (benchmarks/mnist1d.md).
-SENSES = ModeBank.harmonics(16.0, 4.0, 6)
-SHORT = ModeBank.harmonics(20.0, 6.0, 3, silent=True)
-LONG = ModeBank.harmonics(48.0, 30.0, 3, learned=True)
-
-
-def concatenate(*parents: Array) -> Array:
-    """Joins parents along their first axis: features of vectors, channels of images."""
-    return parents[0] if len(parents) == 1 else jnp.concatenate(parents, axis=0)
-
-
-def add(*parents: Array) -> Array:
-    """Joins parents of one shape by their sum, as residual connections do."""
-    return sum(parents[1:], start=parents[0])
-
-
-def _as_speed(speed: Any) -> Any:
-    """Returns one speed, or those of an array as tuples, which can be compared."""
-    nested = lambda a: tuple(map(nested, a)) if isinstance(a, list) else float(a)  # noqa: E731
-    return nested(np.asarray(speed).tolist())
-
-
-def _names(names: Sequence[str] | None) -> tuple[str, ...] | None:
-    return tuple(names) if names else None
-
-
-class Block(eqx.Module):
-    """One vertex of a `Layered` network.
-
-    $D = \\sigma(f_w(\\text{join of the parents}))$, the drive of a whole block of neurons (laws.md,
-    section 1).
-
-    **Arguments:**
-
-    - `module`: an Equinox module, whose arrays are the initial weights; or a function that makes
-      one from `key=`, such as `functools.partial(eqx.nn.Linear, 8, 4)`. Arrays behind
-      `jax.lax.stop_gradient` are buffers: their mass is infinite. No two blocks take one module.
-    - `parents`: names of blocks or inputs, in the order in which they are joined.
-    - `activation`: name or callable, applied to the module's result.
-    - `speed`: $c$ of this block, in (0, ∞], per unit of time: one, or one for each of its neurons.
-      `Modes` have speeds of their own.
-    - `fixed`: whether all its weights have infinite mass.
-    - `join`: how several parents become one argument; `concatenate` or `add` or any function.
-    - `shape`: of the block's state; needed only where it hangs on itself through a cycle.
-    - `silent`: those of the parents whose arcs carry states and no errors.
-
-    **Raises:** `GraphError` for an unknown activation; so does `Layered` for a parent that is not
-    there and for shapes that do not fit.
-
-    !!! example
-
-        ```python
-        >>> from functools import partial
-        >>> import equinox as eqx, jax
-        >>> from localprop import Block, Layered
-        >>> hidden = Block(partial(eqx.nn.Linear, 2, 4), ["input"], "tanh")
-        >>> top = Block(partial(eqx.nn.Linear, 6, 1), ["hidden", "input"])  # with a skip
-        >>> network = Layered({"hidden": hidden, "top": top}, inputs=(2,), output="top")
-        >>> x, w = network.init(jax.random.key(0))
-        >>> x["hidden"].shape, network.depth
-        ((4,), 2)
-
-        ```
-    """
-
-    module: Any
-    parents: tuple[str, ...] = eqx.field(static=True, converter=tuple)
-    activation: Activation = eqx.field(static=True, converter=resolve, default="identity")
-    speed: Any = eqx.field(static=True, converter=_as_speed, default=np.inf)
-    fixed: bool = eqx.field(static=True, default=False)
-    join: Callable[..., Array] = eqx.field(static=True, default=concatenate)
-    shape: tuple[int, ...] | None = eqx.field(static=True, default=None)
-    silent: tuple[str, ...] | None = eqx.field(static=True, converter=_names, default=None)
-
-
-def dense(
-    size_in: int, size_out: int, *, scale: float = 1.0, bias_scale: float = 0.0, key: PRNGKeyArray
-) -> eqx.nn.Linear:
-    """Returns a linear layer with Gaussian weights of variance scale²/size_in.
-
-    **Arguments:** `bias_scale`: standard deviation of the Gaussian biases.
-    """
-    layer = eqx.filter_eval_shape(eqx.nn.Linear, size_in, size_out, key=key)
-    weight_key, bias_key = jax.random.split(key)
-    weight = gaussian(weight_key, (size_out, size_in), scale / np.sqrt(max(size_in, 1)))
-    bias = gaussian(bias_key, (size_out,), bias_scale)
-    return eqx.tree_at(lambda m: (m.weight, m.bias), layer, (weight, bias))
 
 
 class Layered(AbstractNetwork):
@@ -225,8 +140,7 @@ class Layered(AbstractNetwork):
         blind to every product of two inputs until biases have been learned
         (benchmarks/defaults.md).
         """
-        if len(sizes) < 2 or min(sizes) < 1:
-            raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")
+        check_sizes(sizes)
         names = [INPUT] + [f"hidden{k}" for k in range(1, len(sizes) - 1)] + ["output"]
         blocks = {}
         for k in range(1, len(sizes)):
@@ -283,35 +197,13 @@ class Layered(AbstractNetwork):
 
             ```
         """
-        if not levels:
-            raise GraphError("no level of memory; give the number of features of at least one")
-        kept = {f"kept{k}": (2 * long.count * n,) for k, n in enumerate(levels, 1) if masks}
-        blocks = {"senses": Block(Modes(None, "identity", senses), [INPUT])}
-        below, fan_in, read = "senses", 2 * senses.count * inputs, read_modes()
-        for k, features in enumerate(levels, 1):
-            level, top, first = (
-                f"level{k}",
-                k == len(levels),
-                0 if k == len(levels) else short.count,
-            )
-            banks = (long,) if top else (short, long)
-            make = eqx.Partial(
-                Modes, eqx.Partial(dense, fan_in, features, scale=math.sqrt(2)), "gelu", banks
-            )
-            blocks[level] = Block(make, [below], join=read, silent=[below])
-            seen = 2 * long.count * features
-            blocks[f"hidden{k}"] = Block(
-                eqx.Partial(dense, seen, hidden, scale=math.sqrt(2)),
-                [level, f"kept{k}"] if masks else [level],
-                "gelu",
-                join=_Thinned(first) if masks else read_modes(first),
-            )
-            last = eqx.Partial(dense, hidden, outputs, scale=math.sqrt(0.5))
-            blocks[f"readout{k}"] = Block(last, [f"hidden{k}"])
-            below, fan_in, read = level, 2 * short.count * features, read_modes(0, short.count)
+        banks = senses, short, long
+        blocks, masked = memory_blocks(
+            inputs, outputs, levels, banks, hidden=hidden, masks=masks, source=INPUT
+        )
         names = [f"readout{k}" for k in range(1, len(levels) + 1)]
         several = {"output": names, "answer": answer} if len(names) > 1 else {"output": names[0]}
-        return cls(blocks, inputs={INPUT: (inputs,), **kept}, **several)
+        return cls(blocks, inputs={INPUT: (inputs,), **masked}, **several)
 
     def init(self, key: PRNGKeyArray) -> tuple[dict[str, Array], dict[str, PyTree]]:
         """Returns `x = 0` and the modules' own initial weights."""
@@ -359,18 +251,20 @@ class Layered(AbstractNetwork):
         return {name: x[name] for name in self.output_blocks}
 
     def speeds(self, w: Any = None) -> dict[str, Any]:
-        return {
-            name: c if isinstance(c, float) else np.array(c) for name, c in self.speed.items()
-        } | {name: self._modes(name, w).speeds(len(self.shapes[name]) - 2) for name in self.banks}
+        def of(name: str, c: Any) -> Any:
+            if self._is_bank(name):
+                return self._modes(name, w).speeds(len(self.shapes[name]) - 2)
+            return c if isinstance(c, float) else np.array(c)
 
-    @property
-    def banks(self) -> list[str]:
-        """The blocks that are `Modes`."""
-        return [name for name in self.wiring if isinstance(self._skeleton(name), Modes)]
+        return {name: of(name, c) for name, c in self.speed.items()}
 
     @property
     def learns_speeds(self) -> bool:
-        return any(self._skeleton(name).learns for name in self.banks)
+        return any(self._modes(name).learns for name in self.wiring if self._is_bank(name))
+
+    def _is_bank(self, name: str) -> bool:
+        """Returns whether a block is one of `Modes`."""
+        return isinstance(self._skeleton(name), Modes)
 
     def _modes(self, name: str, w: Any = None) -> Modes:
         """Returns the modes of a block under the weights `w`, or as they begin."""
@@ -393,7 +287,7 @@ class Layered(AbstractNetwork):
 
     def _still(self, name: str, x: dict[str, Array], w: dict[str, PyTree], u: Any) -> PyTree:
         s = self._source(name, {**u, **x})
-        if name in self.banks:
+        if self._is_bank(name):
             return self._modes(name, w).zero_traces(s, x[name])
         return own_slopes(self._frame(name), self.wiring[name].activation, w[name], s)
 
@@ -408,7 +302,7 @@ class Layered(AbstractNetwork):
         sources, after = {**self._inputs(u), **x}, dict(trace)
         for name, speed in self._slow().items():
             s = self._source(name, sources)
-            if name in self.banks:
+            if self._is_bank(name):
                 after[name] = self._modes(name, w).advance_traces(trace[name], x[name], s, move)
                 continue
             frame, activation = self._frame(name), self.wiring[name].activation
@@ -421,7 +315,7 @@ class Layered(AbstractNetwork):
     ) -> dict[str, PyTree]:
         own = dict.fromkeys(self.wiring)
         for name in self._slow():
-            if name in self.banks:
+            if self._is_bank(name):
                 own[name] = self._modes(name, w).own_force(costate[name], trace[name])
             else:
                 frame, activation = self._frame(name), self.wiring[name].activation
@@ -437,6 +331,15 @@ class Layered(AbstractNetwork):
         """Whether some way along the arcs leads back to where it began."""
         names = [*self.inputs, *self.wiring]
         return has_cycle(len(names), *_arcs(self.wiring, names))
+
+    @property
+    def depth_within_sample(self) -> int | None:
+        """The longest way where blocks of finite speed move in a sample's first hop only; `None`
+        where the others go in circles."""
+        names, speeds = [*self.inputs, *self.wiring], self.speeds()
+        slow = [name in speeds and bool(np.isfinite(speeds[name]).all()) for name in names]
+        tails, heads = _arcs(self.wiring, names)
+        return hops_within_sample(len(names), tails, heads, np.array(slow))
 
     def __repr__(self) -> str:
         arcs = sum(len(block.parents) for block in self.wiring.values())
@@ -515,7 +418,7 @@ class Layered(AbstractNetwork):
         make = lambda key: eqx.filter(_make(module, key), eqx.is_inexact_array)  # noqa: E731
         w = eqx.filter_eval_shape(make, jax.random.key(0))
         moved: Any = lambda w: self._drive_block(name, sources, w)  # noqa: E731
-        if name in self.banks:
+        if self._is_bank(name):
             axes = len(self.shapes[name]) - 2
             moved = lambda w: (  # noqa: E731
                 self._drive_block(name, sources, w),
@@ -545,15 +448,6 @@ def _outline(maker: Any, dtype: Any) -> Any:
     del dtype  # of jax's configuration, which the shapes hang on
     # What the maker returns besides weights does not hang on the key.
     return eqx.filter_eval_shape(_make, maker, jax.random.key(0))
-
-
-class _Thinned(eqx.Module):
-    """Reads the modes of a level from `first` on, each number times its mask."""
-
-    first: int = eqx.field(static=True)
-
-    def __call__(self, level: Array, mask: Array) -> Array:
-        return jnp.ravel(level[:, self.first :]) * mask
 
 
 def _towards(

@@ -13,7 +13,7 @@ from jaxtyping import Array, Complex, Float, PRNGKeyArray, PyTree
 
 from ..errors import GraphError
 from .activation import Activation, resolve
-from .base import Move, as_rate
+from .base import Move, advance_speed_trace, as_rate
 from .own_slopes import own_force, own_slopes, spread
 
 Values = tuple[float, ...]
@@ -242,17 +242,24 @@ class Modes(eqx.Module):
                 spread(frame, self.activation, c, f), e, self._driven(b, f)
             )
             own = jax.tree.map(towards, own, slopes)
-            if bank.learned:
-                rates: Any = self.leak[k], self.frequency[k]
-                hop = lambda nu, omega, h=h, d=d, b=bank: move(  # noqa: E731
-                    b.speeds(nu, omega, axes), h, d
-                )
-                for j in range(2):
-                    only = tuple(jnp.full_like(r, r is rates[j]) for r in rates)
-                    _, pushed = jax.jvp(hop, rates, only)
-                    learned[j] = move(speed, learned[j], jnp.zeros_like(h)) + pushed
+            learned = self._advance_speed_traces(k, learned, h, d, move)
             after.append((own, *learned))
         return tuple(after)
+
+    def _advance_speed_traces(
+        self, k: int, traces: Sequence[Any], h: Array, drive: Array, move: Move
+    ) -> Sequence[Any]:
+        """Returns the traces of what is learned of a bank's leaks and frequencies after a hop."""
+        leak, frequency = self.leak[k], self.frequency[k]
+        if leak is None or frequency is None:
+            return traces
+        speeds, axes = self.banks[k].speeds, h.ndim - 2
+        by_leak = lambda nu: speeds(nu, frequency, axes)  # noqa: E731
+        by_frequency = lambda omega: speeds(leak, omega, axes)  # noqa: E731
+        return (
+            advance_speed_trace(traces[0], h, drive, leak, by_leak, move),
+            advance_speed_trace(traces[1], h, drive, frequency, by_frequency, move),
+        )
 
     def own_force(self, costate: Array, trace: Any) -> Modes:
         """Returns $\\mathrm{Re}\\sum_m \\bar\\lambda_m E_m$ of every weight, in the shape of the

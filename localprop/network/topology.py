@@ -9,6 +9,12 @@ import numpy as np
 from ..errors import GraphError
 
 
+def check_sizes(sizes: Sequence[int]) -> None:
+    """Raises `GraphError` for layers that cannot follow each other."""
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise GraphError(f"layers {list(sizes)}: give at least two sizes of 1 or more")
+
+
 def check_arcs(
     vertices: Sequence[Hashable],
     tails: np.ndarray,
@@ -102,6 +108,20 @@ def hops_to_outputs(
     levels = _levels(n, tails, heads)
     hops = distance if levels is None else levels
     return int(max(hops[inputs + i] for i in outputs))
+
+
+def hops_within_sample(
+    n: int, tails: np.ndarray, heads: np.ndarray, slow: np.ndarray
+) -> int | None:
+    """Returns the longest way to any of `n` vertices where some move in a sample's first hop only.
+
+    They hold still from then on, and what reaches them on the way is read by the next sample. So
+    every way begins at an input or with one of them. `None` where the others go in circles.
+
+    **Arguments:** `tails`, `heads`; `slow`: which vertices move once, truth values.
+    """
+    levels = _levels(n + 1, np.where(slow[heads], n, tails), heads)  # as if by one more input
+    return None if levels is None else int(levels.max())
 
 
 def has_cycle(n: int, tails: np.ndarray, heads: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from held_weights import INPUTS, OUTPUTS, STILL, accumulated, sequence
 
 from localprop import (
     Block,
@@ -25,7 +26,6 @@ from localprop import (
     LeastAction,
     ModeBank,
     Modes,
-    Samples,
     SignFlip,
     SquaredError,
     Traces,
@@ -33,33 +33,9 @@ from localprop import (
     read_modes,
 )
 
-STEPS, INPUTS, NEURONS, OUTPUTS = 20, 3, 4, 2
-STILL = 1e30  # a mass that no force moves
+NEURONS, LASTS = 4, 1.3  # the duration of a sample
 RATES = np.geomspace(0.05, 2.0, NEURONS)  # leaks, per unit of time
 TURNS = np.array([0.0, 0.3, -1.0, 2.5])  # frequencies, radians per unit of time
-
-
-def sequence(seed=0, inputs=INPUTS):
-    rng = np.random.default_rng(seed)
-    weight = rng.uniform(0, 2, STEPS) * (rng.random(STEPS) < 0.6)  # no loss at some steps
-    return Samples(
-        rng.normal(size=(STEPS, inputs)), rng.normal(size=(STEPS, OUTPUTS)), weight=weight
-    )
-
-
-def accumulated(network, stream, shift=(), duration=1.3, traces=None):
-    """The weights, and the sum of the forces on them over a sequence in which they are held.
-
-    `shift`: changes some of the weights of the beginning, so that learned speeds have moved.
-    """
-    law = Hamiltonian(mass=STILL, traces=traces or Traces())
-    learner = Learner(network, Cost(SquaredError()), law, clock="sample", duration=duration)
-    phase = learner.init(jax.random.key(0))
-    for where, value in shift:
-        phase = eqx.tree_at(where, phase, value)
-    after, _ = learner.run(phase, stream)
-    pushes = (learner.hops - learner.settle) * duration / learner.hops
-    return phase.w, jax.tree.map(lambda p: -p / pushes, after.momentum)
 
 
 def check_equal(force, expected, rtol=1e-11):
@@ -97,14 +73,14 @@ def test_t1_neurons_that_oscillate_or_learn_their_speed_have_the_gradient_of_bpt
         if "oscillating" in kind:
             shift.append((lambda p: p.w["frequency"], moved / 2))
     stream = sequence()
-    w, force = accumulated(network, stream, shift)
+    w, force = accumulated(network, stream, shift=shift, duration=LASTS)
 
     def loss(w):
         arcs = w["arcs"] if learned else w
         rest = {} if not learned else w
         leak = RATES * jnp.exp(rest.get("leak", jnp.zeros(NEURONS + OUTPUTS))[order])
         turn = turns + rest.get("frequency", jnp.zeros(NEURONS + OUTPUTS))[order]
-        keep = jnp.exp((-leak + 1j * turn) * 1.3)
+        keep = jnp.exp((-leak + 1j * turn) * LASTS)
         weigh, h, total = network.arcs.weigh, jnp.zeros(NEURONS, complex), 0.0
         for u, z, weight in zip(stream.u, stream.z, stream.weight, strict=True):
             seen = jnp.concatenate([u, jnp.ones(1), jnp.zeros(NEURONS + OUTPUTS)])
@@ -168,7 +144,7 @@ def test_t1_modes_of_features_have_the_gradient_of_bptt(x64, kind, features):
         if b.learned
         for f in ("leak", "frequency")
     ]
-    w, force = accumulated(network, stream, shift)
+    w, force = accumulated(network, stream, shift=shift, duration=LASTS)
     frame = eqx.partition(make(key=jax.random.key(0)), eqx.is_inexact_array)[1]
 
     def loss(w):
@@ -182,7 +158,7 @@ def test_t1_modes_of_features_have_the_gradient_of_bptt(x64, kind, features):
                 gain = np.sqrt(1 - abs(a) ** 2) / (1 - a)
                 if bank.learned:
                     nu, omega = nu * jnp.exp(own.leak[k]), omega + own.frequency[k]
-                keep = jnp.exp((-nu + 1j * omega) * 1.3)
+                keep = jnp.exp((-nu + 1j * omega) * LASTS)
                 states[k] = keep * states[k] + (1 - keep) * gain * y
                 if not bank.silent:
                     seen.append(jnp.stack([states[k].real, states[k].imag]))
@@ -228,7 +204,7 @@ def test_t2_at_frequency_0_the_real_part_obeys_the_real_law(x64, costate, policy
         how = {} if policy is None else {"policy": policy}
         law = Hamiltonian(mass=30.0, dissipation=0.7, traces=Traces(costate), **how)
         learner = Learner(network, Cost(SquaredError()), law, hops=5, settle=2, streams=streams)
-        u, z, _ = sequence(4)[:3]
+        u, z, *_ = sequence(4)
         if streams is not None:
             u, z = np.stack([u, -u], 1), np.stack([z, z], 1)
         found.append(learner.run(learner.init(jax.random.key(1)), (u, z))[0])
@@ -265,9 +241,7 @@ def test_streams_share_the_force_and_learned_speeds(x64, kind):
         else level(partial(eqx.nn.Linear, INPUTS, 5), "tanh", BANKS["fixed and learned"], 5)
     )  # fmt: skip
     one, two = sequence(0), sequence(1)
-    both = Samples(
-        *(None if a is None else np.stack([a, b], 1) for a, b in zip(one, two, strict=True))
-    )
+    both = jax.tree.map(lambda a, b: np.stack([a, b], 1), one, two)
     law, cost = Hamiltonian(mass=STILL, traces=Traces("reversed")), Cost(SquaredError())
     ends = []
     for streams, given in ((2, both), (None, one), (None, two)):
@@ -309,8 +283,8 @@ def test_t1_a_block_of_unlike_speeds_has_the_gradient_of_bptt(x64):
     top = Block(partial(eqx.nn.Linear, 5, OUTPUTS), ["memory"])
     network = Layered({"memory": memory, "top": top}, inputs=(INPUTS,), output="top")
     stream = sequence(6)
-    w, force = accumulated(network, stream)
-    keep = np.exp(-speed * 1.3)
+    w, force = accumulated(network, stream, duration=LASTS)
+    keep = np.exp(-speed * LASTS)
 
     def loss(w):
         x, total = 0.0, 0.0

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from held_weights import INPUTS, OUTPUTS, STEPS, accumulated, sequence
 
 from localprop import (
     Adaptive,
@@ -30,24 +31,7 @@ from localprop import (
     checkpoint,
 )
 
-STEPS, INPUTS, LEAKY, OUTPUTS = 20, 3, 4, 2
-STILL = 1e30  # a mass that no force moves
-
-
-def sequence(seed=0, shape=(INPUTS,)):
-    rng = np.random.default_rng(seed)
-    weight = rng.uniform(0, 2, STEPS) * (rng.random(STEPS) < 0.6)  # no loss at some steps
-    return rng.normal(size=(STEPS, *shape)), rng.normal(size=(STEPS, OUTPUTS)), weight
-
-
-def accumulated(network, traces, stream, start=None, **more):
-    """The sum of the forces of a sequence, of weights that are held: minus the momentum."""
-    law = Hamiltonian(mass=STILL, traces=traces)
-    learner = Learner(network, Cost(SquaredError()), law, clock="sample", **more)
-    assert learner.hops - learner.settle == 3  # hops that move weights, each by the same force
-    phase = learner.init(jax.random.key(0)) if start is None else start
-    after, _ = learner.run(phase, stream)
-    return phase.w, jax.tree.map(lambda p: -p / 3, after.momentum)
+LEAKY = 4
 
 
 def leaky(rates, x, drive, lasts):
@@ -71,9 +55,9 @@ def test_t1_one_layer_of_leaky_neurons_has_the_gradient_of_bptt(x64, storage, ac
         speed=dict(zip(names, rates, strict=True)),
         storage=storage,
     )
-    u, z, weight = sequence()
-    stream = Samples(u, z, weight=weight)
-    w, force = accumulated(network, Traces(), stream)
+    stream = sequence()
+    u, z, weight = stream.u, stream.z, stream.weight
+    w, force = accumulated(network, stream)
     lasts = 7.0  # a sample's hops, each a unit of time
     sigma = {"tanh": jnp.tanh, "silu": jax.nn.silu}[activation]
     order = [network.vertices.index(v) - INPUTS for v in names]
@@ -92,7 +76,7 @@ def test_t1_one_layer_of_leaky_neurons_has_the_gradient_of_bptt(x64, storage, ac
 
     expected = jax.grad(loss)(w)
     np.testing.assert_allclose(force, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
-    plain = accumulated(network, None, stream)[1]  # of the present alone
+    plain = accumulated(network, stream, None)[1]  # of the present alone
     into = np.asarray(expected != 0) & ~np.isclose(plain, expected, rtol=0.1)
     assert into.sum() >= LEAKY * INPUTS  # what traces are for
 
@@ -111,8 +95,9 @@ def test_t1_is_the_gradient_that_braintrace_finds_by_d_rtrl(x64):
         inputs=(INPUTS,),
         output="readout",
     )
-    u, z, weight = sequence()
-    w, force = accumulated(network, Traces(), Samples(u, z, weight=weight))
+    stream = sequence()
+    u, z, weight = stream.u, stream.z, stream.weight
+    w, force = accumulated(network, stream)
     keep = jnp.exp(-rates * 7.0)
 
     class Layer(brainstate.nn.Module):
@@ -175,8 +160,9 @@ def test_t1_holds_for_blocks(x64, name):
         inputs=shape,
         output="readout",
     )
-    u, z, weight = sequence(shape=shape)
-    _, force = accumulated(network, Traces(), Samples(u, z, weight=weight))
+    stream = sequence(shape=shape)
+    u, z, weight = stream.u, stream.z, stream.weight
+    _, force = accumulated(network, stream)
 
     def loss(modules):
         memory, readout = modules
@@ -225,13 +211,10 @@ def test_t2_at_infinite_speed_nothing_changes_to_the_last_bit(costate, clock, st
 
 def test_streams_share_the_force_and_keep_traces_of_their_own(x64):
     network = Layered.dense([INPUTS, LEAKY, OUTPUTS], speed=0.1)
-    (u, z, weight), (v, y, other) = sequence(0), sequence(1)
-    both = Samples(np.stack([u, v], 1), np.stack([z, y], 1), weight=np.stack([weight, other], 1))
-    _, together = accumulated(network, Traces("reversed"), both, streams=2)
-    alone = [
-        accumulated(network, Traces("reversed"), Samples(a, b, weight=c))[1]
-        for a, b, c in ((u, z, weight), (v, y, other))
-    ]
+    one, two = sequence(0), sequence(1)
+    both = jax.tree.map(lambda a, b: np.stack([a, b], 1), one, two)
+    _, together = accumulated(network, both, Traces("reversed"), streams=2)
+    alone = [accumulated(network, stream, Traces("reversed"))[1] for stream in (one, two)]
     mean = jax.tree.map(lambda a, b: (a + b) / 2, *alone)
     for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(mean), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
@@ -245,7 +228,7 @@ def test_where_a_sequence_begins_nothing_of_the_last_one_is_left(streams):
     learner = Learner(
         network, Cost(SquaredError()), law, hops=5, settle=4, clock="sample", streams=streams
     )
-    u, z, _ = sequence(2)
+    u, z, *_ = sequence(2)
     begins = np.zeros((STEPS, streams or 1), bool)
     begins[8, 0] = begins[12, -1] = True
     if streams is None:
@@ -271,7 +254,7 @@ def test_a_weight_of_nothing_is_no_target():
     network = Digraph.complete(LEAKY, inputs=INPUTS, outputs=(0, 1), speed=0.1)
     law = Hamiltonian(mass=50.0, dissipation=0.7, traces=Traces())
     learner = Learner(network, Cost(SquaredError()), law, hops=5, settle=4, clock="sample")
-    u, z, _ = sequence(3)
+    u, z, *_ = sequence(3)
     weight = (np.arange(STEPS) % 3 == 0) * 1.0
     start = learner.init(jax.random.key(3))
     weighed, _ = learner.run(start, Samples(u, z, weight=weight))
@@ -313,7 +296,7 @@ def test_a_checkpoint_keeps_traces_and_goes_on_to_the_same_bits(tmp_path):
     network = Digraph.complete(LEAKY + 2, INPUTS, outputs=(LEAKY, LEAKY + 1), speed=speed)
     law = Hamiltonian(mass=Adaptive(), dissipation=0.7, traces=Traces())
     learner = Learner(network, Cost(SquaredError()), law, hops=5, settle=4, clock="sample")
-    u, z, _ = sequence(4)
+    u, z, *_ = sequence(4)
     phase, _ = learner.run(learner.init(jax.random.key(0)), (u, z))
     checkpoint.save(tmp_path / "c.npz", learner, phase, position=STEPS)
     kept = checkpoint.load(tmp_path / "c.npz").phase(learner)

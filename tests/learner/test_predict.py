@@ -8,7 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from localprop import Block, Cost, Digraph, Hamiltonian, Layered, Learner, LeastAction, SquaredError
+from localprop import (
+    Adaptive,
+    Block,
+    ConfigError,
+    Cost,
+    Digraph,
+    Hamiltonian,
+    Layered,
+    Learner,
+    LeastAction,
+    SquaredError,
+)
 
 LEARNERS = {
     "digraph": (Digraph.complete(4, 2, (0, 3), speed=2.0), Hamiltonian(mass=50.0), None),
@@ -60,6 +71,65 @@ def test_predict_is_traced_by_jit_vmap_and_grad(begun):
     # Central differences: an error of order step² beside the rounding of float32 over the step.
     rise = (along[0] - along[1]) / (2 * step)
     np.testing.assert_allclose(rise, (slope**2).sum(), rtol=2e-2, atol=1e-3)
+
+
+def test_a_step_is_traced_by_jit_and_vmap(begun):
+    learner, phase, u = begun
+    z = np.ones_like(u)
+    expected = [learner.step(phase, row, target) for row, target in zip(u, z, strict=True)]
+    expected = jax.tree.map(lambda *a: np.stack(a), *expected)
+    several = jax.vmap(learner.step, in_axes=(None, 0, 0))
+    for way in (several, jax.jit(several)):
+        for a, b in zip(*map(jax.tree.leaves, (way(phase, u, z), expected)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    once = jax.jit(learner.step)(phase, u[0], z[0], 2.0)[0]
+    again = learner.step(phase, u[0], z[0], 2.0)[0]
+    for a, b in zip(jax.tree.leaves(once), jax.tree.leaves(again), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def weighing(law, rate):
+    return eqx.tree_at(lambda law: law.mass.m, law, 50.0 / rate)
+
+
+RATED = {
+    "mass": lambda rate: weighing(Hamiltonian(dissipation=0.7), rate),
+    "adaptive mass": lambda rate: Hamiltonian(mass=Adaptive(rate=1e-2 * rate), dissipation=0.7),
+    "least action": lambda rate: weighing(LeastAction(), rate),
+}
+
+
+@pytest.mark.parametrize("kind", RATED)
+def test_a_learner_may_be_made_of_traced_rates(x64, kind):
+    """One function after another, so that nothing traced is kept from one to the next."""
+    network, u, z = Digraph.layered([2, 3, 1]), np.array([0.5, 1.0]), np.array([2.0])
+
+    def answers(rate):
+        learner = Learner(network, Cost(SquaredError()), RATED[kind](rate))
+        phase = learner.init(jax.random.key(0))
+        for _ in range(3):
+            phase, _ = learner.step(phase, u, z)
+        one = learner.predict(phase, u)
+        return jnp.concatenate([one, learner.predict_many(phase, u[None])[0]])
+
+    rates = np.array([0.7, 1.0])
+    expected = np.stack([answers(rate) for rate in rates])
+    assert np.abs(expected[0] - expected[1]).min() > 1e-6  # rates count
+    close = {"rtol": 1e-10, "atol": 1e-12}
+    np.testing.assert_allclose(jax.jit(answers)(rates[0]), expected[0], **close)
+    np.testing.assert_allclose(
+        jax.jit(lambda r: answers(r) + 1)(rates[1]), expected[1] + 1, **close
+    )
+    np.testing.assert_allclose(jax.vmap(answers)(rates), expected, **close)
+    slope, step = jax.grad(lambda r: answers(r)[0])(1.0), 1e-5
+    rise = (answers(1 + step)[0] - answers(1 - step)[0]) / (2 * step)
+    np.testing.assert_allclose(slope, rise, rtol=1e-6)  # central differences: of order step²
+    np.testing.assert_allclose(answers(rates[0]), expected[0], **close)
+    wider = Learner(Digraph.layered([2, 4, 1]), Cost(SquaredError()))
+    wrong = wider.init(jax.random.key(0))
+    rated = lambda rate: Learner(network, Cost(SquaredError()), RATED[kind](rate))  # noqa: E731
+    with pytest.raises(ConfigError, match="does not fit"):
+        jax.jit(lambda rate: rated(rate).predict(wrong, u))(0.5)
 
 
 def test_lists_are_read_as_arrays(begun):

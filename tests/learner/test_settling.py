@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import equinox as eqx
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from localprop import (
+    Adaptive,
     Block,
     Cost,
     Digraph,
@@ -18,6 +20,7 @@ from localprop import (
     Layered,
     Learner,
     SquaredError,
+    Traces,
     UnsettledWarning,
 )
 from localprop.learner.samples import Samples
@@ -116,9 +119,72 @@ def test_settle_hops_follow_where_hops_are_given():
     assert Learner(ring(4), COST, streams=3).hops == whole.hops
 
 
+def test_they_are_measured_also_where_the_learner_is_traced():
+    made = lambda rate: Learner(ring(4), COST, Hamiltonian(mass=Adaptive(rate=rate)))  # noqa: E731
+    assert jax.jit(lambda rate: rate * made(rate).hops)(1.0) == made(1.0).hops
+
+
 def test_a_network_that_does_not_settle_says_so():
     loud = Digraph.complete(2, 1, activation="identity", fixed={("x0", "x0"): 3.0})
     with pytest.warns(UnsettledWarning, match="does not settle within 64 hops.*give hops"):
         learner = Learner(loud, COST)
     assert (learner.hops, learner.settle) == (5, 2)
     Learner(loud, COST, hops=9, settle=3)  # who says both is asked nothing
+
+
+def test_what_leads_into_memory_is_not_waited_for():
+    """Levels move in a sample's first hop; readouts of two blocks hear them, and answer."""
+    sizes, hidden = (2, 3), 4
+    network = Layered.memory(1, 2, levels=sizes, hidden=hidden)
+    law = Hamiltonian(mass=1e30, traces=Traces())
+    own = {"clock": "sample", "duration": 1.0}
+    auto = Learner(network, COST, law, **own)
+    assert (auto.hops, auto.settle) == (9, 6)  # forward 3, back 3, and three that move weights
+    rng = np.random.default_rng(0)
+    u, z = rng.normal(size=(5, 1)), rng.normal(size=(5, 2))
+
+    def last(settle):
+        """The phase after some samples, and the only push of the last one."""
+        learner = Learner(network, COST, law, hops=settle + 1, settle=settle, **own)
+        before, _ = learner.run(learner.init(jax.random.key(0)), (u[:-1], z[:-1]))
+        after = learner.step(before, u[-1], z[-1])[0]
+        push = jax.tree.map(lambda a, b: (a - b) * (settle + 1), before.momentum, after.momentum)
+        return after, push
+
+    def loss(w, x):
+        total = 0.0
+        for k, first in (1, 3), (2, 0):  # of the lower level, behind its short bank
+            first_layer, top = w[f"hidden{k}"], w[f"readout{k}"]
+            y = jax.nn.gelu(
+                first_layer.weight @ x[f"level{k}"][:, first:].ravel() + first_layer.bias
+            )
+            total += jnp.sum((top.weight @ y + top.bias - z[-1]) ** 2) / 2
+        return total
+
+    after, push = last(auto.settle)
+    of_w, of_x = jax.grad(loss, argnums=(0, 1))(after.w, after.x)
+    for name in ("hidden1", "hidden2", "readout1", "readout2"):
+        for a, b in zip(*map(jax.tree.leaves, (push[name], of_w[name])), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
+    for name in ("level1", "level2"):
+        np.testing.assert_allclose(after.costate[name], of_x[name], rtol=1e-11, atol=1e-13)
+    early = last(auto.settle - 2)[1]["hidden1"].weight  # its error has not arrived
+    assert np.abs(early - of_w["hidden1"].weight).max() > 1e-2 * np.abs(early).max()
+
+
+def test_memory_that_reads_itself_needs_no_measuring():
+    names = [f"h{k}" for k in range(3)]
+    arcs = [("u", h) for h in names] + [(a, b) for a in names for b in names]
+    network = Digraph.from_edges(
+        [*arcs, *((h, "y") for h in names)],
+        inputs=["u"],
+        outputs=["y"],
+        speed=dict.fromkeys(names, 0.1),
+    )
+    law = Hamiltonian(mass=9.0, traces=Traces())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnsettledWarning)
+        learner = Learner(network, COST, law, clock="sample")
+    assert (learner.hops, learner.settle) == (7, 4)
+    with pytest.warns(UnsettledWarning):  # memory moves in every hop
+        Learner(network, COST, law)

@@ -9,7 +9,7 @@ import pytest
 
 from localprop import ConfigError, Cost, Digraph, Layered, SquaredError, oracle
 from localprop.network import Block
-from localprop.network.layered import dense
+from localprop.network.block import dense
 
 pytestmark = pytest.mark.usefixtures("x64")
 
