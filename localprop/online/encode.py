@@ -169,10 +169,11 @@ class Encoder:
     def look(
         self, columns: Mapping[str, Column], rows: int, width: int
     ) -> tuple[np.ndarray, Scales]:
-        """Returns the inputs of each row as if it were the next one, `(rows, width)`, and scales.
+        """Returns the inputs of each row as if it were the next one, and scales.
 
         Nothing is taken in, and no row changes the inputs of another. What would get a new input
-        by and by gets it here in each row by itself, as long as there are `width`.
+        by and by gets it here in each row by itself, as long as there are `width`; there are more
+        where inputs that are known were never but 0, so that no network has room for them.
         """
         scales = {
             name: self.windows.get(name, Window()).look(column.values)
@@ -190,7 +191,7 @@ class Encoder:
                 u[here, new[here]] = values[here]
                 new += active
         known = [scales.get(name, _unscaled(rows)) for name in self._numbers()]
-        return u[:, :width], _stacked(known, rows)
+        return u, _stacked(known, rows)
 
     def seen(self, u: np.ndarray, scales: Scales) -> Seen:
         """Returns rows as they are compared with others.

@@ -113,3 +113,12 @@ def test_without_review_there_are_none(task):
         assert (NEIGHBOURS in shares) == (review > 0)
         if review:
             assert model.task.mixture.weights[-1] > 0.5
+
+
+def test_columns_that_hold_nothing_but_0_at_first_can_be_asked():
+    # No network has room for such inputs yet, and neighbours compare them all the same.
+    model = Online("classification", hidden=(3,))
+    for k in range(40):
+        row = {"a": float(k % 3)} | ({f"z{j}": 0.0 for j in range(60)} if k > 20 else {})
+        model.learn_one(row, k % 2 == 0)
+    assert model.predict_one({**row, "z3": 5.0}) in (True, False)
