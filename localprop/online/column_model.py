@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import checkpoint as checkpoints
 from ..describe import differences
 from ..errors import CheckpointError, StreamError
-from ..learner import Samples
+from ..learner import Samples, Trace
 from ..table.columns import Column, ColumnKind
 from .classification import Classification, Label
 from .defaults import NAMES, bank_for
@@ -26,6 +26,7 @@ from .growing import Model, Sizes, capacity
 from .importance import Importance
 from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
 from .memory import prepare as prepare_memory
+from .native import beside
 from .neighbours import NEIGHBOURS, SEARCHED, Kept, ask_neighbours
 from .neighbours import prepare as prepare_neighbours
 from .review import Review
@@ -35,6 +36,20 @@ from .task import AbstractTask, Answers
 from .window import Scales
 
 PIECE = 1000  # most rows in one call of the compiled loop
+
+
+class _Ready(NamedTuple):
+    """Rows that were taken in: what the networks learn of them, and what their score needs.
+
+    **Fields:** `samples`; `record`, first what is scored; `key`: of the encoded target; `near`:
+    what the neighbours say; `plain`: which inputs are no bins.
+    """
+
+    samples: Samples
+    record: tuple[str, ...]
+    key: Any
+    near: np.ndarray | None
+    plain: list[int]
 
 
 class ColumnModel:
@@ -49,6 +64,7 @@ class ColumnModel:
     def __init__(self, settings: OnlineSettings):
         self.settings = settings
         self.rows = 0  # that came to be learned, those without a target included
+        self._learned_before = 0  # rows before those that the networks learn now
         self.kinds: dict[str, ColumnKind] = {}  # of the columns met so far
         self.task: AbstractTask | None = None
         self._encoder, self._durations = Encoder(), Durations()
@@ -83,14 +99,23 @@ class ColumnModel:
         width = self._review.streams * (len(self._encoder.inputs) + 8 * len(columns))
         most = capacity(PIECE, width)  # what a piece takes of memory is bounded too
         cuts = sorted({0, *turns.tolist(), *range(most, rows, most), rows})
-        parts = []
-        for start, stop in pairwise(cuts):
-            run = {name: column.cut(start, stop) for name, column in columns.items()}
-            if self.task is not None and known[start]:
-                parts.append(self._learn_run(run, target.cut(start, stop), lines[start:stop]))
-            else:
-                parts.append(self.ask(run, stop - start))
-            self.rows += stop - start
+        parts: list[Answers] = []
+        learning: tuple[_Ready, Callable[[], Trace]] | None = None  # the piece before
+        try:
+            for start, stop in pairwise(cuts):
+                run = {name: column.cut(start, stop) for name, column in columns.items()}
+                if self.task is not None and known[start]:
+                    ready = self._made_ready(run, target.cut(start, stop), lines[start:stop])
+                    done, learning = self._found(learning), None
+                    learning = ready, self._begin(ready, alone=len(cuts) == 2)
+                    parts += self._scored(done)
+                else:
+                    done, learning = self._found(learning), None
+                    parts += self._scored(done)
+                    parts.append(self.ask(run, stop - start))
+                self.rows += stop - start
+        finally:
+            parts += self._scored(self._found(learning))
         return Answers.joined(parts) if parts else self.ask(columns, 0)
 
     def ask(self, columns: Mapping[str, Column], rows: int, done: int = 0) -> Answers:
@@ -174,8 +199,12 @@ class ColumnModel:
         known, codes = np.unique(column.values, return_inverse=True)
         return np.where(np.isnan(column.values), -1, codes), known.tolist()
 
-    def _learn_run(self, columns: dict[str, Column], target: Column, lines: np.ndarray) -> Answers:
-        """Learns rows of which each has a target."""
+    def _made_ready(self, columns: dict[str, Column], target: Column, lines: np.ndarray) -> _Ready:
+        """Takes in rows of which each has a target, up to what the networks are to learn.
+
+        Nothing in it hangs on what the networks learned, so that they may still be at the rows
+        before.
+        """
         assert self.task is not None
         task, rows = self.task, len(target.values)
         task.check(target, lines)  # before anything is taken in
@@ -214,7 +243,7 @@ class ColumnModel:
             )
             here = len(self._encoder.inputs)
             self._room = room, len(self._encoder.plain) + room - here
-        model = self._model_for(task)
+        self._model_for(task)
         new = self._encoder.encode(used, rows)
         query, output = None, "output"
         if self._delay is not None:
@@ -230,22 +259,46 @@ class ColumnModel:
             told = raw[:, 0] if isinstance(task, Classification) else z[:, 0, 0]
             views[MEMORY] = self._memory.learn(views["plain"], told, keys, duration)
         record = (output, "input_slope", *(["memory_slope"] if self._memory else []))
-        trace = model.learn(Samples(views, z, duration, query), record)
-        answers = task.update_score(encoded.key, trace[output], near)
-        self._update_importance(u[:, 0], views, trace)
         for name, column in columns.items():
             if self.kinds.get(name, ColumnKind.UNDECIDED) is ColumnKind.UNDECIDED:
                 self.kinds[name] = column.kind
-        return answers
+        plain = self._plain_of(u[:, 0])
+        return _Ready(Samples(views, z, duration, query), record, encoded.key, near, plain)
 
-    def _update_importance(
-        self, u: np.ndarray, views: Mapping[str, np.ndarray], trace: Mapping[str, np.ndarray]
-    ) -> None:
+    def _begin(self, ready: _Ready, *, alone: bool) -> Callable[[], Trace]:
+        """Lets the networks learn, beside what comes next if that can be; returns what waits."""
+        rows, model = self.rows, self.model
+
+        def learn() -> Trace:
+            self._learned_before = rows
+            return model.learn(ready.samples, ready.record)
+
+        if alone or not model.aside:
+            trace = learn()
+            return lambda: trace
+        return beside(learn)
+
+    @staticmethod
+    def _found(
+        learning: tuple[_Ready, Callable[[], Trace]] | None,
+    ) -> tuple[_Ready, Trace] | None:
+        return None if learning is None else (learning[0], learning[1]())
+
+    def _scored(self, done: tuple[_Ready, Trace] | None) -> list[Answers]:
+        """Returns what was answered to rows that were learned, if there are some."""
+        if done is None or self.task is None:
+            return []
+        ready, trace = done
+        answers = self.task.update_score(ready.key, trace[ready.record[0]], ready.near)
+        self._update_importance(ready, trace)
+        return [answers]
+
+    def _update_importance(self, ready: _Ready, trace: Trace) -> None:
         """Takes in what mattered in rows; what came before counts as much as it has a say."""
-        before = None
+        before, views = None, ready.samples.u
+        u = views["rows"][:, 0]
         if self._memory is not None and self.task is not None:
-            plain = [k for k in self._encoder.plain if k < u.shape[1]]
-            moved = np.zeros(u.shape)
+            moved, plain = np.zeros(u.shape), ready.plain
             moved[:, plain] = Memory.moved(views[MEMORY], trace["memory_slope"], len(plain))
             weights = self.task.mixture.before[:, : len(NAMES)]
             own, total = weights[:, NAMES.index(MEMORY)], weights.sum(axis=1)
@@ -282,7 +335,11 @@ class ColumnModel:
 
     def _views(self, u: np.ndarray) -> dict[str, np.ndarray]:
         """Returns what the experts see of new rows."""
-        return {"rows": u, "plain": u[:, [k for k in self._encoder.plain if k < u.shape[1]]]}
+        return {"rows": u, "plain": u[:, self._plain_of(u)]}
+
+    def _plain_of(self, u: np.ndarray) -> list[int]:
+        """Returns which of the inputs of rows are no bins."""
+        return [k for k in self._encoder.plain if k < u.shape[1]]
 
     def _complete(self, columns: Mapping[str, Column], rows: int) -> dict[str, Column]:
         """Returns the columns, and those that are known and not there as missing.
@@ -314,7 +371,9 @@ class ColumnModel:
                 engine=settings.engine,
             )
             self._model.on_compile = lambda on: self.on_compile(on)
-            self._model.on_restart = lambda k, name: self.on_restart(self.rows + k + 1, name)
+            self._model.on_restart = lambda k, name: self.on_restart(
+                self._learned_before + k + 1, name
+            )
             began = time.perf_counter()
             if NEIGHBOURS in task.mixture.names:
                 prepare_neighbours()
@@ -425,7 +484,7 @@ class ColumnModel:
         number, channels = len(state["sequences"]), OF_TARGET
         if number:
             channels += min(len(self._encoder.plain), SHARED)
-        shapes = {"modes": (number, channels, MODES, 2), "last": (number,), "used": (number,)}
+        shapes = {"modes": (number, channels, 2, MODES), "last": (number,), "used": (number,)}
         found = {name: kept.arrays.get(f"memory {name}") for name in shapes}
         for name, shape in shapes.items():
             a = found[name]

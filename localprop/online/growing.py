@@ -88,6 +88,11 @@ class Model:
         return self._phase
 
     @property
+    def aside(self) -> bool:
+        """Whether it can learn in a thread of its own, beside the interpreter's work."""
+        return self._native is not None
+
+    @property
     def begun(self) -> bool:
         """Whether there are phases."""
         return self._native is not None or self._phase is not None

@@ -37,6 +37,8 @@ from .settings import Settings
 
 IN_WORDS = {"kinds", "classes", "weights", "settings"}  # and in pictures: no part of the JSON
 
+AT_ONCE = 4  # pieces that are read at once: while one is learned the next is made ready
+
 
 @dataclass(frozen=True)
 class Result:
@@ -192,7 +194,7 @@ class _Job:
         remarks = table.remarks()
         if watch is not None:
             watch(run, table)
-        size, digest = min(PIECE, self.every), run.digest
+        size, digest = min(AT_ONCE * PIECE, self.every), run.digest
         for piece in table.pieces(size, start=run.position, stop=limit, digest=digest):
             answered = run.learn(piece, table)
             if self.out is not None:

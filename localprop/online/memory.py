@@ -74,7 +74,7 @@ class Memory:
         self._keys: list[Any] = list(state["sequences"]) if state else []  # by place
         self._places = {key: place for place, key in enumerate(self._keys)}
         kept = arrays or {}
-        self._modes = kept.get("modes", np.zeros((0, OF_TARGET, MODES, 2)))
+        self._modes = kept.get("modes", np.zeros((0, OF_TARGET, 2, MODES)))
         self._last = kept.get("last", np.zeros(0))  # target of a sequence's last row
         self._used = kept.get("used", np.zeros(0, np.int64))  # number of that row
 
@@ -237,10 +237,19 @@ def _move(
     keep: bool,
     known: Any,
 ) -> None:
+    # Inner loops have no branches, so that the compiler can turn them into vector instructions.
+    many = turn.shape[1]
+    turn_re, turn_im = turn.real.copy(), turn.imag.copy()
+    push_re, push_im = push.real.copy(), push.imag.copy()
+    place = np.zeros((2, many), np.int64)  # of real and imaginary part in what is known
+    width = 1
+    for m in range(many):
+        place[0, m], place[1, m] = width, width + 1
+        width += 2 if paired[m] else 1
+    re, im = np.zeros(many), np.zeros(many)
     for t in range(len(x)):
         s, k, fresh = places[t], t % len(turn), begins[t]
         before = np.nan if fresh else last[s]
-        n = 0
         for c in range(OF_TARGET + x.shape[1]):
             if c >= OF_TARGET:
                 u = x[t, c - OF_TARGET]
@@ -250,21 +259,20 @@ def _move(
                 u = 1.0 if int(before) % OF_TARGET == c else 0.0
             else:
                 u = before if c == 0 else 0.0
+            held = 0.0 if fresh else 1.0
+            for m in range(many):
+                old_re, old_im = held * modes[s, c, 0, m], held * modes[s, c, 1, m]
+                a, b = turn_re[k, m], turn_im[k, m]
+                re[m] = a * old_re - b * old_im + push_re[k, m] * u
+                im[m] = a * old_im + b * old_re + push_im[k, m] * u
+            n = c * width
             known[t, n] = u
-            n += 1
-            for m in range(turn.shape[1]):
-                re = 0.0 if fresh else modes[s, c, m, 0]
-                im = 0.0 if fresh else modes[s, c, m, 1]
-                a, b = turn[k, m], push[k, m]
-                new_re = a.real * re - a.imag * im + b.real * u
-                new_im = a.real * im + a.imag * re + b.imag * u
-                known[t, n] = new_re
-                n += 1
+            for m in range(many):
+                known[t, n + place[0, m]] = re[m]
                 if paired[m]:
-                    known[t, n] = new_im
-                    n += 1
-                if keep:
-                    modes[s, c, m, 0] = new_re
-                    modes[s, c, m, 1] = new_im
+                    known[t, n + place[1, m]] = im[m]
+            if keep:
+                modes[s, c, 0] = re
+                modes[s, c, 1] = im
         if keep:
             last[s] = targets[t]

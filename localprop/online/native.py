@@ -144,7 +144,7 @@ class NativeBank:
                 do(k)
             return
         order = sorted(range(len(self.chains)), key=lambda k: -_cost(self.chains[k]))
-        futures: list[Future[None]] = [_threads().submit(do, k) for k in order]
+        futures: list[Future[None]] = [_threads("expert", _cores()).submit(do, k) for k in order]
         for future in futures:
             future.result()
 
@@ -170,11 +170,22 @@ def _stack(*leaves: Any) -> Any:
     return jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves]))  # nothing to compile
 
 
-def _threads() -> ThreadPoolExecutor:
-    return _threads_of(os.getpid())  # a process that was forked has none of its parent's
+def beside(do: Callable[[], Trace]) -> Callable[[], Trace]:
+    """Begins to do something in a thread of its own; returns what waits for it to be done."""
+    return _threads("bank", 1).submit(do).result
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _threads(role: str, several: int) -> ThreadPoolExecutor:
+    return _threads_of(os.getpid(), role, several)  # a process that was forked has none
 
 
 @cache
-def _threads_of(process: int) -> ThreadPoolExecutor:
+def _threads_of(process: int, role: str, several: int) -> ThreadPoolExecutor:
     del process
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="localprop")
+    return ThreadPoolExecutor(several, thread_name_prefix=f"localprop {role}")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
+
+from .compiled import compiled
+
+FEW = 8  # rows for which it is not worth while to have a loop compiled
 
 
 def smooth(values: np.ndarray, keep: float, gain: float, start: np.ndarray | float) -> np.ndarray:
@@ -12,9 +19,20 @@ def smooth(values: np.ndarray, keep: float, gain: float, start: np.ndarray | flo
     before the first row, `(…)`.
     """
     smoothed = gain * np.asarray(values, dtype=float)
-    last = np.atleast_1d(np.asarray(start, dtype=float))
-    # A microsecond a row; scipy.signal.lfilter does the same, and takes a second to import.
-    for row in smoothed if smoothed.ndim > 1 else smoothed[:, None]:
-        row += keep * last
-        last = row
+    rows = smoothed.reshape(len(smoothed), math.prod(smoothed.shape[1:]))
+    last = np.ravel(np.asarray(start, dtype=float))
+    if len(rows) < FEW:
+        for row in rows:
+            row += keep * last
+            last = row
+    else:  # scipy.signal.lfilter does the same, and takes a second to import
+        compiled(_smooth)(rows, float(keep), np.ascontiguousarray(last))
     return smoothed
+
+
+def _smooth(rows: Any, keep: float, last: Any) -> None:
+    for k in range(rows.shape[1]):
+        rows[0, k] += keep * last[k]
+    for t in range(1, len(rows)):
+        for k in range(rows.shape[1]):
+            rows[t, k] += keep * rows[t - 1, k]

@@ -111,7 +111,7 @@ def test_sequences_are_remembered_apart_however_they_are_cut(keys, cuts, most):
         module.MOST_SEQUENCES = before
     np.testing.assert_array_equal(np.concatenate(found), np.concatenate(rows))
     assert len(memory.state()["sequences"]) <= most
-    assert memory.arrays()["modes"].shape == (len(own), OF_TARGET + 2, MODES, 2)
+    assert memory.arrays()["modes"].shape == (len(own), OF_TARGET + 2, 2, MODES)
 
 
 def lagged(rows, rng, sequences=1):
