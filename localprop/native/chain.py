@@ -168,7 +168,7 @@ class ChainState:
         self.x, self.costate = self._neurons(phase.x), self._neurons(phase.costate)
         self._clock, self.hop = np.array([phase.time]), int(phase.hop)
         lowest = np.finfo(self.dtype)
-        self._constants = np.array([*chain.numbers, lowest.tiny, lowest.min], self.dtype)
+        self._constants = np.array([*chain.numbers, lowest.tiny, lowest.min, 0.0], self.dtype)
         self._sizes, self._kinds = np.array(chain.sizes), np.array(chain.kinds)
 
     def learn(

@@ -19,8 +19,9 @@ IDENTITY, TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU = range(7)
 SQUARED, HUBER, CROSS_ENTROPY = range(3)
 CONSTANT, ADAPTIVE, GROWING = range(3)
 # Places in `constants`. TINY is the smallest normal number: what is below it is 0, as under XLA,
-# for arithmetic with subnormal numbers takes a hundred times as long.
-LOSS_SCALE, DISSIPATION, DECAY, FLOOR, RATE, WEIGHT_DECAY, TINY, LOWEST = range(8)
+# for arithmetic with subnormal numbers takes a hundred times as long. NIL is 0, and the compiler
+# does not know it: times it, what is not finite is NaN, where it would make 0 of `a - a`.
+LOSS_SCALE, DISSIPATION, DECAY, FLOOR, RATE, WEIGHT_DECAY, TINY, LOWEST, NIL = range(9)
 BLOCK = 4096  # weights of which the force is held at once, as many as stay in the nearest cache
 
 
@@ -128,37 +129,37 @@ def move(mass: int, c: Any, tau: Any, f: Any, w: Any, p: Any, v: Any) -> Any:
     zero = w.dtype.type(0)
     keep = max(one - c[DISSIPATION] * tau, zero)
     tiny, decay = c[TINY], c[WEIGHT_DECAY]
-    check = zero
+    check, nil = zero, c[NIL]
     if mass == ADAPTIVE:
         hold = w.dtype.type(math.exp(-c[DECAY] * tau))
         rest, floor, step = one - hold, c[FLOOR], tau * c[RATE]
         for j in range(len(w)):
             g = f[j] + decay * w[j]
             square = hold * v[j] + rest * (g * g)
-            square = square if square > tiny else square * zero
+            square = square if square > tiny else square * nil
             push = keep * p[j] - tau * g
-            push = push if abs(push) > tiny else push * zero
+            push = push if abs(push) > tiny else push * nil
             v[j], p[j] = square, push
             w[j] += step * push / (np.sqrt(square) + floor)
-            check += (square - square) + (push - push) + (w[j] - w[j])
+            check += (square + push + w[j]) * nil
     elif mass == GROWING:
         for j in range(len(w)):
             g = f[j] + decay * w[j]
             square = v[j] + tau * (g * g)
             push = keep * p[j] - tau * g
-            push = push if abs(push) > tiny else push * zero
+            push = push if abs(push) > tiny else push * nil
             v[j], p[j] = square, push
             w[j] += tau * push * c[RATE] / (one + square / c[FLOOR])
-            check += (square - square) + (push - push) + (w[j] - w[j])
+            check += (square + push + w[j]) * nil
     else:
         step = tau * c[RATE]
         for j in range(len(w)):
             g = f[j] + decay * w[j]
             push = keep * p[j] - tau * g
-            push = push if abs(push) > tiny else push * zero
+            push = push if abs(push) > tiny else push * nil
             p[j] = push
             w[j] += step * push
-            check += (push - push) + (w[j] - w[j])
+            check += (push + w[j]) * nil
     return check
 
 
@@ -179,7 +180,7 @@ def loss_slope(
     elif kind == HUBER:
         for k in range(count):
             e = x[k] - z[k]
-            near = min(max(e, -c[LOSS_SCALE]), c[LOSS_SCALE]) + (x[k] - x[k])
+            near = min(max(e, -c[LOSS_SCALE]), c[LOSS_SCALE]) + x[k] * c[NIL]
             out[k] = share * near if z[k] == z[k] else zero
     else:
         most, known, every = room[count:], room[count + LANES :], room[count + 2 * LANES :]
@@ -300,7 +301,7 @@ def move_all(
     the first ones; `f`: room for the force.
     """
     w, p, v = state[0], state[1], state[2]
-    at, first, check = 0, 0, c[TINY] * 0
+    at, first, check = 0, 0, c[NIL]
     for layer in range(len(sizes) - 1):
         n, m = sizes[layer], sizes[layer + 1]
         block = max(1, BLOCK // n)
@@ -387,6 +388,7 @@ def learn(
     )
     bits = np.empty(widest * LANES, np.int32)
     order = np.zeros(most * LANES, np.int64)
+    none = c[NIL]
     fault, seen = -1, 0
     nil, unit, step = plain(0), plain(1), plain(LANES)
     for t in range(start, len(u)):
@@ -441,7 +443,7 @@ def learn(
                 x, x_new = x_new, x
                 costate, costate_new = costate_new, costate
             for k in range(groups * neurons * LANES):
-                check += (x[k] - x[k]) + (costate[k] - costate[k])
+                check += (x[k] + costate[k]) * none
             if check != 0:
                 fault = t
         if len(slope):

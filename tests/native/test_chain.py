@@ -1,0 +1,205 @@
+"""Fused loops of chains of dense layers, held against XLA's programs of the same learner."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from localprop import (
+    Adaptive,
+    Block,
+    Constant,
+    Cost,
+    FastCostates,
+    Growing,
+    Hamiltonian,
+    Huber,
+    Layered,
+    Learner,
+    LeastAction,
+    Samples,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
+from localprop.native.chain import ChainState, Unknown, chain_of
+from localprop.native.chain_loops import exponentials
+from localprop.native.jit import jit
+
+T = 12
+
+
+def made(sizes, streams, loss, mass, activation, seed=0):
+    """A learner, a phase, and samples: some streams without a target, some without a class."""
+    depth = len(sizes) - 1
+    hops = 2 * depth + 1 + seed % 3
+    law = Hamiltonian(mass=mass, dissipation=0.4)
+    network = Layered.dense(sizes, activation=activation)
+    cost = Cost(loss, weight_decay=0.01 * (seed % 2))
+    times = {"hops": hops, "settle": 2 * depth, "duration": float(hops)}
+    learner = Learner(network, cost, law, streams=streams, **times)
+    rng = np.random.default_rng(seed)
+    wide = (T, streams or 1)
+    u = rng.normal(size=(*wide, sizes[0]))
+    z = rng.normal(size=(*wide, sizes[-1]))
+    if isinstance(loss, SoftmaxCrossEntropy):
+        z = np.eye(sizes[-1])[rng.integers(0, 2, wide)]
+        z[: T // 2, :, -1] = np.nan
+    z[rng.random(wide) < 0.3] = np.nan
+    z[3] = np.nan  # a sample that nobody has a target for
+    duration = hops * rng.uniform(0.5, 1.5, T)
+    return learner, learner.init(jax.random.key(seed)), u, z, duration
+
+
+def learned(learner, phase, u, z, duration, cuts=(0, T)):
+    """What the loops predict, the slopes at the inputs, and the phase after."""
+    state = ChainState(chain_of(learner), phase)
+    dtype, (inputs, outputs) = state.dtype, (u.shape[2], z.shape[2])
+    given = [np.asarray(a, dtype) for a in (u, z, duration)]
+    out, slope = np.zeros(z.shape, dtype), np.zeros((T, inputs), dtype)
+    answers = np.zeros((T, outputs), dtype)
+    query = np.ascontiguousarray(given[0][:, 0])
+    for start, stop in pairwise(cuts):
+        part = [a[start:stop] for a in (*given, out, slope, query, answers)]
+        assert state.learn(*part) == -1
+    return state, out, slope, answers
+
+
+CASES = {
+    "classes": ([5, 8, 6, 3], 8, SoftmaxCrossEntropy(0.05), Adaptive(2e-3), "silu"),
+    "many streams": ([4, 7, 3], 11, SoftmaxCrossEntropy(), Adaptive(2e-3), "tanh"),
+    "numbers": ([5, 9, 2], 3, Huber(0.5), Growing(0.01), "gelu"),
+    "one layer": ([9, 3], None, SquaredError(2.0), Constant(20.0), "identity"),
+    "alone": ([3, 4, 5, 2], None, SquaredError(), Adaptive(2e-3), "softplus"),
+    "logistic": ([3, 17, 2], 2, Huber(), Adaptive(2e-3), "logistic"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_learns_what_xla_learns(case):
+    with jax.enable_x64(True):
+        seed = list(CASES).index(case)
+        learner, phase, u, z, duration = made(*CASES[case], seed=seed)
+        several = learner.network.streams is not None
+        stream = (u, z, duration, u) if several else (u[:, 0], z[:, 0], duration, u[:, 0])
+        record = ("output", "answer")
+        expected, trace = learner.run(phase, stream, record=record)
+        state, out, _, answers = learned(learner, phase, u, z, duration)
+        mine = state.phase()
+    first = trace["answer"][:, 0] if several else trace["answer"]
+    np.testing.assert_allclose(out.reshape(trace["output"].shape), trace["output"], atol=1e-12)
+    np.testing.assert_allclose(answers, first, atol=1e-12)
+    for name in ("w", "momentum", "mass"):
+        pairs = zip(
+            *map(jax.tree.leaves, (getattr(mine, name), getattr(expected, name))), strict=True
+        )
+        for a, b in pairs:
+            np.testing.assert_allclose(a, b, atol=1e-12, err_msg=name)
+    assert int(mine.hop) == int(expected.hop)
+    np.testing.assert_allclose(mine.time, expected.time)
+
+
+@pytest.mark.parametrize("case", ["classes", "alone"])
+def test_the_slope_at_the_inputs_is_that_of_the_loss(case):
+    # By autodiff of the first stream's loss, where weights do not move (a mass beyond measure).
+    sizes, streams, loss, _, activation = CASES[case]
+    with jax.enable_x64(True):
+        learner, phase, u, z, duration = made(sizes, streams, loss, 1e300, activation, seed=6)
+        _, _, slope, _ = learned(learner, phase, u, z, duration)
+        network = Layered.dense(sizes, activation=activation)
+
+        def lost(row, target):
+            x = phase.x if streams is None else jax.tree.map(lambda a: a[0], phase.x)
+            for _ in sizes[1:]:
+                x = network.drive(x, phase.w, row)
+            return learner.cost.target_loss(network.output(x), target)
+
+        expected = jax.vmap(jax.grad(lost))(u[:, 0], z[:, 0])
+    assert np.abs(expected).max() > 0.01
+    np.testing.assert_allclose(slope, expected, atol=1e-12)
+
+
+def test_a_stream_may_be_cut_anywhere_to_the_bit():
+    learner, phase, *stream = made(*CASES["classes"])
+    whole, *found = learned(learner, phase, *stream)
+    parts, *again = learned(learner, phase, *stream, cuts=(0, 1, 5, 6, T))
+    for a, b in zip(found, again, strict=True):
+        assert (a == b).all()
+    same = jax.tree.map(lambda a, b: bool((a == b).all()), whole.phase(), parts.phase())
+    assert all(jax.tree.leaves(same))
+    # And taken up again from a phase.
+    taken = ChainState(chain_of(learner), whole.phase())
+    same = jax.tree.map(lambda a, b: bool((a == b).all()), whole.phase(), taken.phase())
+    assert all(jax.tree.leaves(same))
+
+
+def test_it_says_at_which_sample_numbers_turn_infinite():
+    learner, phase, u, z, duration = made([2, 3, 1], None, SquaredError(), Constant(1e-3), "relu")
+    state = ChainState(chain_of(learner), phase)
+    z[:] = 1e30
+    none = np.zeros((0, 2), np.float32)
+    given = [np.asarray(a, np.float32) for a in (u, z, duration)]
+    out = np.zeros(given[1].shape, np.float32)
+    fault = state.learn(*given, out, none, none, none[:, :1])
+    expected = next(k for k in range(T) if not _sound(learner, phase, u, z, duration, k + 1))
+    assert fault == expected
+
+
+def _sound(learner, phase, u, z, duration, count):
+    for k in range(count):
+        sample = (jnp.asarray(a, jnp.float32) for a in (u[k, 0], z[k, 0], duration[k]))
+        phase, _ = learner.present(phase, Samples(*sample))
+    return all(np.isfinite(a).all() for a in jax.tree.leaves(phase))
+
+
+def test_exponentials_are_those_of_numpy():
+    @jit()
+    def filled(a, out, bits):
+        exponentials(a, out, bits)
+
+    a = np.concatenate([np.linspace(-87, 88, 100_001), [np.nan, -200.0, 0.0]])
+    a = a.astype(np.float32)
+    out = np.empty_like(a)
+    filled(a, out, np.empty(len(a), np.int32))
+    exact = np.exp(a[:-3].astype(float))
+    assert np.abs(out[:-3] / exact - 1).max() < 3 * np.finfo(np.float32).eps
+    assert np.isnan(out[-3])
+    assert out[-2] < 1e-37
+    assert out[-1] == 1
+
+
+UNKNOWN = {
+    "LeastAction": {"law": LeastAction()},
+    "FastCostates": {"law": Hamiltonian(FastCostates())},
+    "settle hops": {"settle": 1},
+    "an activation": {"network": Layered.dense([2, 3, 1], activation=lambda a: a * a)},
+    "a loss": {"cost": Cost(lambda x, z: ((x - z) ** 4).sum())},
+    "clock": {"clock": "sample"},
+    "infinite speed": {"network": Layered.dense([2, 3, 1], speed=2.0)},
+    "Conv1d": {
+        "network": Layered(
+            {"c": Block(eqx.Partial(eqx.nn.Conv1d, 1, 1, 3), ["input"])}, inputs=(1, 8), output="c"
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_what_it_does_not_know_it_names(what):
+    given = {"network": Layered.dense([2, 3, 1]), "cost": Cost(SquaredError())} | UNKNOWN[what]
+    law = given.pop("law", Hamiltonian(mass=Adaptive(), dissipation=0.7))
+    with pytest.raises(Unknown, match=what):
+        chain_of(Learner(given.pop("network"), given.pop("cost"), law, hops=7, **given))
+
+
+def test_every_chain_has_a_description_of_its_own():
+    learner, *_ = made(*CASES["classes"])
+    chain = chain_of(learner)
+    assert chain.weights == 5 * 8 + 8 + 8 * 6 + 6 + 6 * 3 + 3
+    assert chain.neurons == 17
+    assert dataclasses.replace(chain) == chain
