@@ -16,6 +16,7 @@ from .neighbours import FIRST, NEIGHBOURS
 from .score import Score
 from .smoothing import smooth
 from .task import AbstractTask, Answers, Encoded, finite
+from .wide import widened
 
 MOST_CLASSES = 1000
 MAJORITY, LAST = "majority class", "class of the row before"
@@ -167,7 +168,9 @@ class Classification(AbstractTask):
         own = [persistence]
         if near is not None:
             own.append(_neighbours(near, known, width))
-        return np.concatenate([_wide(shares, width), *(_wide(p, width)[:, None] for p in own)], 1)
+        return np.concatenate(
+            [widened(shares, width), *(widened(p, width)[:, None] for p in own)], 1
+        )
 
     def _last_before(self, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the class met last before each row, −2 if none, and how often it stays."""
@@ -216,7 +219,7 @@ def _persistence(counts: np.ndarray, last: np.ndarray, stay: np.ndarray) -> np.n
 def _neighbours(near: np.ndarray, known: np.ndarray, width: int) -> np.ndarray:
     """Returns probabilities by what speaks for each class, and half a voice for all together."""
     doubt = DOUBT / np.maximum(known[:, None], 1)
-    voices = _wide(near, width) + np.where(np.arange(width) < known[:, None], doubt, 0.0)
+    voices = widened(near, width) + np.where(np.arange(width) < known[:, None], doubt, 0.0)
     total = _total(voices)
     return voices / np.where(total > 0, total, 1.0)
 
@@ -236,11 +239,6 @@ def _shares(outputs: np.ndarray, known: np.ndarray) -> np.ndarray:
     logits = np.where(exists, logits, -np.inf)
     e = np.exp(logits - logits.max(axis=2, keepdims=True))
     return np.where((known > 0)[:, None, None], e / _total(e), 0.0)
-
-
-def _wide(table: np.ndarray, width: int) -> np.ndarray:
-    room = [(0, 0)] * (table.ndim - 1) + [(0, max(0, width - table.shape[-1]))]
-    return np.pad(table, room)[..., :width]
 
 
 def _answers(shares: np.ndarray, weights: np.ndarray, known: np.ndarray) -> Answers:

@@ -17,6 +17,7 @@ from ..network import grow
 from .bank import Bank, Phases
 from .memory import width
 from .native import NativeBank
+from .wide import widened
 
 LANES = 8  # inputs come in multiples of it: as many float32 as a vector instruction adds
 FEW = 8  # samples of the loop for rows that come one by one
@@ -233,7 +234,7 @@ class Model:
         duration = np.ones(len(z)) if relative is None else relative
         return Samples(
             self._wide(u),
-            np.asarray(_widened(z, self.sizes.outputs, np.nan), np.float32),
+            np.asarray(widened(z, self.sizes.outputs, np.nan), np.float32),
             np.asarray(duration, np.float32),
             query and self._wide(query),
         )
@@ -243,7 +244,7 @@ class Model:
         inputs, plain, _ = self.sizes
         wide = {"rows": inputs, "plain": plain, "memory": width(plain)}
         return {
-            name: np.asarray(_widened(a, wide[name], 0.0), np.float32) for name, a in views.items()
+            name: np.asarray(widened(a, wide[name], 0.0), np.float32) for name, a in views.items()
         }
 
 
@@ -266,16 +267,8 @@ def _reach(used: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate((used * places).max(axis=1, initial=0))
 
 
-def _widened(a: np.ndarray, width: int, value: float) -> np.ndarray:
-    """Returns the array with as many last columns; those cut off hold nothing."""
-    if a.shape[-1] >= width:
-        return a[..., :width]
-    room = [(0, 0)] * (a.ndim - 1) + [(0, width - a.shape[-1])]
-    return np.pad(a, room, constant_values=value)
-
-
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
     if parts[0].ndim > 1:
         width = max(part.shape[-1] for part in parts)
-        parts = [_widened(part, width, 0.0) for part in parts]
+        parts = [widened(part, width, 0.0) for part in parts]
     return np.concatenate(parts)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .smoothing import smooth
+from .wide import widened
 
 MEMORY = 500.0  # rows over which importance is averaged
 
@@ -31,10 +32,10 @@ class Importance:
         the share in the answer that it has, `(rows,)`.
         """
         width = max(u.shape[1], len(self.means))
-        self.means = np.pad(self.means, (0, width - len(self.means)))
+        self.means = widened(self.means, width)
         used = min(u.shape[1], slope.shape[1])  # what was never but 0 has no neuron yet
         moved = np.abs(u[:, :used] * slope[:, :used], dtype=float)
-        moved = np.pad(moved, ((0, 0), (0, width - used)))
+        moved = widened(moved, width)
         if before is not None:
             more, share = before
             moved *= 1 - share[:, None]

@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..table.columns import Column, is_known
 from .mixture import Mixture
 from .score import Score
+from .wide import widened
 
 CLIP = 5.0  # standardised targets beyond this are clipped while learning, not while scoring
 LEVEL = 0.9  # of the intervals in reports and files of predictions
@@ -69,7 +70,7 @@ class Answers:
             none[: len(p.values)] if p.probabilities is None else p.probabilities for p in parts
         ]
         width = max(table.shape[1] for table in tables)
-        wide = [np.pad(table, ((0, 0), (0, width - table.shape[1]))) for table in tables]
+        wide = [widened(table, width) for table in tables]
         return replace(found, probabilities=np.concatenate(wide))
 
 
