@@ -18,6 +18,7 @@ from .commands.predict import predict_command
 from .commands.reproduce import reproduce_command
 from .commands.track import track_command
 from .errors import ConfigError, LocalpropError
+from .kept_programs import keep_programs
 
 app = typer.Typer(
     name="localprop",
@@ -47,6 +48,7 @@ def localprop(
     """Learning while the stream happens: local in space and time."""
     del version
     check_platform()
+    keep_programs()
 
 
 def check_platform() -> None:
