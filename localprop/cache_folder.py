@@ -105,8 +105,6 @@ class Entries:
             self._bytes = make_room(self.folder, self.most)
 
 
-
-
 def make_room(folder: Path, most: int = MOST_BYTES) -> int:
     """Removes the files that were not used for longest, if all take too much; returns their bytes.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NoReturn, cast
 
 import typer
@@ -18,7 +20,6 @@ from .commands.predict import predict_command
 from .commands.reproduce import reproduce_command
 from .commands.track import track_command
 from .errors import ConfigError, LocalpropError
-from .kept_programs import keep_programs
 
 app = typer.Typer(
     name="localprop",
@@ -26,11 +27,30 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("learn")(learn_command)
-app.command("predict")(predict_command)
-app.command("track")(track_command)
-app.command("reproduce")(reproduce_command)
-app.command("audit")(audit_command)
+
+
+def _computing(command: Callable[..., None]) -> Callable[..., None]:
+    """Returns a command that finds JAX ready; help is there without it."""
+
+    @wraps(command)
+    def ready(*arguments: Any, **options: Any) -> None:
+        from .kept_programs import keep_programs
+
+        check_platform()
+        keep_programs()
+        command(*arguments, **options)
+
+    return ready
+
+
+for _name, _command in (
+    ("learn", learn_command),
+    ("predict", predict_command),
+    ("track", track_command),
+    ("reproduce", reproduce_command),
+    ("audit", audit_command),
+):
+    app.command(_name)(_computing(_command))
 
 
 def _print_version(asked: bool | None) -> None:
@@ -47,8 +67,6 @@ def localprop(
 ) -> None:
     """Learning while the stream happens: local in space and time."""
     del version
-    check_platform()
-    keep_programs()
 
 
 def check_platform() -> None:

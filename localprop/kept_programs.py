@@ -29,7 +29,7 @@ def keep_programs() -> None:
     by `JAX_COMPILATION_CACHE_DIR` or its configuration is left to do the same, now or later.
     """
     folder = cache_folder()
-    if folder is None or jax.config.jax_compilation_cache_dir:
+    if folder is None or _told("jax_compilation_cache_dir"):
         return
     try:
         # There is no public way to give JAX another cache than its own, which is not bounded
@@ -42,7 +42,7 @@ def keep_programs() -> None:
     except (ImportError, AttributeError):
         jax.config.update("jax_compilation_cache_dir", str(folder / "jax"))
     if LEAST_SECONDS not in os.environ and (
-        jax.config.jax_persistent_cache_min_compile_time_secs == JAX_DEFAULT
+        _told("jax_persistent_cache_min_compile_time_secs") == JAX_DEFAULT
     ):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
@@ -71,7 +71,7 @@ def _cache_of_jax() -> Any:
 
         def _other(self) -> Any:
             """Returns JAX's own cache, where a folder was named for it in the meantime."""
-            if named := jax.config.jax_compilation_cache_dir:
+            if named := _told("jax_compilation_cache_dir"):
                 found = compilation_cache.get_file_cache(named)
                 compilation_cache._cache = found and found[0]
                 return compilation_cache._cache
@@ -129,7 +129,12 @@ def _kept(flat: Callable[..., Any], name: str, leaves: list[Any], entries: Entri
 def _plain() -> bool:
     """Whether programs run on the first device, as they are, in one process."""
     odd = ("jax_disable_jit", "jax_debug_nans", "jax_debug_infs", "jax_default_device")
-    return not any(getattr(jax.config, name) for name in odd) and jax.process_count() == 1
+    return not any(map(_told, odd)) and jax.process_count() == 1
+
+
+def _told(name: str) -> Any:
+    """Returns how JAX is configured."""
+    return getattr(jax.config, name)
 
 
 def _full_name(name: str, arguments: Any) -> str:

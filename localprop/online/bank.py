@@ -325,7 +325,7 @@ class _Programs:
     def find(self, record: tuple[str, ...] | None, given: tuple[Any, ...]) -> Any:
         """Returns the loop that learns and records, or that answers where `record` is `None`."""
         leaves, structure = jax.tree.flatten(given[1])
-        key = record, structure, *(leaf.shape for leaf in leaves), jax.config.jax_enable_x64
+        key = record, structure, *(leaf.shape for leaf in leaves), given[-1][0].time.dtype
         if key not in self.found:
             recipe = self.bank([a if a is None else 0.0 for a in given[0]]).recipe
             numbers = [leaf for leaf in self.leaves if isinstance(leaf, float)]
