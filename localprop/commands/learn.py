@@ -89,6 +89,9 @@ def learn_command(
         ),
     ] = 1000,
     seed: Annotated[int, typer.Option(metavar="N", parser=whole, help="One seed, one result.")] = 0,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, native (fused loops) or xla.")
+    ] = "auto",
     limit: Annotated[
         int | None, typer.Option(metavar="N", parser=whole, help="Learn at most N rows.")
     ] = None,
@@ -145,6 +148,7 @@ def learn_command(
             hidden=_sizes(hidden),
             review=review,
             seed=seed,
+            engine=engine,
             on_bad_row=on_bad_row,
         )
         if as_json and predictions == "-":

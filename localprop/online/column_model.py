@@ -311,6 +311,7 @@ class ColumnModel:
                 most=PIECE,
                 streams=streams,
                 start=Sizes(*self._room, task.outputs),
+                engine=settings.engine,
             )
             self._model.on_compile = lambda on: self.on_compile(on)
             self._model.on_restart = lambda k, name: self.on_restart(self.rows + k + 1, name)

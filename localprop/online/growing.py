@@ -9,11 +9,14 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from ..errors import ConfigError
 from ..forked import refuse_lame_fork
 from ..learner import Samples, Trace
+from ..native.chain import Unknown
 from ..network import grow
 from .bank import Bank, Phases
 from .memory import width
+from .native import NativeBank
 
 LANES = 8  # inputs come in multiples of it: as many float32 as a vector instruction adds
 FEW = 8  # samples of the loop for rows that come one by one
@@ -41,6 +44,9 @@ class Model:
     - `most`: most samples per call; wide rows are fewer.
     - `streams`: rows that a sample shows at once.
     - `start`: sizes to begin with.
+    - `engine`: `"native"`, `"xla"`, or `"auto"`: native where its loops know the experts.
+
+    **Raises:** `ConfigError`, when it is built, for experts that the native engine does not know.
     """
 
     def __init__(
@@ -51,9 +57,11 @@ class Model:
         most: int,
         streams: int,
         start: Sizes,
+        engine: str = "auto",
     ):
         self.build, self.seed, self.most, self.streams = build, seed, most, streams
         self.start = Sizes(*(max(size, 1) for size in start))
+        self.engine = engine
         self.sizes = Sizes(0, 0, 0)
         self.compile_seconds = 0.0  # spent on building and compiling, so far
         self.restarted: dict[str, int] = {}  # experts that turned non-finite, how often
@@ -62,7 +70,8 @@ class Model:
         self.on_restart: Callable[[int, str], None] = lambda sample, name: None
         self._compiled: set[tuple[str, int]] = set()  # what, and for how many samples
         self._bank: Bank | None = None
-        self._phase: Phases | None = None
+        self._phase: Phases | None = None  # of XLA's programs
+        self._native: NativeBank | None = None
 
     @property
     def bank(self) -> Bank:
@@ -73,8 +82,15 @@ class Model:
     @property
     def phase(self) -> Phases:
         """The phases after the last sample."""
+        if self._native is not None:
+            return self._native.phases()
         assert self._phase is not None, "make_room comes first"
         return self._phase
+
+    @property
+    def begun(self) -> bool:
+        """Whether there are phases."""
+        return self._native is not None or self._phase is not None
 
     @property
     def capacity(self) -> int:
@@ -98,9 +114,10 @@ class Model:
         refuse_lame_fork()
         began = time.perf_counter()
         key = jax.random.key(self.seed)
-        if self._phase is None:
+        if not self.begun:
             self.resize(self.start)
-            self._phase = self.bank.init(key)
+            self.restore(self.bank.init(key))
+        phase = self.phase
         # More than is asked for: a stream that keeps growing recompiles seldom.
         inputs, plain = (
             _in_lanes(new, old) for new, old in zip(needed[:2], self.sizes[:2], strict=True)
@@ -109,7 +126,7 @@ class Model:
         if outputs > self.sizes.outputs:
             outputs = max(outputs, 2 * self.sizes.outputs, LANES)
         self.resize(Sizes(inputs, plain, max(outputs, self.sizes.outputs)))
-        self._phase = grow(self._phase, jax.eval_shape(self.bank.init, key))
+        self.restore(grow(phase, jax.eval_shape(self.bank.init, key)))
         self.compile_seconds += time.perf_counter() - began
 
     def resize(self, sizes: Sizes) -> None:
@@ -119,7 +136,16 @@ class Model:
 
     def restore(self, phase: Phases) -> None:
         """Goes on from these phases."""
-        self._phase = phase
+        self._phase, self._native = phase, None
+        if self.engine == "xla":
+            return
+        try:
+            self._native, self._phase = NativeBank(self.bank, phase), None
+        except Unknown as unknown:
+            if self.engine == "native":
+                raise ConfigError(
+                    f"the native engine does not know {unknown}; take engine xla, or auto"
+                ) from None
 
     def learn(self, samples: Samples, record: Sequence[str]) -> Trace:
         """Learns a piece and returns its trace, growing at the row that needs it.
@@ -129,7 +155,7 @@ class Model:
         **Arguments:** `samples`, as for `Bank`, whose inputs may lack some at the end, and whose
         durations are relative to the learners' own; `record`.
         """
-        if self._phase is None:
+        if not self.begun:
             self.make_room(self.start)
         now = [samples.u["rows"][:, 0], samples.u["plain"], ~np.isnan(samples.z[:, 0])]
         if samples.query is not None:  # whoever is asked of inputs has neurons for them
@@ -157,6 +183,10 @@ class Model:
         for start in range(0, rows, self.capacity):
             here = slice(start, min(rows, start + self.capacity))
             number = here.stop - start
+            if self._native is not None:
+                views = {name: a[here] for name, a in u.items()}
+                parts.append(self._native.preview(self._wide(views)))
+                continue
             wide = np.zeros((number, self.streams, u["rows"].shape[1]), np.float32)
             wide[:, 0] = u["rows"][here]
             z = np.full((number, self.streams, self.sizes.outputs), np.nan)
@@ -170,16 +200,23 @@ class Model:
         return np.concatenate(parts)
 
     def _learn_part(self, samples: Samples, record: Sequence[str], first: int) -> Trace:
-        part = self._fit(samples)
+        part, native = self._fit(samples), self._native
         room = self._capacity("learn", len(samples.z))
         if ("learn", room) not in self._compiled:
             began = time.perf_counter()
             self.on_compile(True)
-            self.bank.compile(self.phase, part, record, capacity=room)
+            if native is None:
+                self.bank.compile(self.phase, part, record, capacity=room)
+            else:
+                native.learn(jax.tree.map(lambda a: a[:0], part), record)
             self.on_compile(False)
             self.compile_seconds += time.perf_counter() - began
             self._compiled.add(("learn", room))
-        self._phase, trace, restarted = self.bank.learn(self.phase, part, record, capacity=room)
+        if native is not None:
+            trace, restarted = native.learn(part, record)
+        else:
+            found = self.bank.learn(self.phase, part, record, capacity=room)
+            self._phase, trace, restarted = found
         for sample, name in restarted:
             self.restarted[name] = self.restarted.get(name, 0) + 1
             self.on_restart(first + sample, name)
@@ -187,15 +224,23 @@ class Model:
 
     def _fit(self, samples: Samples) -> Samples:
         u, z, relative, query = samples[:4]
-        inputs, plain, outputs = self.sizes
-        wide = {"rows": inputs, "plain": plain, "memory": width(plain)}
         # Each learner has a unit of time of its own, a hop; durations are in that of a row.
         duration = np.ones(len(z)) if relative is None else relative
-        u, query = (
-            v and {name: _widened(a, wide[name], 0.0) for name, a in v.items()} for v in (u, query)
+        part = Samples(
+            self._wide(u),
+            np.asarray(_widened(z, self.sizes.outputs, np.nan), np.float32),
+            np.asarray(duration, np.float32),
+            query and self._wide(query),
         )
-        part = Samples(u, _widened(z, outputs, np.nan), duration, query)
-        return jax.tree.map(lambda a: np.asarray(a, np.float32), part)
+        return part
+
+    def _wide(self, views: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns what experts see, as many numbers as they have neurons for."""
+        inputs, plain, _ = self.sizes
+        wide = {"rows": inputs, "plain": plain, "memory": width(plain)}
+        return {
+            name: np.asarray(_widened(a, wide[name], 0.0), np.float32) for name, a in views.items()
+        }
 
 
 def capacity(most: int, numbers: int) -> int:

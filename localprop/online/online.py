@@ -69,6 +69,7 @@ class Online(ColumnModel):
         hidden: Sequence[int] = (32, 32),
         review: int = 1000,
         seed: int = 0,
+        engine: str = "auto",
     ):
         """**Arguments:**
 
@@ -86,10 +87,13 @@ class Online(ColumnModel):
           memory and in what is saved, so that seven of them are learned again beside each new
           one; 0 keeps none.
         - `seed`: of the first weights.
+        - `engine`: `"native"`: loops that are fused for the CPU; `"xla"`: programs of XLA's;
+          `"auto"`: native where its loops know the networks. Their numbers differ by rounding.
 
         **Raises:** `ConfigError` for a value that makes no sense.
         """
-        given = (task, horizon, law, time, sequence, hops, wholes("hidden", hidden), review, seed)
+        sizes = wholes("hidden", hidden)
+        given = (task, horizon, law, time, sequence, hops, sizes, review, seed, engine)
         super().__init__(OnlineSettings(*given))
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:

@@ -15,6 +15,7 @@ MOST_WEIGHTS = 10**9
 MOST_HORIZON = 1_000_000
 MOST_REVIEW = 1_000_000
 LAWS = ("hamiltonian", "least-action")
+ENGINES = ("auto", "xla", "native")
 TASKS = ("auto", "classification", "regression", "forecast")
 
 
@@ -40,6 +41,7 @@ class OnlineSettings:
     hidden: tuple[int, ...] = (32, 32)
     review: int = 1000
     seed: int = 0
+    engine: str = "auto"
 
     def __post_init__(self):
         # A checkpoint has a list, and a program may have NumPy's numbers.
@@ -59,6 +61,7 @@ class OnlineSettings:
             raise ConfigError("a forecast knows one series; leave sequence away, or the horizon")
         _one_of("task", self.task, TASKS)
         _one_of("law", self.law, LAWS)
+        _one_of("engine", self.engine, ENGINES)
         number = isinstance(self.hops, int) and 1 <= self.hops <= MOST_HOPS
         if self.hops != "auto" and not number:
             raise ConfigError(f"hops is '{self.hops}'; give from 1 to {MOST_HOPS}, or auto")
@@ -87,8 +90,8 @@ class Settings:
     **Arguments:**
 
     - `target`: the column to predict.
-    - `task`, `horizon`, `law`, `time`, `sequence`, `hops`, `hidden`, `review`, `seed`: see
-        `Online`.
+    - `task`, `horizon`, `law`, `time`, `sequence`, `hops`, `hidden`, `review`, `seed`, `engine`:
+        see `Online`.
     - `text`: columns to take as text, whatever is in them.
     - `types`: kinds of columns, `number`, `boolean`, `time`, `text` or `words`, whatever is in
         them; `time:DMY`, `time:MDY` or `time:YMD` also says how dates such as 03/04/2024 are read.
@@ -112,6 +115,7 @@ class Settings:
     hidden: tuple[int, ...] = (32, 32)
     review: int = 1000
     seed: int = 0
+    engine: str = "auto"
     on_bad_row: str = "stop"
 
     def __post_init__(self):

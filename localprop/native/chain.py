@@ -1,0 +1,258 @@
+"""Chains of dense layers whose neurons have infinite speed, learned by Hamilton's equations.
+
+In settle hops only the wave front of such a network changes anything that is read later: after
+$2L$ hops every state and every costate is where one sweep forward and one sweep backward take it.
+What is left are the hops in which weights move.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from ..cost import Huber, SoftmaxCrossEntropy, SquaredError
+from ..law import Adaptive, Constant, CostateReversal, Growing, Hamiltonian, Phase
+from ..learner import Learner
+from ..network import Layered, SharedWeights
+from ..network.activation import ACTIVATIONS
+
+# In the order of their numbers in `chain_loops`.
+KINDS = ("identity", "tanh", "logistic", "softplus", "relu", "silu", "gelu")
+
+
+class Unknown(Exception):
+    """What these loops do not know; the message names it."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What the loops have to know of a learner.
+
+    **Fields:** `names` of the blocks, in order; `sizes` of the input and of the layers; `kinds` of
+    activations; `loss`, `mass`: which; `numbers`: their constants; `plastic`: hops in which weights
+    move; `hops`; `duration`; `streams`: how many, at least 1.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    kinds: tuple[int, ...]
+    loss: int
+    mass: int
+    numbers: tuple[float, ...]
+    plastic: int
+    hops: int
+    duration: float
+    streams: int
+
+    @property
+    def neurons(self) -> int:
+        """How many there are."""
+        return sum(self.sizes[1:])
+
+    @property
+    def weights(self) -> int:
+        """How many there are, biases included."""
+        return sum(m * (n + 1) for n, m in zip(self.sizes, self.sizes[1:], strict=False))
+
+
+def chain_of(learner: Learner) -> Chain:
+    """Returns what the loops have to know of a learner.
+
+    **Raises:** `Unknown` for one that they cannot learn.
+    """
+    network, streams = learner.network, learner.network.streams
+    if isinstance(network, SharedWeights):
+        network = network.network
+    if type(network) is not Layered:
+        raise Unknown(f"a {type(network).__name__}")
+    names = _names(network)
+    law, settled = learner.law, 2 * len(names)
+    if type(law) is not Hamiltonian:
+        raise Unknown(f"the law {type(law).__name__}")
+    if type(law.policy) is not CostateReversal:
+        raise Unknown(f"the policy {type(law.policy).__name__}")
+    if law.weights != "semi-implicit" or law.traces is not None:
+        raise Unknown("explicit weights, or traces")
+    if learner.settle < settled:
+        raise Unknown(f"{learner.settle} settle hops, where {settled} let everything settle")
+    if learner.clock != "hop" or learner.average is not None or learner.review is not None:
+        raise Unknown("a clock, an average or a review of the learner's own")
+    loss, scale = _loss(learner.cost)
+    mass, decay, floor, rate = _mass(law.mass)
+    numbers = [scale, law.dissipation, decay, floor, rate, learner.cost.weight_decay]
+    if any(isinstance(number, Tracer) or np.ndim(number) for number in numbers):
+        raise Unknown("constants that are no plain numbers")
+    return Chain(
+        names=names,
+        sizes=(*network.inputs[next(iter(network.inputs))], *(network.shapes[n][0] for n in names)),
+        kinds=tuple(_kind(network.wiring[name].activation) for name in names),
+        loss=loss,
+        mass=mass,
+        numbers=tuple(float(number) for number in numbers),
+        plastic=learner.hops - learner.settle,
+        hops=learner.hops,
+        duration=learner.duration,
+        streams=streams or 1,
+    )
+
+
+def _names(network: Layered) -> tuple[str, ...]:
+    """Returns the blocks in order.
+
+    **Raises:** `Unknown` where they are no chain of dense layers of infinite speed.
+    """
+    if len(network.inputs) != 1 or network.output_blocks is not None:
+        raise Unknown("several inputs or outputs")
+    if network.plastic is not None:
+        raise Unknown("weights that are held")
+    below, names = next(iter(network.inputs)), []
+    for name, block in network.wiring.items():
+        module = network._skeleton(name)
+        if type(module) is not eqx.nn.Linear or not module.use_bias:
+            raise Unknown(f"block '{name}', a {type(module).__name__}")
+        if block.parents != (below,) or block.silent or block.speed != np.inf:
+            raise Unknown(f"block '{name}', which is no dense layer of infinite speed in a chain")
+        below = name
+        names.append(name)
+    if below != network.output_block:
+        raise Unknown(f"the output block '{network.output_block}', which is not the last")
+    return tuple(names)
+
+
+def _kind(activation: Any) -> int:
+    for number, name in enumerate(KINDS):
+        if ACTIVATIONS[name] is activation:
+            return number
+    raise Unknown("an activation of one's own")
+
+
+def _loss(cost: Any) -> tuple[int, float]:
+    if cost.regulariser is not None or cost.weight is not None:
+        raise Unknown("a regulariser or weights of samples")
+    known = {SquaredError: "scale", Huber: "delta", SoftmaxCrossEntropy: "smoothing"}
+    for number, (kind, name) in enumerate(known.items()):
+        if type(cost.loss) is kind:
+            return number, getattr(cost.loss, name)
+    raise Unknown("a loss of one's own")
+
+
+def _mass(mass: Any) -> tuple[int, Any, Any, Any]:
+    """Returns which mass it is, and its decay, floor and rate."""
+    if type(mass) is Constant:
+        return 0, 0.0, 0.0, 1 / mass.m
+    if type(mass) is Adaptive:
+        return 1, mass.decay, mass.floor, mass.rate
+    if type(mass) is Growing:
+        return 2, 0.0, mass.scale, mass.rate
+    raise Unknown(f"the mass {type(mass).__name__}")
+
+
+class ChainState:
+    """What the loops carry of a chain: a phase in arrays of their own.
+
+    **Arguments:** `chain`; `phase`: it stays valid.
+    """
+
+    def __init__(self, chain: Chain, phase: Phase):
+        self.chain, self._shape = chain, phase
+        leaf = np.asarray(phase.x[chain.names[0]])
+        self.dtype = leaf.dtype
+        trees = phase.w, phase.momentum, phase.w if phase.mass is None else phase.mass
+        self.moving = np.stack([self._flat(tree) for tree in trees])
+        self.x, self.costate = self._neurons(phase.x), self._neurons(phase.costate)
+        self.time, self.hop = float(phase.time), int(phase.hop)
+        lowest = np.finfo(self.dtype)
+        self._constants = np.array([*chain.numbers, lowest.tiny, lowest.min], self.dtype)
+        self._sizes, self._kinds = np.array(chain.sizes), np.array(chain.kinds)
+
+    def learn(
+        self,
+        u: np.ndarray,
+        z: np.ndarray,
+        duration: np.ndarray,
+        out: np.ndarray,
+        slope: np.ndarray,
+        query: np.ndarray,
+        answers: np.ndarray,
+        *,
+        start: int = 0,
+        alone: bool = False,
+    ) -> int:
+        """Learns samples in place; returns the number of the first that does harm, or -1.
+
+        **Arguments:** `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `duration`: `(T,)`; `out`:
+        `(T, S or 1, outputs)`, for what is predicted; `slope`: `(T, inputs)`, for the slope of
+        the first stream's loss by its inputs, or empty; `query`: `(T, inputs)`, what is to be
+        answered after each sample, in `answers`, `(T, outputs)`, or both empty; `start`: number
+        of the first sample to learn; `alone`: whether only the first stream has a target.
+        """
+        from .chain_loops import learn
+
+        chain, tau = self.chain, (duration / self.chain.hops).astype(self.dtype)
+        which = chain.loss, chain.mass, self._constants, chain.plastic
+        own = self.moving, self.x, self.costate
+        samples = u, z, tau, start, alone
+        fault = learn(self._sizes, self._kinds, *which, *own, *samples, out, slope, query, answers)
+        learned = slice(start, len(u) if fault < 0 else fault + 1)
+        self.time += float(duration[learned].sum())
+        self.hop += chain.hops * len(duration[learned])
+        return fault
+
+    def answer(self, u: np.ndarray, out: np.ndarray) -> None:
+        """Writes what the network settles to under inputs `(T, inputs)`."""
+        from .chain_loops import answer
+
+        answer(self._sizes, self._kinds, self.moving[0], u, out)
+
+    def phase(self) -> Phase:
+        """Returns a phase of these numbers, which does not change with them."""
+        like = self._shape
+        w, momentum, mass = (self._tree(flat) for flat in self.moving)
+        return dataclasses.replace(
+            like,
+            x=self._split(self.x, like.x),
+            costate=self._split(self.costate, like.x),
+            w=w,
+            momentum=momentum,
+            mass=None if like.mass is None else mass,
+            time=jnp.asarray(self.time, like.time.dtype),
+            hop=jnp.asarray(np.int64(self.hop).astype(np.int32)),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are carried from one sample to the next."""
+        return self.moving.nbytes + self.x.nbytes + self.costate.nbytes
+
+    def _flat(self, tree: Any) -> np.ndarray:
+        parts = ((tree[name].weight, tree[name].bias) for name in self.chain.names)
+        return np.concatenate([np.ravel(np.asarray(a)) for pair in parts for a in pair])
+
+    def _neurons(self, tree: Any) -> np.ndarray:
+        each = [np.asarray(tree[name]) for name in self.chain.names]
+        return np.concatenate([a.reshape(self.chain.streams, -1) for a in each], axis=1)
+
+    def _split(self, a: np.ndarray, like: Any) -> Any:
+        cuts = np.cumsum(self.chain.sizes[1:])[:-1]
+        parts = dict(zip(self.chain.names, np.split(a, cuts, axis=1), strict=True))
+        return {name: jnp.array(parts[name].reshape(a.shape)) for name, a in like.items()}
+
+    def _tree(self, flat: np.ndarray) -> Any:
+        at, found = 0, {}
+        pairs = zip(self.chain.names, self.chain.sizes, self.chain.sizes[1:], strict=False)
+        for name, n, m in pairs:
+            weight, bias = flat[at : at + m * n].reshape(m, n), flat[at + m * n : at + m * n + m]
+            found[name] = jnp.array(weight), jnp.array(bias)
+            at += m * n + m
+        leaves = {name: self._shape.w[name] for name in self.chain.names}
+        trees = {
+            name: eqx.tree_at(lambda m: (m.weight, m.bias), leaves[name], found[name])
+            for name in self.chain.names
+        }
+        return {name: trees[name] for name in self._shape.w}

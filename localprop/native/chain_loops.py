@@ -1,0 +1,492 @@
+"""The loops of `chain`, compiled by Numba: import it late, for Numba takes its time.
+
+Numbers that loops are given as an array `constants` have the precision of the weights: a literal
+would make float64 of them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba.extending import overload
+
+from .jit import jit
+from .lanes import LANES, products
+
+IDENTITY, TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU = range(7)
+SQUARED, HUBER, CROSS_ENTROPY = range(3)
+CONSTANT, ADAPTIVE, GROWING = range(3)
+# Places in `constants`. TINY is the smallest normal number: what is below it is 0, as under XLA,
+# for arithmetic with subnormal numbers takes a hundred times as long.
+LOSS_SCALE, DISSIPATION, DECAY, FLOOR, RATE, WEIGHT_DECAY, TINY, LOWEST = range(8)
+BLOCK = 4096  # weights of which the force is held at once, as many as stay in the nearest cache
+
+
+def exponentials(a: Any, out: Any, bits: Any) -> None:
+    """Writes $e^a$ of a vector to `out`; `bits` is room for as many 32-bit integers."""
+
+
+@overload(exponentials)
+def _exponentials(a: Any, out: Any, bits: Any) -> Any:
+    if str(a.dtype) != "float32":
+
+        def double(a: Any, out: Any, bits: Any) -> None:
+            for k in range(len(a)):
+                out[k] = math.exp(a[k])
+
+        return double
+
+    def single(a: Any, out: Any, bits: Any) -> None:
+        # e^a = 2^n e^r with |r| <= ln 2 / 2, e^r by a polynomial (Cephes, expf), within 2 ulp. In
+        # loops that the compiler can turn into vector instructions, other than a call per number.
+        for k in range(len(a)):
+            y = min(max(a[k], np.float32(-87.0)), np.float32(88.0))
+            n = np.floor(y * np.float32(1.44269504) + np.float32(0.5))
+            r = y - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+            p = np.float32(1.9875691500e-4)
+            p = p * r + np.float32(1.3981999507e-3)
+            p = p * r + np.float32(8.3334519073e-3)
+            p = p * r + np.float32(4.1665795894e-2)
+            p = p * r + np.float32(1.6666665459e-1)
+            p = p * r + np.float32(5.0000001201e-1)
+            out[k] = p * r * r + r + np.float32(1.0) + (a[k] - a[k])  # NaN stays NaN
+            bits[k] = (np.int32(n) + np.int32(127)) << np.int32(23)
+        powers = bits.view(np.float32)
+        for k in range(len(a)):
+            out[k] *= powers[k]
+
+    return single
+
+
+@jit(fast=True)
+def activate(kind: int, a: Any, x: Any, slope: Any, bits: Any) -> None:
+    """Writes $\\sigma(a)$ and $\\sigma'(a)$ of a vector."""
+    one = a.dtype.type(1)
+    half = a.dtype.type(0.5)
+    if kind == IDENTITY:
+        for k in range(len(a)):
+            x[k] = a[k]
+            slope[k] = one
+    elif kind in (SILU, LOGISTIC):
+        for k in range(len(a)):
+            slope[k] = -a[k]
+        exponentials(slope, x, bits)
+        for k in range(len(a)):
+            s = one / (one + x[k])
+            logistic = kind == LOGISTIC
+            x[k] = s if logistic else a[k] * s
+            slope[k] = s * (one - s) if logistic else s * (one + a[k] * (one - s))
+    elif kind == RELU:
+        for k in range(len(a)):
+            x[k] = max(a[k], a.dtype.type(0))
+            slope[k] = one if a[k] > 0 else a.dtype.type(0)
+    elif kind == TANH:
+        for k in range(len(a)):
+            x[k] = math.tanh(a[k])
+            slope[k] = one - x[k] * x[k]
+    elif kind == SOFTPLUS:
+        for k in range(len(a)):
+            small = a.dtype.type(math.exp(-abs(a[k])))
+            x[k] = max(a[k], a.dtype.type(0)) + a.dtype.type(math.log1p(small))
+            slope[k] = (one if a[k] >= 0 else small) / (one + small)
+    else:
+        c = a.dtype.type(0.7978845608028654)  # sqrt(2 / pi)
+        cube = a.dtype.type(0.044715)
+        three = a.dtype.type(3)
+        for k in range(len(a)):
+            square = a[k] * a[k]
+            t = a.dtype.type(math.tanh(c * a[k] * (one + cube * square)))
+            x[k] = half * a[k] * (one + t)
+            inner = c * (one + three * cube * square)
+            slope[k] = half * (one + t) + half * a[k] * (one - t * t) * inner
+
+
+@jit(fast=True)
+def force(
+    d: Any, to: int, rows: int, neurons: int, x: Any, of: int, step: int, n: int, f: Any, live: int
+) -> None:
+    """Writes $f_{ij} = \\sum_s \\sigma'_{is}\\lambda_{is} x_{sj}$ of `rows` neurons.
+
+    **Arguments:** flat arrays. `d`: $\\sigma'\\lambda$, a row of `neurons` for each stream, from
+    column `to` on; `x`: a row of `step` for each stream, of which `n` columns from `of` on are
+    read; `f`: a row of `n` for each neuron, and room for eight more; `live`: how many streams.
+    """
+    # From the last columns back: what lies beyond a row's end is written over later.
+    for i in range(0, rows, LANES):
+        some = min(LANES, rows - i)
+        for j in range((n - 1) // LANES * LANES, -1, -LANES):
+            products(d, to + i, some, 1, live, neurons, x, of + j, step, f, i * n + j, n)
+
+
+@jit(fast=True)
+def move(mass: int, c: Any, tau: Any, f: Any, w: Any, p: Any, v: Any) -> Any:
+    """Moves weights for a hop under the force `f`; returns 0, or NaN if one is not finite."""
+    one = w.dtype.type(1)
+    zero = w.dtype.type(0)
+    keep = max(one - c[DISSIPATION] * tau, zero)
+    tiny, decay = c[TINY], c[WEIGHT_DECAY]
+    check = zero
+    if mass == ADAPTIVE:
+        hold = w.dtype.type(math.exp(-c[DECAY] * tau))
+        rest, floor, step = one - hold, c[FLOOR], tau * c[RATE]
+        for j in range(len(w)):
+            g = f[j] + decay * w[j]
+            square = hold * v[j] + rest * (g * g)
+            square = square if square > tiny else square * zero
+            push = keep * p[j] - tau * g
+            push = push if abs(push) > tiny else push * zero
+            v[j], p[j] = square, push
+            w[j] += step * push / (np.sqrt(square) + floor)
+            check += (square - square) + (push - push) + (w[j] - w[j])
+    elif mass == GROWING:
+        for j in range(len(w)):
+            g = f[j] + decay * w[j]
+            square = v[j] + tau * (g * g)
+            push = keep * p[j] - tau * g
+            push = push if abs(push) > tiny else push * zero
+            v[j], p[j] = square, push
+            w[j] += tau * push * c[RATE] / (one + square / c[FLOOR])
+            check += (square - square) + (push - push) + (w[j] - w[j])
+    else:
+        step = tau * c[RATE]
+        for j in range(len(w)):
+            g = f[j] + decay * w[j]
+            push = keep * p[j] - tau * g
+            push = push if abs(push) > tiny else push * zero
+            p[j] = push
+            w[j] += step * push
+            check += (push - push) + (w[j] - w[j])
+    return check
+
+
+@jit(fast=True)
+def loss_slope(
+    kind: int, c: Any, share: Any, x: Any, z: Any, out: Any, room: Any, bits: Any
+) -> None:
+    """Writes $L_x$ of eight streams times their share; arrays have an output's lanes side by side.
+
+    **Arguments:** `room`: for as many numbers, and three lanes more.
+    """
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    count = len(x)
+    if kind == SQUARED:
+        for k in range(count):
+            e = x[k] - z[k]
+            out[k] = share * c[LOSS_SCALE] * e if z[k] == z[k] else zero
+    elif kind == HUBER:
+        for k in range(count):
+            e = x[k] - z[k]
+            near = min(max(e, -c[LOSS_SCALE]), c[LOSS_SCALE]) + (x[k] - x[k])
+            out[k] = share * near if z[k] == z[k] else zero
+    else:
+        most, known, every = room[count:], room[count + LANES :], room[count + 2 * LANES :]
+        for s in range(LANES):
+            most[s], known[s], every[s] = c[LOWEST], zero, zero
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                exists = z[k + s] == z[k + s]
+                most[s] = max(most[s], x[k + s]) if exists else most[s]
+                known[s] += one if exists else zero
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                room[k + s] = x[k + s] - most[s] if z[k + s] == z[k + s] else c[LOWEST]
+        exponentials(room[:count], out, bits)
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                out[k + s] = out[k + s] if z[k + s] == z[k + s] else zero
+                every[s] += out[k + s]
+        # q = (1 - smoothing) z + smoothing / K; the slope is softmax * sum(q) - q.
+        smooth, given = c[LOSS_SCALE], most
+        for s in range(LANES):
+            known[s] = smooth / max(known[s], one)
+            every[s] = max(every[s], one)  # of a stream without a target there is none
+            given[s] = zero
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                exists = z[k + s] == z[k + s]
+                room[k + s] = (one - smooth) * z[k + s] + known[s] if exists else zero
+                given[s] += room[k + s]
+        for k in range(0, count, LANES):
+            for s in range(LANES):
+                out[k + s] = share * (given[s] * (out[k + s] / every[s]) - room[k + s])
+
+
+@jit(fast=True)
+def forward(
+    sizes: Any,
+    kinds: Any,
+    w: Any,
+    source: Any,
+    states: Any,
+    a: Any,
+    x: Any,
+    d: Any,
+    groups: int,
+    bits: Any,
+) -> None:
+    """Writes what `states` and inputs drive: activations `a`, $\\sigma(a)$, $\\sigma'(a)$.
+
+    Where `states` is `x` itself everything settles.
+
+    **Arguments:** `sizes`: of the input and of the layers; `kinds`: activations; `w`: all weights,
+    layer by layer the matrix and then the biases; all others flat, in lanes: `source`: inputs, and
+    neurons, group by group of eight streams; `groups`: how many.
+    """
+    neurons = 0
+    for layer in range(len(kinds)):
+        neurons += sizes[layer + 1]
+    at, first = 0, 0
+    for layer in range(len(kinds)):
+        n, m = sizes[layer], sizes[layer + 1]
+        bias = at + m * n
+        for group in range(groups):
+            low = (group * neurons + first) * LANES
+            if layer == 0:
+                products(w, at, m, n, n, 1, source, group * n * LANES, LANES, a, low, LANES)
+            else:
+                products(w, at, m, n, n, 1, states, low - n * LANES, LANES, a, low, LANES)
+            for i in range(m):
+                for s in range(LANES):
+                    a[low + i * LANES + s] += w[bias + i]
+            high = low + m * LANES
+            activate(kinds[layer], a[low:high], x[low:high], d[low:high], bits)
+        at = bias + m
+        first += m
+
+
+@jit(fast=True)
+def backward(
+    sizes: Any, w: Any, costate: Any, pulled: Any, d: Any, neurons: int, groups: int
+) -> None:
+    """Makes $\\sigma'_i\\lambda_i$ of the slopes in `d`, and writes what it pulls back to `pulled`.
+
+    Where `pulled` is `costate` itself everything below the outputs settles. In lanes as above.
+    """
+    layers = len(sizes) - 1
+    at, first = len(w), neurons
+    for back in range(layers):
+        layer = layers - 1 - back
+        n, m = sizes[layer], sizes[layer + 1]
+        at -= m * n + m
+        first -= m
+        for group in range(groups):
+            low = (group * neurons + first) * LANES
+            for k in range(low, low + m * LANES):
+                d[k] *= costate[k]
+            if layer > 0:
+                products(w, at, n, 1, m, n, d, low, LANES, pulled, low - n * LANES, LANES)
+
+
+@jit(fast=True)
+def move_all(
+    sizes: Any,
+    mass: int,
+    c: Any,
+    tau: Any,
+    state: Any,
+    u: Any,
+    x: Any,
+    d: Any,
+    neurons: int,
+    live: int,
+    f: Any,
+) -> Any:
+    """Moves every weight for a hop; returns 0, or NaN if one is not finite.
+
+    **Arguments:** `u`, `x`, `d`: inputs, states and $\\sigma'\\lambda$, flat, a row for each stream,
+    with room for eight numbers more; `neurons`: how many; `live`: streams with a target, the
+    first ones; `f`: room for the force.
+    """
+    w, p, v = state[0], state[1], state[2]
+    at, first, check = 0, 0, c[TINY] * 0
+    for layer in range(len(sizes) - 1):
+        n, m = sizes[layer], sizes[layer + 1]
+        block = max(1, BLOCK // n)
+        for i in range(0, m, block):
+            rows = min(block, m - i)
+            if layer == 0:
+                force(d, first + i, rows, neurons, u, 0, n, n, f, live)
+            else:
+                force(d, first + i, rows, neurons, x, first - n, neurons, n, f, live)
+            here = slice(at + i * n, at + (i + rows) * n)
+            check += move(mass, c, tau, f, w[here], p[here], v[here])
+        at += m * n
+        for i in range(m):
+            f[i] = 0
+        for k in range(live):
+            for i in range(m):
+                f[i] += d[k * neurons + first + i]
+        here = slice(at, at + m)
+        check += move(mass, c, tau, f, w[here], p[here], v[here])
+        at += m
+        first += m
+    return check
+
+
+@jit(fast=True)
+def by_row(x: Any, width: int, streams: int, rows: Any) -> None:
+    """Writes what lies in lanes as a row for each stream."""
+    for k in range(streams):
+        low, row = k // LANES * width * LANES + k % LANES, k * width
+        for i in range(width):
+            rows[row + i] = x[low + i * LANES]
+
+
+@jit(fast=True)
+def learn(
+    sizes: Any,
+    kinds: Any,
+    loss: int,
+    mass: int,
+    c: Any,
+    plastic: int,
+    state: Any,
+    x_kept: Any,
+    costate_kept: Any,
+    u: Any,
+    z: Any,
+    tau: Any,
+    start: int,
+    alone: bool,
+    out: Any,
+    slope: Any,
+    query: Any,
+    answers: Any,
+) -> int:
+    """Learns the samples from `start` on; returns the number of the first that does harm, or -1.
+
+    **Arguments:** `sizes`, `kinds`: see `forward`; `loss`, `mass`: which; `c`: constants;
+    `plastic`: hops in which weights move, after those in which everything settles; `state`:
+    weights, momentum and the memory of the mass, `(3, weights)`; `x_kept`, `costate_kept`:
+    `(S, neurons)`, written at the end; `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `tau`: of
+    each sample, `(T,)`; `alone`: whether only the first stream has a target and an output; `out`:
+    the predictions, `(T, S, outputs)`; `slope`: of the loss of the first stream by its inputs,
+    after a sample, `(T, inputs)`, or empty; `query`: `(T, inputs)`, what is to be answered after
+    a sample, in `answers`, `(T, outputs)`; or both empty.
+    """
+    streams, neurons = x_kept.shape
+    inputs, outputs = sizes[0], sizes[len(sizes) - 1]
+    top, widest = neurons - outputs, 0
+    for layer in range(len(sizes)):
+        widest = max(widest, sizes[layer])
+    most = (streams + LANES - 1) // LANES
+    w, dtype = state[0], state.dtype
+    one = dtype.type(1)
+    a, d = np.zeros(most * neurons * LANES, dtype), np.zeros(most * neurons * LANES, dtype)
+    x, costate = np.zeros_like(a), np.zeros_like(a)
+    x_new, costate_new = np.zeros_like(a), np.zeros_like(a)
+    source, target = np.zeros(most * inputs * LANES, dtype), np.empty(outputs * LANES, dtype)
+    u_rows, pulled = np.zeros(streams * inputs + LANES, dtype), np.empty(inputs * LANES, dtype)
+    x_rows, d_rows = np.zeros(streams * neurons + LANES, dtype), np.zeros(streams * neurons, dtype)
+    f, room = np.empty(max(BLOCK, widest) + LANES, dtype), np.empty((widest + 3) * LANES, dtype)
+    bits = np.empty(widest * LANES, np.int32)
+    order = np.zeros(most * LANES, np.int64)
+    fault, seen = -1, 0
+    for t in range(start, len(u)):
+        live, first = 0, 0
+        for s in range(1 if alone else streams):
+            for k in range(outputs):
+                if z[t, s, k] == z[t, s, k]:
+                    order[live] = s
+                    live += 1
+                    break
+        seen = live
+        for s in range(out.shape[1]):
+            place = -1
+            for k in range(live):
+                place = k if order[k] == s else place
+            if place < 0:
+                place, order[seen] = seen, s
+                seen += 1
+            first = place if s == 0 else first
+        groups = (seen + LANES - 1) // LANES
+        for k in range(seen):
+            low = k // LANES * inputs * LANES + k % LANES
+            for j in range(inputs):
+                u_rows[k * inputs + j] = u[t, order[k], j]
+                source[low + j * LANES] = u[t, order[k], j]
+        forward(sizes, kinds, w, source, x, a, x, d, groups, bits)
+        by_row(x, neurons, seen, x_rows)
+        for k in range(seen):
+            if order[k] < out.shape[1]:
+                for i in range(outputs):
+                    out[t, order[k], i] = x_rows[k * neurons + top + i]
+        share = one / dtype.type(max(live, 1))
+        for hop in range(plastic):
+            for group in range(groups):
+                low, high = (group * neurons + top) * LANES, (group + 1) * neurons * LANES
+                for s in range(LANES):
+                    known = group * LANES + s < live
+                    for k in range(outputs):
+                        target[k * LANES + s] = (
+                            z[t, order[group * LANES + s], k] if known else dtype.type(np.nan)
+                        )
+                to = costate if hop == 0 else costate_new
+                loss_slope(loss, c, share, x[low:high], target, to[low:high], room, bits)
+            if hop == 0:
+                backward(sizes, w, costate, costate, d, neurons, groups)
+            else:  # under weights that have moved: all read what was there before the hop
+                forward(sizes, kinds, w, source, x, a, x_new, d, groups, bits)
+                backward(sizes, w, costate, costate_new, d, neurons, groups)
+            by_row(d, neurons, live, d_rows)
+            check = move_all(
+                sizes, mass, c, tau[t], state, u_rows, x_rows, d_rows, neurons, live, f
+            )
+            if hop > 0:
+                x, x_new = x_new, x
+                costate, costate_new = costate_new, costate
+                by_row(x, neurons, live, x_rows)
+            for k in range(groups * neurons * LANES):
+                check += (x[k] - x[k]) + (costate[k] - costate[k])
+            if check != 0:
+                fault = t
+        if len(slope):
+            n, m = sizes[0], sizes[1]
+            group, lane = first // LANES, first % LANES
+            low = group * neurons * LANES
+            products(w, 0, m, n, n, 1, source, group * n * LANES, LANES, a, 0, LANES)
+            for i in range(m):
+                for s in range(LANES):
+                    a[i * LANES + s] += w[m * n + i]
+            activate(kinds[0], a[: m * LANES], x_new[: m * LANES], d[: m * LANES], bits)
+            for k in range(m * LANES):
+                d[k] *= costate[low + k] * dtype.type(max(live, 1))
+            products(w, 0, n, 1, m, n, d, 0, LANES, pulled, 0, LANES)
+            for j in range(n):
+                slope[t, j] = pulled[j * LANES + lane]
+        if len(query):
+            for j in range(inputs):
+                source[j * LANES] = query[t, j]  # the other lanes answer the sample again
+            forward(sizes, kinds, w, source, x_new, a, x_new, d, 1, bits)
+            for i in range(outputs):
+                answers[t, i] = x_new[(top + i) * LANES]
+        if fault >= 0:
+            break
+    for k in range(seen):
+        low = k // LANES * neurons * LANES + k % LANES
+        for i in range(neurons):
+            x_kept[order[k], i] = x[low + i * LANES]
+            costate_kept[order[k], i] = costate[low + i * LANES]
+    return fault
+
+
+@jit(fast=True)
+def answer(sizes: Any, kinds: Any, w: Any, u: Any, out: Any) -> None:
+    """Writes what the network settles to under each input, `(T, outputs)`."""
+    inputs, outputs, neurons, widest = sizes[0], out.shape[1], 0, 0
+    for layer in range(1, len(sizes)):
+        neurons += sizes[layer]
+        widest = max(widest, sizes[layer])
+    x, source = np.zeros(neurons * LANES, w.dtype), np.zeros(inputs * LANES, w.dtype)
+    a, d, bits = np.empty_like(x), np.empty_like(x), np.empty(widest * LANES, np.int32)
+    for t in range(0, len(u), LANES):
+        count = min(LANES, len(u) - t)
+        for s in range(count):
+            for j in range(inputs):
+                source[j * LANES + s] = u[t + s, j]
+        forward(sizes, kinds, w, source, x, a, x, d, 1, bits)
+        for s in range(count):
+            for k in range(outputs):
+                out[t + s, k] = x[(neurons - outputs + k) * LANES + s]

@@ -1,0 +1,171 @@
+"""The bank of experts in fused loops, each expert by itself, as many at once as there are cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..learner import Samples, Trace
+from ..native.chain import Chain, ChainState, chain_of
+from .bank import ALONE, Bank, Phases
+
+SMALL = 64  # samples up to which to wake another thread takes longer than to learn them
+
+
+class NativeBank:
+    """The experts of a bank, which learn in place.
+
+    Experts know nothing of each other, so each of them learns a whole piece by itself. What is
+    found does not hang on how many do so at once.
+
+    **Arguments:** `bank`; `phases`: of the bank, and they stay valid.
+
+    **Raises:** `Unknown` where the loops do not know an expert.
+
+    !!! example
+
+        ```python
+        >>> import jax, numpy as np
+        >>> from localprop import Cost, Layered, Learner, Samples, SquaredError
+        >>> from localprop.online.bank import Bank, Expert
+        >>> from localprop.online.native import NativeBank
+        >>> net, cost = Layered.dense([3, 4, 1]), Cost(SquaredError())
+        >>> bank = Bank([Expert("slow", Learner(net, cost, streams=2), "reviewed")])
+        >>> native = NativeBank(bank, bank.init(jax.random.key(0)))
+        >>> u = {"rows": np.ones((5, 2, 3), np.float32), "plain": np.ones((5, 0), np.float32)}
+        >>> z = np.zeros((5, 2, 1), np.float32)
+        >>> trace, restarted = native.learn(Samples(u, z, np.ones(5, np.float32)), ("output",))
+        >>> trace["output"].shape, restarted
+        ((5, 1, 1), [])
+
+        ```
+    """
+
+    def __init__(self, bank: Bank, phases: Phases):
+        self.bank = bank
+        self.chains = chains(bank)
+        each = [bank.of(phases, k) for k in range(len(bank.experts))]
+        self._states = [ChainState(c, p) for c, p in zip(self.chains, each, strict=True)]
+
+    def phases(self) -> Phases:
+        """Returns the phases, which do not change with what is learned later."""
+        own = [state.phase() for state in self._states]
+        groups = ([own[k] for k in group] for group in self.bank.groups)
+        return tuple(jax.tree.map(_stack, *group) for group in groups)
+
+    def learn(self, part: Samples, record: Sequence[str]) -> tuple[Trace, list[tuple[int, str]]]:
+        """Learns a piece; an expert that turns non-finite is started again, and goes on.
+
+        **Arguments:** `part`, `record`: as for `Bank.learn`.
+
+        **Returns:** the trace, and what was started again: number of the sample, and name.
+        """
+        rows, outputs, dtype = len(part.z), part.z.shape[2], part.z.dtype
+        found = np.zeros((2, rows, len(self.chains), outputs), dtype)
+        answering = rows if "answer" in record else 0
+        slopes: list[np.ndarray] = []
+        for expert, chain in zip(self.bank.experts, self.chains, strict=True):
+            wanted = "memory_slope" if expert.view == "memory" else "input_slope"
+            asked = wanted in record and expert.view != "plain"
+            slopes.append(np.zeros((rows if asked else 0, chain.sizes[0]), dtype))
+        restarted: list[tuple[int, str]] = []
+
+        def learn(k: int) -> None:
+            view, chain = self.bank.experts[k].view, self.chains[k]
+            single = view in ALONE
+            u = part.u[view][:, None] if single else part.u["rows"]
+            z = part.z[:, :1] if single else part.z
+            own, answers = (
+                np.zeros((rows, 1, outputs), dtype),
+                np.zeros((answering, outputs), dtype),
+            )
+            query = part.query[view if single else "rows"] if answering else part.u["plain"][:0]
+            given = u, z, part.duration * chain.duration, own, slopes[k], query, answers
+            start, fault = 0, 0
+            while start < rows and fault >= 0:
+                fault = self._states[k].learn(*given, start=start, alone=view == "new")
+                if fault >= 0:
+                    self._restart(k)
+                    restarted.append((fault, self.bank.names[k]))
+                    start = fault + 1
+            found[0, :, k] = own[:, 0]
+            if answering:
+                found[1, :, k] = answers
+
+        self._each(learn, rows)
+        trace: Trace = {"output": found[0], "answer": found[1]}
+        views = [expert.view for expert in self.bank.experts]
+        if "input_slope" in record:
+            seen = [slope for slope, view in zip(slopes, views, strict=True) if view not in ALONE]
+            trace["input_slope"] = sum(seen[1:], start=seen[0]) / max(len(seen), 1)
+        if "memory_slope" in record:
+            trace["memory_slope"] = slopes[views.index("memory")]
+        trace = {name: trace[name] for name in record}
+        order = {name: k for k, name in enumerate(self.bank.names)}
+        return trace, sorted(restarted, key=lambda one: (one[0], order[one[1]]))
+
+    def preview(self, u: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns what the experts answer to new rows, `(T, experts, outputs)`, learning nothing.
+
+        **Arguments:** `u`: inputs by view, `(T, inputs)`; `rows` as well.
+        """
+        rows, outputs = len(u["rows"]), self.chains[0].sizes[-1]
+        found = np.zeros((rows, len(self.chains), outputs), u["rows"].dtype)
+
+        def answer(k: int) -> None:
+            view = self.bank.experts[k].view
+            own = np.zeros((rows, outputs), found.dtype)
+            self._states[k].answer(u[view if view in ALONE else "rows"], own)
+            found[:, k] = own
+
+        self._each(answer, rows)
+        return found
+
+    def _each(self, do: Callable[[int], None], rows: int) -> None:
+        """Does something for every expert, several at once where that pays, the longest first."""
+        if rows <= SMALL:
+            for k in range(len(self.chains)):
+                do(k)
+            return
+        order = sorted(range(len(self.chains)), key=lambda k: -_cost(self.chains[k]))
+        futures: list[Future[None]] = [_threads().submit(do, k) for k in order]
+        for future in futures:
+            future.result()
+
+    def _restart(self, k: int) -> None:
+        fresh = self.bank.of(self.bank.init(jax.random.key(0)), k)
+        self._states[k] = ChainState(self.chains[k], fresh)
+
+
+def chains(bank: Bank) -> list[Chain]:
+    """Returns what the loops have to know of each expert.
+
+    **Raises:** `Unknown` for one that they cannot learn.
+    """
+    return [chain_of(expert.learner) for expert in bank.experts]
+
+
+def _cost(chain: Chain) -> int:
+    """Returns about how much work a sample is: a sum for each stream, and moves."""
+    return chain.weights * (chain.streams + 4)
+
+
+def _stack(*leaves: Any) -> Any:
+    return jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves]))  # nothing to compile
+
+
+def _threads() -> ThreadPoolExecutor:
+    return _threads_of(os.getpid())  # a process that was forked has none of its parent's
+
+
+@cache
+def _threads_of(process: int) -> ThreadPoolExecutor:
+    del process
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="localprop")
