@@ -130,6 +130,15 @@ def make_room(folder: Path, most: int = MOST_BYTES) -> int:
 
 
 @cache
+def sources() -> str:
+    """Returns a digest of localprop's own code."""
+    digest, here = hashlib.sha256(), Path(__file__).parent
+    for path in sorted(here.rglob("*.py")):
+        digest.update(f"{path.relative_to(here)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
 def machine() -> str:
     """Describes the processor: a program made for one need not run on another."""
     parts = [platform.system(), platform.machine(), platform.processor()]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import jax
 from jax.experimental import serialize_executable
 
-from .cache_folder import Entries, cache_folder, machine
+from .cache_folder import Entries, cache_folder, machine, sources
 
 LEAST_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 JAX_DEFAULT = 1.0  # seconds: what compiles faster than that JAX does not keep by itself
@@ -37,7 +36,7 @@ def keep_programs() -> None:
         from jax._src import compilation_cache
 
         if compilation_cache._cache is None:
-            compilation_cache._cache = _cache_of_jax()(folder)
+            compilation_cache._cache = _caches()[0](folder)
             compilation_cache._cache_initialized = True
     except (ImportError, AttributeError):
         jax.config.update("jax_compilation_cache_dir", str(folder / "jax"))
@@ -48,7 +47,8 @@ def keep_programs() -> None:
 
 
 @cache
-def _cache_of_jax() -> Any:
+def _caches() -> tuple[Any, Any]:
+    """Returns what JAX can be given as its cache: localprop's folder, or nothing at all."""
     from jax._src import compilation_cache
     from jax._src.compilation_cache_interface import CacheInterface
 
@@ -77,7 +77,18 @@ def _cache_of_jax() -> Any:
                 return compilation_cache._cache
             return None
 
-    return Programs
+    class Nothing(CacheInterface):
+        """No cache at all."""
+
+        _path = Path()
+
+        def get(self, key: str) -> None:
+            del key
+
+        def put(self, key: str, value: bytes) -> None:
+            del key, value
+
+    return Programs, Nothing
 
 
 def kept_program(
@@ -103,27 +114,65 @@ def kept_program(
         assert structure == result
         return found
 
-    program = _kept(flat, _full_name(name, arguments), jax.tree.leaves(arguments), Entries(folder))
+    name, entries, leaves = _full_name(name, arguments), Entries(folder), jax.tree.leaves(arguments)
+    program = _loaded(entries, name)
+    tried = program is None
+    program = program or _made(flat, leaves, entries, name)
 
     def call(*arguments: Any) -> Any:
-        return jax.tree.unflatten(result, program(*jax.tree.leaves(arguments)))
+        nonlocal program, tried
+        leaves = jax.tree.leaves(arguments)
+        if not tried:
+            tried = True
+            try:
+                return jax.tree.unflatten(result, program(*leaves))
+            except Exception:  # it was kept badly
+                program = _made(flat, leaves, entries, name)
+        return jax.tree.unflatten(result, program(*leaves))
 
     return call
 
 
-def _kept(flat: Callable[..., Any], name: str, leaves: list[Any], entries: Entries) -> Any:
-    content = entries.get(name)
-    if content is not None:
-        # One that cannot be read is made afresh, whatever the reason.
-        with contextlib.suppress(Exception):
-            parts = pickle.loads(zlib.decompress(content))
-            first = jax.devices()[:1]
+def _loaded(entries: Entries, name: str) -> Any:
+    """Returns a program that was kept, or `None`, whatever the reason."""
+    with contextlib.suppress(Exception):
+        content = entries.get(name)
+        if content is not None:
+            parts, first = pickle.loads(zlib.decompress(content)), jax.devices()[:1]
             return serialize_executable.deserialize_and_load(*parts, execution_devices=first)
-    program = jax.jit(flat).lower(*leaves).compile()
-    with contextlib.suppress(Exception):  # nor need one be kept
-        parts = serialize_executable.serialize(program)
-        entries.put(name, zlib.compress(pickle.dumps(parts), 1))
+    return None
+
+
+def _made(flat: Callable[..., Any], leaves: list[Any], entries: Entries, name: str) -> Any:
+    """Compiles a program, and keeps it if that can be done."""
+    lowered = jax.jit(flat).lower(*leaves)
+    with _afresh() as sure:
+        program = lowered.compile()
+    if sure:
+        with contextlib.suppress(Exception):
+            parts = serialize_executable.serialize(program)
+            entries.put(name, zlib.compress(pickle.dumps(parts), 1))
     return program
+
+
+@contextlib.contextmanager
+def _afresh() -> Iterator[bool]:
+    """Compiles without JAX's cache: a program that comes from there cannot be kept once more.
+
+    XLA does not say so, but leaves functions out of it.
+    """
+    try:
+        from jax._src import compilation_cache as of_jax
+
+        before = of_jax._cache, of_jax._cache_initialized
+        of_jax._cache, of_jax._cache_initialized = _caches()[1](), True
+    except (ImportError, AttributeError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        of_jax._cache, of_jax._cache_initialized = before
 
 
 def _plain() -> bool:
@@ -146,13 +195,10 @@ def _full_name(name: str, arguments: Any) -> str:
 @cache
 def _versions() -> str:
     """Describes everything that programs are made with, localprop's own code included."""
-    digest, here = hashlib.sha256(), Path(__file__).parent
-    for path in sorted(here.rglob("*.py")):
-        digest.update(f"{path.relative_to(here)}\n".encode() + path.read_bytes())
     device = jax.devices()[0]
     known = [f"{name} {metadata.version(name)}" for name in ("jax", "jaxlib", "equinox", "numpy")]
     backend = f"{device.platform} {device.device_kind} {device.client.platform_version}"
-    return "\n".join([digest.hexdigest(), *known, backend])
+    return "\n".join([sources(), *known, backend])
 
 
 def _configuration() -> str:

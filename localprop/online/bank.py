@@ -112,7 +112,7 @@ class Bank(eqx.Module):
         """Returns the phase of one expert."""
         group = next(k for k, members in enumerate(self.groups) if expert in members)
         place = self.groups[group].index(expert)
-        return jax.tree.map(lambda a: a[place], phase[group])
+        return jax.tree.map(lambda a: _part(a, place), phase[group])
 
     def present(self, phase: Phases, sample: Samples) -> tuple[Phases, Array]:
         """Presents one sample to each expert; returns the phases and `(experts, outputs)`."""
@@ -298,6 +298,12 @@ def _stack(*leaves: Array) -> Array:
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         return jnp.stack(leaves)
     return placed(np.stack([np.asarray(leaf) for leaf in leaves]))
+
+
+def _part(a: Array, place: int) -> Array:
+    if isinstance(a, Tracer):
+        return a[place]
+    return placed(np.array(np.asarray(a)[place]))  # nothing to compile
 
 
 def _of_new_row(output: Array) -> Array:
