@@ -27,7 +27,20 @@ from .page import write_page
 
 ROWS, RUNS = 500, 5
 MOST, MOST_IMPORT = 3.0, 0.5  # seconds: of a second run, and of importing the package
-WORDS = "good bad fine poor great awful nice late fast slow cheap dear".split()
+WORDS = [
+    "good",
+    "bad",
+    "fine",
+    "poor",
+    "great",
+    "awful",
+    "nice",
+    "late",
+    "fast",
+    "slow",
+    "cheap",
+    "dear",
+]
 IMPORTS = ("import jax", "import localprop", "from localprop import Learner, Layered")
 IMPORTS += ("from localprop import Online",)
 

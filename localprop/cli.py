@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib.abc import MetaPathFinder
 from typing import Any, NoReturn, cast
 
 import typer
@@ -87,6 +88,24 @@ def check_platform() -> None:
 
 # Typer has names for its leaves only; every misuse of the command line is one of these.
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
+
+
+class _NoPandas(MetaPathFinder):
+    """PyArrow imports pandas, where that is installed, to ask whether a number is one of its own.
+
+    Which takes longer than learning some hundred rows.
+    """
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        del path, target
+        if fullname == "pandas":
+            raise ModuleNotFoundError("no command needs pandas", name=fullname)
+
+
+def run() -> None:
+    """Runs the command line in a process of its own."""
+    sys.meta_path.insert(0, _NoPandas())
+    main()
 
 
 def main() -> None:
