@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import jax
-import jax.numpy as jnp
 import msgspec
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
@@ -90,7 +89,7 @@ class Checkpoint:
                     f"{self.path}: phase{name} should be {leaf.dtype}{list(leaf.shape)}, the "
                     f"checkpoint has {held}; it was made in another precision or by another version"
                 )
-        return jax.tree.unflatten(structure, [jnp.asarray(self.arrays[n]) for n in names])
+        return jax.tree.unflatten(structure, [jax.device_put(self.arrays[n].copy()) for n in names])
 
 
 def save(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import wraps
+from importlib.abc import MetaPathFinder
 from typing import Any, NoReturn, cast
 
 import typer
@@ -25,11 +28,30 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("learn")(learn_command)
-app.command("predict")(predict_command)
-app.command("track")(track_command)
-app.command("reproduce")(reproduce_command)
-app.command("audit")(audit_command)
+
+
+def _computing(command: Callable[..., None]) -> Callable[..., None]:
+    """Returns a command that finds JAX ready; help is there without it."""
+
+    @wraps(command)
+    def ready(*arguments: Any, **options: Any) -> None:
+        from .kept_programs import keep_programs
+
+        check_platform()
+        keep_programs()
+        command(*arguments, **options)
+
+    return ready
+
+
+for _name, _command in (
+    ("learn", learn_command),
+    ("predict", predict_command),
+    ("track", track_command),
+    ("reproduce", reproduce_command),
+    ("audit", audit_command),
+):
+    app.command(_name)(_computing(_command))
 
 
 def _print_version(asked: bool | None) -> None:
@@ -46,7 +68,6 @@ def localprop(
 ) -> None:
     """Learning while the stream happens: local in space and time."""
     del version
-    check_platform()
 
 
 def check_platform() -> None:
@@ -67,6 +88,24 @@ def check_platform() -> None:
 
 # Typer has names for its leaves only; every misuse of the command line is one of these.
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
+
+
+class _NoPandas(MetaPathFinder):
+    """PyArrow imports pandas, where that is installed, to ask whether a number is one of its own.
+
+    Which takes longer than learning some hundred rows.
+    """
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        del path, target
+        if fullname == "pandas":
+            raise ModuleNotFoundError("no command needs pandas", name=fullname)
+
+
+def run() -> None:
+    """Runs the command line in a process of its own."""
+    sys.meta_path.insert(0, _NoPandas())
+    main()
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 from pathlib import Path
 
 import jax
@@ -32,6 +33,9 @@ def pytest_configure(config):
     folder = str(config.rootpath / ".pytest_cache" / "jax")
     folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
     jax.config.update("jax_compilation_cache_dir", folder)
+    # And localprop's own, whole programs and Numba's loops: never those of who runs the tests.
+    own = str(config.rootpath / ".pytest_cache" / "localprop")
+    os.environ["LOCALPROP_CACHE"] = own
     # Each worker has a core of its own: splitting its programs up to compile them costs a tenth.
     flags = ["--xla_cpu_parallel_codegen_split_count=1"]
     if config.option.markexpr == "not slow":
@@ -49,7 +53,15 @@ def forget_programs():
     with contextlib.suppress(OSError):  # where the system does not say
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         if pages * os.sysconf("SC_PAGE_SIZE") > 1 << 30:
-            jax.clear_caches()
+            forget()
+
+
+def forget():
+    """Forgets every program that JAX has compiled, and those that localprop holds itself."""
+    jax.clear_caches()
+    for module, name in (("online.bank", "_programs"), ("network.gaussian", "_splitter")):
+        if module := sys.modules.get(f"localprop.{module}"):
+            getattr(module, name).cache_clear()
 
 
 # Files that hold bits of one program against those of another: streams against streams in pieces,
@@ -68,7 +80,7 @@ def compile_lightly(request):
     names = {*request.path.relative_to(request.config.rootpath).parts}
     light = QUICK_FLAGS in os.environ["XLA_FLAGS"] and names.isdisjoint(EXACT)
     if light != jax.config.read("jax_disable_most_optimizations"):
-        jax.clear_caches()
+        forget()
         jax.config.update("jax_disable_most_optimizations", light)
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(light)
 

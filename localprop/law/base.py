@@ -16,6 +16,7 @@ from ..cost import Cost
 from ..errors import ConfigError, StreamError
 from ..forked import as_numbers, from_numbers
 from ..network import AbstractNetwork
+from ..network.uncompiled import zeros, zeros_like
 from .mass import AbstractMass
 
 
@@ -155,8 +156,9 @@ class AbstractLaw(eqx.Module):
 def rest(network: AbstractNetwork, mass: AbstractMass, key: PRNGKeyArray) -> Phase:
     """Returns the phase at rest, with random weights."""
     x, w = network.init(key)
-    zeros = lambda tree: jax.tree.map(jnp.zeros_like, tree)  # noqa: E731
-    return Phase(x, zeros(x), w, zeros(w), mass.init(w), jnp.zeros(()), jnp.zeros((), jnp.int32))
+    still = lambda tree: jax.tree.map(zeros_like, tree)  # noqa: E731
+    time, hops = zeros(()), zeros((), jnp.int32)
+    return Phase(x, still(x), w, still(w), mass.init(w), time, hops)
 
 
 def pull_back(

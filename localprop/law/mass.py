@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from ..errors import ConfigError
+from ..network.uncompiled import zeros_like
 
 
 class AbstractMass(eqx.Module):
@@ -125,7 +126,7 @@ class Adaptive(AbstractMass):
                     raise ConfigError(f"{name} of the adaptive mass is {value}; it must be above 0")
 
     def init(self, w: PyTree) -> PyTree:
-        return jax.tree.map(jnp.zeros_like, w)
+        return jax.tree.map(zeros_like, w)
 
     def update(self, memory: PyTree, force: PyTree, tau: Any) -> PyTree:
         keep = jnp.exp(-self.decay * tau)
@@ -183,7 +184,7 @@ class Growing(AbstractMass):
                 raise ConfigError(f"{name} of the growing mass is {value}; it must be above 0")
 
     def init(self, w: PyTree) -> PyTree:
-        return jax.tree.map(jnp.zeros_like, w)
+        return jax.tree.map(zeros_like, w)
 
     def update(self, memory: PyTree, force: PyTree, tau: Any) -> PyTree:
         return jax.tree.map(lambda v, f: v + tau * f**2, memory, force)

@@ -84,17 +84,17 @@ def learn_loop(
         phase, trace, largest = carry
         phase, values = one(phase, i)
         trace = {name: trace[name].at[i].set(values[name]) for name in record}
-        now = _neurons(phase)
+        now = neurons(phase)
         return phase, trace, jax.tree.map(lambda m, a: jnp.maximum(m, jnp.abs(a)), largest, now)
 
     shapes = jax.eval_shape(one, phase, jnp.int32(0))[1]
     capacity = count(part)
     trace = {name: jnp.zeros((capacity, *s.shape), s.dtype) for name, s in shapes.items()}
-    still = jax.tree.map(jnp.zeros_like, _neurons(phase))
+    still = jax.tree.map(jnp.zeros_like, neurons(phase))
     return jax.lax.fori_loop(0, n, body, (phase, trace, still))
 
 
-def _neurons(phase: PyTree) -> PyTree:
+def neurons(phase: PyTree) -> PyTree:
     """Returns states and costates of a phase, or of several."""
     both = lambda p: (p.x, p.costate)  # noqa: E731
     return jax.tree.map(both, phase, is_leaf=lambda p: isinstance(p, Phase))

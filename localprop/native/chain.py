@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -21,6 +20,7 @@ from ..law import Adaptive, Constant, CostateReversal, Growing, Hamiltonian, Pha
 from ..learner import Learner
 from ..network import Layered, SharedWeights
 from ..network.activation import ACTIVATIONS
+from ..network.uncompiled import placed
 
 # In the order of their numbers in `chain_loops`.
 KINDS = ("identity", "tanh", "logistic", "softplus", "relu", "silu", "gelu")
@@ -220,8 +220,8 @@ class ChainState:
             w=w,
             momentum=momentum,
             mass=None if like.mass is None else mass,
-            time=jnp.array(self._clock[0]),
-            hop=jnp.asarray(np.int64(self.hop).astype(np.int32)),
+            time=placed(self._clock[0].copy()),
+            hop=placed(np.int64(self.hop).astype(np.int32)),
         )
 
     @property
@@ -240,14 +240,14 @@ class ChainState:
     def _split(self, a: np.ndarray, like: Any) -> Any:
         cuts = np.cumsum(self.chain.sizes[1:])[:-1]
         parts = dict(zip(self.chain.names, np.split(a, cuts, axis=1), strict=True))
-        return {name: jnp.array(parts[name].reshape(a.shape)) for name, a in like.items()}
+        return {name: placed(parts[name].reshape(a.shape).copy()) for name, a in like.items()}
 
     def _tree(self, flat: np.ndarray) -> Any:
         at, found = 0, {}
         pairs = zip(self.chain.names, self.chain.sizes, self.chain.sizes[1:], strict=False)
         for name, n, m in pairs:
             weight, bias = flat[at : at + m * n].reshape(m, n), flat[at + m * n : at + m * n + m]
-            found[name] = jnp.array(weight), jnp.array(bias)
+            found[name] = placed(weight.copy()), placed(bias.copy())
             at += m * n + m
         leaves = {name: self._shape.w[name] for name in self.chain.names}
         trees = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..kept_loops import kept_loop
+
 # Sums may be added up in any order, as vector instructions do. Nothing may take NaN or infinity
 # for impossible: a target that is not there is NaN, and what diverges has to be seen.
 FAST = {"reassoc", "contract", "nsz"}
@@ -12,15 +14,6 @@ FAST = {"reassoc", "contract", "nsz"}
 
 def jit(*, fast: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Returns what compiles a function, without Python's lock."""
-    import numba
-
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     options["fastmath"] = FAST if fast else False
-
-    def compiled(function: Callable[..., Any]) -> Any:
-        try:
-            return numba.njit(function, cache=True, **options)
-        except RuntimeError:  # no folder that could keep it
-            return numba.njit(function, **options)
-
-    return compiled
+    return lambda function: kept_loop(function, **options)

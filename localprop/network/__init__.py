@@ -1,5 +1,6 @@
 """What is computed: digraphs of neurons or of blocks, and their drive."""
 
+from .. import by_name as by_name
 from .activation import ACTIVATIONS as ACTIVATIONS
 from .activation import Activation as Activation
 from .base import AbstractNetwork as AbstractNetwork

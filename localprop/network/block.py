@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from .activation import Activation, resolve
-from .gaussian import gaussian
+from .gaussian import gaussian, split
 
 
 def concatenate(*parents: Array) -> Array:
@@ -91,8 +92,15 @@ def dense(
 
     **Arguments:** `bias_scale`: standard deviation of the Gaussian biases.
     """
-    layer = eqx.filter_eval_shape(eqx.nn.Linear, size_in, size_out, key=key)
-    weight_key, bias_key = jax.random.split(key)
+    layer = linear(size_in, size_out, jnp.result_type(float))
+    weight_key, bias_key = split(key, 2)
     weight = gaussian(weight_key, (size_out, size_in), scale / np.sqrt(max(size_in, 1)))
     bias = gaussian(bias_key, (size_out,), bias_scale)
     return eqx.tree_at(lambda m: (m.weight, m.bias), layer, (weight, bias))
+
+
+@lru_cache(maxsize=256)
+def linear(size_in: int, size_out: int, dtype: Any) -> eqx.nn.Linear:
+    """Returns the outline of a linear layer in a precision, which is JAX's at present."""
+    del dtype
+    return eqx.filter_eval_shape(eqx.nn.Linear, size_in, size_out, key=jax.random.key(0))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray
+
+from ..kept_programs import kept_program
+from .uncompiled import placed, zeros
 
 # Of the biases of hidden neurons, where a network is made in layers: inputs of order 1 then bend
 # each in a place of its own, within their own range (benchmarks/defaults.md).
@@ -25,10 +30,28 @@ def gaussian(key: PRNGKeyArray, shape: tuple[int, ...], scale: float | np.ndarra
     **Arguments:** `key`; `shape`; `scale`: the standard deviation, one or of that shape.
     """
     if np.ndim(scale) == 0 and scale == 0:
-        return jnp.zeros(shape)
+        return jnp.zeros(shape) if isinstance(key, Tracer) else zeros(shape)
     size = math.prod(shape)
-    drawn = jax.random.normal(
-        key, (1 << max(12, (size - 1).bit_length()) if size <= SHARED else size,)
-    )
-    xp = jnp if isinstance(key, Tracer) else np
-    return jnp.asarray(xp.asarray(drawn)[:size].reshape(shape) * scale)
+    count = 1 << max(12, (size - 1).bit_length()) if size <= SHARED else size
+    if isinstance(key, Tracer):
+        return jax.random.normal(key, (count,))[:size].reshape(shape) * scale
+    drawn = np.asarray(jax.random.normal(key, (count,)))
+    return placed(drawn[:size].reshape(shape) * scale)
+
+
+def split(key: PRNGKeyArray, count: int) -> list[PRNGKeyArray]:
+    """Returns as many keys as `jax.random.split` makes of one, which takes long to compile."""
+    if isinstance(key, Tracer) or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return list(jax.random.split(key, count))
+    kind, bits = jax.random.key_impl(key), jax.random.key_data(key)
+    keys = np.asarray(_splitter(count, kind, bits.shape)(bits))
+    return [jax.random.wrap_key_data(placed(k), impl=kind) for k in keys]
+
+
+@cache
+def _splitter(count: int, kind: Any, shape: tuple[int, ...]) -> Any:
+    def halves(bits: Array) -> Array:
+        keys = jax.random.split(jax.random.wrap_key_data(bits, impl=kind), count)
+        return jax.random.key_data(keys)
+
+    return kept_program(halves, f"split {count} {kind}", (np.zeros(shape, np.uint32),), 0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr
 from jax.tree_util import tree_flatten_with_path as flat
 from jaxtyping import PyTree
 
 from ..errors import GraphError
+from .uncompiled import placed
 
 Tree = TypeVar("Tree", bound=PyTree)
 
@@ -42,7 +42,7 @@ def grow(tree: PyTree, like: Tree) -> Tree:
         if len(old.shape) != len(new.shape) or any(np.less(new.shape, old.shape)):
             raise GraphError(f"{name} cannot grow from {old.shape} to {new.shape}")
         widths = [(0, b - a) for a, b in zip(old.shape, new.shape, strict=True)]
-        return jnp.asarray(np.pad(np.asarray(old), widths)) if widths else old  # nothing to compile
+        return placed(np.pad(np.asarray(old), widths)) if widths else old
 
     # By name: a module's own record of its sizes makes trees of different sizes different trees.
     olds, (news, structure) = flat(tree)[0], flat(like)

@@ -16,15 +16,16 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..errors import GraphError, StreamError
 from ..forked import refuse_lame_fork
-from .activation import Activation
+from .activation import ACTIVATIONS, Activation
 from .base import AbstractNetwork, Move
-from .block import Block, dense
-from .gaussian import BIAS_SCALE
+from .block import Block, concatenate, dense, linear
+from .gaussian import BIAS_SCALE, split
 from .levels import LONG, SENSES, SHORT, memory_blocks
 from .modes import ModeBank, Modes
 from .own_slopes import own_force, own_slopes, spread
 from .topology import check_arcs, check_sizes, has_cycle, hops_to_outputs, hops_within_sample
 from .two_way import two_way
+from .uncompiled import zeros
 from .weights import check_untied, plastic_arrays
 
 INPUT = "input"
@@ -208,13 +209,13 @@ class Layered(AbstractNetwork):
     def init(self, key: PRNGKeyArray) -> tuple[dict[str, Array], dict[str, PyTree]]:
         """Returns `x = 0` and the modules' own initial weights."""
         # In powers of two, which share a program; a key is the same however many there are.
-        keys = jax.random.split(key, 1 << (len(self.modules) - 1).bit_length())
+        keys = split(key, 1 << (len(self.modules) - 1).bit_length())
         w = {
             name: eqx.filter(_make(module, k), eqx.is_inexact_array)
             for k, (name, module) in zip(keys, self.modules.items(), strict=False)
         }
         check_untied(w, self.plastic)
-        return {name: jnp.zeros(shape) for name, shape in self.shapes.items()}, w
+        return {name: zeros(shape) for name, shape in self.shapes.items()}, w
 
     def drive(
         self,
@@ -374,6 +375,8 @@ class Layered(AbstractNetwork):
         module = self.modules[name]
         if _is_ready(module):
             return module
+        if _is_dense(module):
+            return linear(*module.args, jnp.result_type(float))
         with contextlib.suppress(TypeError):  # a maker that holds arrays has no hash
             return _outline(module, jnp.result_type(float))
         return _outline.__wrapped__(module, None)
@@ -411,7 +414,7 @@ class Layered(AbstractNetwork):
     def _learns(self, name: str) -> Any:
         """Returns `True`, or which of the block's arrays are weights where some are not."""
         module = self.modules[name]
-        if isinstance(module, eqx.Partial) and module.func is dense:
+        if _is_dense(module):
             return True  # known, and spares a growing network a trace per layer
         known, dtype = {**self.inputs, **self.shapes}, jnp.result_type(float)
         sources = {p: jnp.zeros(known[p], dtype) for p in self.wiring[name].parents}
@@ -428,6 +431,13 @@ class Layered(AbstractNetwork):
         return True if all(jax.tree.leaves(tree)) else tree
 
     def _shape_of(self, name: str, sources: Mapping[str, Any]) -> tuple[int, ...]:
+        module = self.modules[name]
+        block, shapes = self.wiring[name], [a.shape for a in sources.values()]
+        if _is_dense(module) and block.activation in ACTIVATIONS.values():
+            size_in, size_out = module.args
+            if shapes == [(size_in,)] and block.join is concatenate:
+                return (size_out,)  # known, and spares a trace
+
         def drive(sources, key):
             w = eqx.filter(_make(self.modules[name], key), eqx.is_inexact_array)
             return self._drive_block(name, sources, w)
@@ -472,6 +482,11 @@ def _apply(frame: Any, w: PyTree, s: Array) -> Array:
 def _make(module: Any, key: PRNGKeyArray) -> Any:
     """Returns the module, made from `key` if it is not one yet."""
     return module if _is_ready(module) else module(key=key)
+
+
+def _is_dense(module: Any) -> bool:
+    """Returns whether it is a function that makes a layer by `dense`."""
+    return isinstance(module, eqx.Partial) and module.func is dense and len(module.args) == 2
 
 
 def _is_ready(module: Any) -> bool:

@@ -7,10 +7,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from ..errors import ConfigError, StreamError
 from .base import AbstractNetwork, Move
+from .uncompiled import placed
 
 
 class SharedWeights(AbstractNetwork):
@@ -55,7 +58,10 @@ class SharedWeights(AbstractNetwork):
 
     def init(self, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
         x, w = self.network.init(key)
-        return jax.tree.map(lambda a: jnp.tile(a, (self.streams,) + (1,) * a.ndim), x), w
+        wide = lambda shape: (self.streams, *shape)  # noqa: E731
+        if any(isinstance(a, Tracer) for a in jax.tree.leaves(x)):
+            return jax.tree.map(lambda a: jnp.broadcast_to(a, wide(a.shape)), x), w
+        return jax.tree.map(lambda a: placed(np.broadcast_to(a, wide(a.shape)).copy()), x), w
 
     def drive(self, x: PyTree, w: PyTree, u: PyTree) -> PyTree:
         shapes = [jnp.shape(a) for a in jax.tree.leaves(u)]

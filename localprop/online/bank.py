@@ -14,12 +14,15 @@ from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray
 
 from ..forked import refuse_lame_fork
+from ..kept_programs import kept_program
 from ..law import Phase
 from ..learner import Learner, Samples, Trace
 from ..learner.divergence import first_unsound, sound
-from ..learner.loop import learn_loop, preview_loop
+from ..learner.loop import learn_loop, neurons, preview_loop
 from ..learner.samples import count, pad
 from ..network import SharedWeights
+from ..network.gaussian import split
+from ..network.uncompiled import placed
 
 View = Literal["plain", "new", "reviewed", "memory"]
 ALONE = ("plain", "memory")  # views of a single row, with inputs of their own
@@ -50,7 +53,8 @@ class Bank(eqx.Module):
     over these numbers; all others are written out one after the other, in one compiled loop over
     the samples. Its outputs are stacked, `(experts, outputs)`.
 
-    **Arguments:** `experts`.
+    **Arguments:** `experts`; `recipe`: what all its programs hang on but the shapes of arrays, the
+    same in every process, by which they are kept between runs; `None` keeps none.
 
     !!! example
 
@@ -73,9 +77,10 @@ class Bank(eqx.Module):
 
     experts: tuple[Expert, ...]
     groups: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # of experts that are one program
+    recipe: str | None = eqx.field(static=True)
 
-    def __init__(self, experts: Sequence[Expert]):
-        self.experts = tuple(experts)
+    def __init__(self, experts: Sequence[Expert], recipe: str | None = None):
+        self.experts, self.recipe = tuple(experts), recipe
         groups: dict[Any, list[int]] = {}
         for k, expert in enumerate(self.experts):
             leaves, structure = jax.tree.flatten(expert.learner)
@@ -99,7 +104,7 @@ class Bank(eqx.Module):
         """
         refuse_lame_fork()
         # A key for an expert is the same however many there are.
-        keys = jax.random.split(key, 1 << (len(self.experts) - 1).bit_length())
+        keys = split(key, 1 << (len(self.experts) - 1).bit_length())
         own = [e.learner.init(k) for e, k in zip(self.experts, keys, strict=False)]
         return tuple(jax.tree.map(_stack, *[own[k] for k in group]) for group in self.groups)
 
@@ -107,7 +112,7 @@ class Bank(eqx.Module):
         """Returns the phase of one expert."""
         group = next(k for k, members in enumerate(self.groups) if expert in members)
         place = self.groups[group].index(expert)
-        return jax.tree.map(lambda a: a[place], phase[group])
+        return jax.tree.map(lambda a: _part(a, place), phase[group])
 
     def present(self, phase: Phases, sample: Samples) -> tuple[Phases, Array]:
         """Presents one sample to each expert; returns the phases and `(experts, outputs)`."""
@@ -177,8 +182,9 @@ class Bank(eqx.Module):
     ) -> np.ndarray:
         """Returns the outputs for each sample were it the next, `(T, experts, outputs)`."""
         refuse_lame_fork()
-        _, preview, arrays = self._programs()
-        found = preview(arrays, *_padded(part, capacity or count(part)), phase)
+        programs, arrays = self._programs()
+        given = arrays, *_padded(part, capacity or count(part)), phase
+        found = programs.find(None, given)(*given)
         return np.asarray(found)[: count(part)]
 
     def compile(
@@ -197,17 +203,17 @@ class Bank(eqx.Module):
     ) -> tuple[Phases, dict[str, Any], bool]:
         """Learns the first `n` samples, by default all, as `learner.loop.learn_chunk` does."""
         refuse_lame_fork()
-        learn, _, arrays = self._programs()
-        padded = _padded(part, capacity, n)
-        after, trace, largest = learn(arrays, *padded, tuple(record), phase)
+        programs, arrays = self._programs()
+        given = arrays, *_padded(part, capacity, n), phase
+        after, trace, largest = programs.find(tuple(record), given)(*given)
         return after, trace, sound((after, largest))
 
-    def _programs(self) -> tuple[Any, Any, list[Any]]:
-        """Returns what learns and what answers, compiled for all banks alike, and own arrays."""
+    def _programs(self) -> tuple[_Programs, list[Any]]:
+        """Returns what learns and answers, compiled for all banks alike, and own arrays."""
         leaves, structure = jax.tree.flatten(self)
         arrays = [leaf if isinstance(leaf, Array) else None for leaf in leaves]
         rest = (None if isinstance(leaf, Array) else leaf for leaf in leaves)
-        return *_programs(structure, *rest), arrays
+        return _programs(structure, *rest), arrays
 
     def _up_to_fault(
         self, good: Phases, part: Samples, record: Sequence[str], capacity: int
@@ -291,7 +297,13 @@ class Bank(eqx.Module):
 def _stack(*leaves: Array) -> Array:
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         return jnp.stack(leaves)
-    return jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves]))  # nothing to compile
+    return placed(np.stack([np.asarray(leaf) for leaf in leaves]))
+
+
+def _part(a: Array, place: int) -> Array:
+    if isinstance(a, Tracer):
+        return a[place]
+    return placed(np.array(np.asarray(a)[place]))  # nothing to compile
 
 
 def _of_new_row(output: Array) -> Array:
@@ -306,27 +318,52 @@ def _padded(part: Samples, capacity: int, n: int | None = None) -> tuple[Samples
     return jax.tree.map(partial(pad, capacity=max(capacity, 2)), part), np.asarray(n, np.int32)
 
 
+class _Programs:
+    """The compiled loops of banks that are alike, by what they record and the shapes of a piece.
+
+    They are given the arrays of a bank in place of `None` leaves.
+    """
+
+    def __init__(self, structure: Any, leaves: tuple[Any, ...]):
+        self.structure, self.leaves = structure, leaves
+        self.found: dict[Any, Any] = {}
+
+    def find(self, record: tuple[str, ...] | None, given: tuple[Any, ...]) -> Any:
+        """Returns the loop that learns and records, or that answers where `record` is `None`."""
+        leaves, structure = jax.tree.flatten(given[1])
+        key = record, structure, *(leaf.shape for leaf in leaves), given[-1][0].time.dtype
+        if key not in self.found:
+            recipe = self.bank([a if a is None else 0.0 for a in given[0]]).recipe
+            numbers = [leaf for leaf in self.leaves if isinstance(leaf, float)]
+            name = None if recipe is None else f"{recipe} {numbers} {record}"
+            loop, like = self.preview, 0.0
+            if record is not None:
+                loop, phase = partial(self.learn, record), given[-1]
+                like = phase, dict.fromkeys(record, 0.0), neurons(phase)
+            self.found[key] = kept_program(loop, name, given, like)
+        return self.found[key]
+
+    def learn(
+        self, record: tuple[str, ...], arrays: Any, part: Samples, n: Any, phase: Phases
+    ) -> Any:
+        return learn_loop(self.bank(arrays), part, n, record, phase)
+
+    def preview(self, arrays: Any, part: Samples, n: Any, phase: Phases) -> Array:
+        return preview_loop(self.bank(arrays), part, n, phase)
+
+    def bank(self, arrays: list[Any]) -> Bank:
+        own = (b if a is None else a for a, b in zip(arrays, self.leaves, strict=True))
+        return jax.tree.unflatten(self.structure, own)
+
+
 @lru_cache(maxsize=16)
-def _programs(structure: Any, *leaves: Any) -> tuple[Any, Any]:
-    """Returns the compiled loops of a bank, which are given the arrays in place of `None` leaves.
+def _programs(structure: Any, *leaves: Any) -> _Programs:
+    """Returns the programs of a bank.
 
     To find them by a bank's plain numbers takes a fifth of the time that `equinox.filter_jit`
     takes to tell these from arrays, at every single row.
     """
-
-    def bank(arrays: list[Any]) -> Bank:
-        own = (b if a is None else a for a, b in zip(leaves, arrays, strict=True))
-        return jax.tree.unflatten(structure, own)
-
-    @partial(jax.jit, static_argnums=3)
-    def learn(arrays: Any, part: Samples, n: Any, record: tuple[str, ...], phase: Phases) -> Any:
-        return learn_loop(bank(arrays), part, n, record, phase)
-
-    @jax.jit
-    def preview(arrays: Any, part: Samples, n: Any, phase: Phases) -> Array:
-        return preview_loop(bank(arrays), part, n, phase)
-
-    return learn, preview
+    return _Programs(structure, leaves)
 
 
 def _is_number(leaf: Any) -> bool:

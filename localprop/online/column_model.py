@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import pairwise
@@ -14,6 +13,7 @@ import numpy as np
 from .. import checkpoint as checkpoints
 from ..describe import differences
 from ..errors import CheckpointError, StreamError
+from ..kept_programs import keep_programs
 from ..learner import Samples, Trace
 from ..table.columns import Column, ColumnKind
 from .classification import Classification, Label
@@ -62,6 +62,7 @@ class ColumnModel:
     """
 
     def __init__(self, settings: OnlineSettings):
+        keep_programs()
         self.settings = settings
         self.rows = 0  # that came to be learned, those without a target included
         self._learned_before = 0  # rows before those that the networks learn now
@@ -374,13 +375,13 @@ class ColumnModel:
             self._model.on_restart = lambda k, name: self.on_restart(
                 self._learned_before + k + 1, name
             )
-            began = time.perf_counter()
-            if NEIGHBOURS in task.mixture.names:
-                prepare_neighbours()
+            with self._model.compiling():
+                if NEIGHBOURS in task.mixture.names:
+                    prepare_neighbours()
+                if MEMORY in task.mixture.names:
+                    prepare_memory()
             if MEMORY in task.mixture.names:
-                prepare_memory()
                 self._memory = Memory(classes=isinstance(task, Classification))
-            self._model.compile_seconds += time.perf_counter() - began
         return self._model
 
     def write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:

@@ -6,13 +6,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from ..kept_loops import kept_loop
+
 
 @cache
 def compiled(loop: Callable[..., Any]) -> Any:
     """Returns the function compiled, which is kept on disk where that can be written."""
-    import numba
-
-    try:
-        return numba.njit(loop, cache=True, nogil=True)
-    except RuntimeError:  # no folder that could keep it
-        return numba.njit(loop, nogil=True)
+    return kept_loop(loop, nogil=True)

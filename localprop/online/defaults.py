@@ -83,7 +83,9 @@ def bank_for(
             streams=None if recipe.view in ALONE else streams,
         )
         experts.append(Expert(name, learner, recipe.view))
-    return Bank(experts)
+    # All that the experts above were made of.
+    recipe = f"{settings.law} {settings.hops} {settings.hidden} {task} {wide} {inputs} {outputs}"
+    return Bank(experts, f"{recipe} {streams}")
 
 
 def hops_for(settings: OnlineSettings, depth: int) -> tuple[int, int]:

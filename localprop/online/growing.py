@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import jax
@@ -69,6 +70,7 @@ class Model:
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
         # Told the number of the sample within what is learned, and the expert's name.
         self.on_restart: Callable[[int, str], None] = lambda sample, name: None
+        self._depth = 0  # of what is being built or compiled
         self._compiled: set[tuple[str, int]] = set()  # what, and for how many samples
         self._bank: Bank | None = None
         self._phase: Phases | None = None  # of XLA's programs
@@ -118,7 +120,10 @@ class Model:
         if all(a <= b for a, b in zip(needed, self.sizes, strict=True)):
             return
         refuse_lame_fork()
-        began = time.perf_counter()
+        with self.compiling():
+            self._make_room(needed)
+
+    def _make_room(self, needed: Sizes) -> None:
         key = jax.random.key(self.seed)
         if not self.begun:
             self.resize(self.start)
@@ -133,7 +138,20 @@ class Model:
             outputs = max(outputs, 2 * self.sizes.outputs, LANES)
         self.resize(Sizes(inputs, plain, max(outputs, self.sizes.outputs)))
         self.restore(grow(phase, jax.eval_shape(self.bank.init, key)))
-        self.compile_seconds += time.perf_counter() - began
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Says that something is built or compiled, and counts the seconds that it takes."""
+        began, self._depth = time.perf_counter(), self._depth + 1
+        if self._depth == 1:
+            self.on_compile(True)
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                self.compile_seconds += time.perf_counter() - began
+                self.on_compile(False)
 
     def resize(self, sizes: Sizes) -> None:
         """Builds the bank for exactly these sizes, leaving the phases alone."""
@@ -209,14 +227,11 @@ class Model:
         part, native = self._fit(samples), self._native
         room = self._capacity("learn", len(samples.z))
         if ("learn", room) not in self._compiled:
-            began = time.perf_counter()
-            self.on_compile(True)
-            if native is None:
-                self.bank.compile(self.phase, part, record, capacity=room)
-            else:
-                native.compile()
-            self.on_compile(False)
-            self.compile_seconds += time.perf_counter() - began
+            with self.compiling():
+                if native is None:
+                    self.bank.compile(self.phase, part, record, capacity=room)
+                else:
+                    native.compile()
             self._compiled.add(("learn", room))
         if native is not None:
             trace, restarted = native.learn(part, record)

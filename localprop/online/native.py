@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..learner import Samples, Trace
 from ..native.chain import Chain, ChainState, chain_of
+from ..network.uncompiled import placed
 from .bank import ALONE, Bank, Phases
 
 SMALL = 64  # samples up to which to wake another thread takes longer than to learn them
@@ -167,7 +167,7 @@ def _cost(chain: Chain) -> int:
 
 
 def _stack(*leaves: Any) -> Any:
-    return jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves]))  # nothing to compile
+    return placed(np.stack([np.asarray(leaf) for leaf in leaves]))
 
 
 def beside(do: Callable[[], Trace]) -> Callable[[], Trace]:

@@ -161,3 +161,34 @@ def test_growing_refuses_to_shrink_or_to_change_its_parts():
     with pytest.raises(GraphError, match="only the sizes"):
         grow({"a": jnp.zeros(3)}, {"b": jnp.zeros(3)})
     assert grow(jnp.float32(2.0), jnp.float32(0.0)) == 2.0
+
+
+def test_it_says_when_it_compiles_and_when_that_is_over():
+    told, own = [], model()
+    own.on_compile = told.append
+    own.learn(stream(CAPACITY, 3, 2), ("output",))
+    assert told == [True, False] * (len(told) // 2)
+    assert told
+    seconds = own.compile_seconds
+    assert seconds > 0
+    told.clear()
+    own.learn(stream(CAPACITY, 3, 2), ("output",))
+    assert told == []
+    assert own.compile_seconds == seconds
+    own.learn(stream(CAPACITY, 30, 2), ("output",))  # more inputs: it is built anew
+    assert told[0] is True
+    assert told[-1] is False
+    assert own.compile_seconds > seconds
+
+
+def test_it_stops_saying_so_where_building_fails():
+    told, own = [], model()
+    own.on_compile = told.append
+
+    def fail(sizes):
+        raise ValueError(sizes)
+
+    own.build = fail
+    with pytest.raises(ValueError, match="Sizes"):
+        own.learn(stream(CAPACITY, 3, 2), ("output",))
+    assert told == [True, False]
