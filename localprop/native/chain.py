@@ -17,7 +17,6 @@ from jax.core import Tracer
 
 from ..cost import Huber, SoftmaxCrossEntropy, SquaredError
 from ..law import Adaptive, Constant, CostateReversal, Growing, Hamiltonian, Phase
-from ..learner import Learner
 from ..network import Layered, SharedWeights
 from ..network.activation import ACTIVATIONS
 from ..network.uncompiled import placed
@@ -61,8 +60,8 @@ class Chain:
         return sum(m * (n + 1) for n, m in zip(self.sizes, self.sizes[1:], strict=False))
 
 
-def chain_of(learner: Learner) -> Chain:
-    """Returns what the loops have to know of a learner.
+def chain_of(learner: Any) -> Chain:
+    """Returns what the loops have to know of a `Learner`.
 
     **Raises:** `Unknown` for one that they cannot learn.
     """
@@ -220,8 +219,8 @@ class ChainState:
             w=w,
             momentum=momentum,
             mass=None if like.mass is None else mass,
-            time=placed(self._clock[0].copy()),
-            hop=placed(np.int64(self.hop).astype(np.int32)),
+            time=placed(self._clock.reshape(()).copy()),
+            hop=placed(np.array(self.hop).astype(np.int32)),
         )
 
     @property
