@@ -87,7 +87,7 @@ def test_a_pipe_in_which_no_row_came_is_left_too(given):
 WHILE_COMPILING = """
 import os, signal, sys, threading, time
 from localprop import cli
-from localprop.online.bank import Bank
+from localprop.online.native import NativeBank
 
 def compile(self, *arguments, **options):
     def interrupt():
@@ -100,7 +100,7 @@ def compile(self, *arguments, **options):
     while time.time() < deadline:
         ctypes.CDLL(None).usleep(100_000)
 
-Bank.compile = compile
+NativeBank.compile = compile
 sys.argv = ["localprop", "learn", *sys.argv[1:]]
 cli.main()
 """

@@ -235,7 +235,13 @@ class ColumnModel:
             used = dict(sorted(task.features(known, encoded.key).items()))
         if not self._begun:
             self._begun = True
-            first = {name: column.cut(0, 1) for name, column in used.items()}
+            # What is made of a column that the first row does not have comes later, as the column
+            # does: whether this piece shows its kind hangs on how the stream is cut.
+            bases = {name: columns.get(name.split(MARK)[0]) for name in used}
+            late = {
+                n for n, base in bases.items() if n not in columns and base and not base.known[0]
+            }
+            first = {n: column.cut(0, 1) for n, column in used.items() if n not in late}
             room = self._encoder.expect(
                 {
                     name: column.kind if column.known.any() else ColumnKind.UNDECIDED

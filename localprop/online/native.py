@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..forked import refuse_lame_fork
 from ..learner import Samples, Trace
 from ..native.chain import Chain, ChainState, chain_of
 from ..network.uncompiled import placed
@@ -67,6 +68,7 @@ class NativeBank:
 
         **Returns:** the trace, and what was started again: number of the sample, and name.
         """
+        refuse_lame_fork()
         rows, outputs, dtype = len(part.z), part.z.shape[2], part.z.dtype
         found = np.zeros((2, rows, len(self.chains), outputs), dtype)
         answering = rows if "answer" in record else 0
@@ -125,6 +127,7 @@ class NativeBank:
 
         **Arguments:** `u`: inputs by view, `(T, inputs)`; `rows` as well.
         """
+        refuse_lame_fork()
         rows, outputs = len(u["rows"]), self.chains[0].sizes[-1]
         found = np.zeros((rows, len(self.chains), outputs), u["rows"].dtype)
 
