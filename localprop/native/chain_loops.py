@@ -61,7 +61,7 @@ def _exponentials(a: Any, out: Any, bits: Any) -> Any:
     return single
 
 
-@jit(fast=True)
+@jit(fast=True, inner=True)
 def activate(kind: int, a: Any, x: Any, slope: Any, bits: Any) -> None:
     """Writes $\\sigma(a)$ and $\\sigma'(a)$ of a vector."""
     one = a.dtype.type(1)
@@ -104,7 +104,7 @@ def activate(kind: int, a: Any, x: Any, slope: Any, bits: Any) -> None:
             slope[k] = half * (one + t) + half * a[k] * (one - t * t) * inner
 
 
-@jit(fast=True)
+@jit(fast=True, inner=True)
 def force(
     d: Any, to: int, rows: int, neurons: int, x: Any, of: int, step: int, n: int, f: Any, live: int
 ) -> None:
@@ -122,7 +122,7 @@ def force(
             products(d, to + i, some, one, live, neurons, x, of + j, step, f, i * n + j, n)
 
 
-@jit(fast=True)
+@jit(fast=True, inner=True)
 def move(mass: int, c: Any, tau: Any, f: Any, w: Any, p: Any, v: Any) -> Any:
     """Moves weights for a hop under the force `f`; returns 0, or NaN if one is not finite."""
     one = w.dtype.type(1)
@@ -163,7 +163,7 @@ def move(mass: int, c: Any, tau: Any, f: Any, w: Any, p: Any, v: Any) -> Any:
     return check
 
 
-@jit(fast=True)
+@jit(fast=True, inner=True)
 def loss_slope(
     kind: int, c: Any, share: Any, x: Any, z: Any, out: Any, room: Any, bits: Any
 ) -> None:
@@ -215,7 +215,7 @@ def loss_slope(
                 out[k + s] = share * (given[s] * (out[k + s] / every[s]) - room[k + s])
 
 
-@jit(fast=True)
+@jit(fast=True, inner=True)
 def forward(
     sizes: Any,
     kinds: Any,
@@ -257,7 +257,7 @@ def forward(
         first += m
 
 
-@jit(fast=True)
+@jit(fast=True, inner=True)
 def backward(
     sizes: Any, w: Any, costate: Any, pulled: Any, d: Any, neurons: int, groups: int
 ) -> None:
@@ -280,7 +280,7 @@ def backward(
                 products(w, at, n, one, m, n, d, low, step, pulled, low - n * LANES, step)
 
 
-@jit(fast=True)
+@jit(fast=True, inner=True)
 def move_all(
     sizes: Any,
     mass: int,
@@ -324,7 +324,7 @@ def move_all(
     return check
 
 
-@jit(fast=True)
+@jit(fast=True, inner=True)
 def by_row(x: Any, width: int, streams: int, rows: Any) -> None:
     """Writes what lies in lanes as a row for each stream."""
     for k in range(streams):

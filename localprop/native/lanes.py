@@ -80,7 +80,7 @@ def _rows(many: int) -> Any:
 _several, _one = _rows(TOGETHER), _rows(1)
 
 
-@jit()
+@jit(inner=True)
 def plain(number: Any) -> Any:
     """Returns a number whose type does not say which one it is.
 
