@@ -469,7 +469,9 @@ def learn(
         if fault >= 0:
             break
     if seen > 0:  # of the last sample alone, wherever the stream is cut
-        x_kept[:], costate_kept[:] = 0, 0
+        for s in range(streams):
+            for i in range(neurons):
+                x_kept[s, i], costate_kept[s, i] = 0, 0
     for k in range(seen):
         low = k // LANES * neurons * LANES + k % LANES
         for i in range(neurons):

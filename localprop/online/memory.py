@@ -25,6 +25,9 @@ GAINS = np.concatenate(
 # The first harmonic, the last one and the leaks are real.
 PAIRED = (np.arange(MODES) > 0) & (np.arange(MODES) < HARMONICS - 1)
 NUMBERS = 1 + MODES + int(PAIRED.sum())  # of a channel: the input now, and its modes
+# Of the real part of each mode among these numbers, and of the imaginary part, -1 for none.
+_first = 1 + np.arange(MODES) + np.concatenate([[0], np.cumsum(PAIRED)[:-1]])
+PLACES = np.stack([_first, np.where(PAIRED, _first + 1, -1)])
 OF_TARGET = 4  # channels of the target's own past; classes beyond share them
 SHARED = 56  # channels of the inputs; those beyond share them
 MOST_SEQUENCES = 4096  # that are remembered at once
@@ -213,8 +216,10 @@ def _moved(
     time = np.ones((1, 1)) if lapse is None else np.asarray(lapse, float)[:, None]
     turn, push = np.exp(-SPEEDS * time), -np.expm1(-SPEEDS * time) * GAINS
     known = np.zeros((len(x), _channels(x) * NUMBERS), np.float32)
-    given = x, np.asarray(targets, float), places, begins, turn, push, PAIRED
-    compiled(_move)(*given, *state, classes, keep, known)
+    # Real and imaginary parts, each in one piece: complex numbers take twice as long to compile.
+    parts = [np.ascontiguousarray(a) for a in (turn.real, turn.imag, push.real, push.imag)]
+    given = x, np.asarray(targets, float), places, begins, *parts, PLACES, NUMBERS
+    compiled(_move)(*given, *state, classes, keep, np.zeros((2, MODES)), known)
     return known
 
 
@@ -228,28 +233,24 @@ def _move(
     targets: Any,
     places: Any,
     begins: Any,
-    turn: Any,
-    push: Any,
-    paired: Any,
+    turn_re: Any,
+    turn_im: Any,
+    push_re: Any,
+    push_im: Any,
+    place: Any,
+    width: int,
     modes: Any,
     last: Any,
     classes: bool,
     keep: bool,
+    now: Any,
     known: Any,
 ) -> None:
-    # Inner loops have no branches, so that the compiler can turn them into vector instructions.
-    many = turn.shape[1]
-    turn_re, turn_im = turn.real.copy(), turn.imag.copy()
-    push_re, push_im = push.real.copy(), push.imag.copy()
-    place = np.zeros((2, many), np.int64)  # of real and imaginary part in what is known
-    width = 1
-    for m in range(many):
-        place[0, m], place[1, m] = width, width + 1
-        width += 2 if paired[m] else 1
-    re, im = np.zeros(many), np.zeros(many)
+    many = turn_re.shape[1]
     for t in range(len(x)):
-        s, k, fresh = places[t], t % len(turn), begins[t]
+        s, k, fresh = places[t], t % len(turn_re), begins[t]
         before = np.nan if fresh else last[s]
+        held = 0.0 if fresh else 1.0
         for c in range(OF_TARGET + x.shape[1]):
             if c >= OF_TARGET:
                 u = x[t, c - OF_TARGET]
@@ -259,20 +260,19 @@ def _move(
                 u = 1.0 if int(before) % OF_TARGET == c else 0.0
             else:
                 u = before if c == 0 else 0.0
-            held = 0.0 if fresh else 1.0
-            for m in range(many):
-                old_re, old_im = held * modes[s, c, 0, m], held * modes[s, c, 1, m]
+            for m in range(many):  # without a branch, so that it becomes vector instructions
+                re, im = held * modes[s, c, 0, m], held * modes[s, c, 1, m]
                 a, b = turn_re[k, m], turn_im[k, m]
-                re[m] = a * old_re - b * old_im + push_re[k, m] * u
-                im[m] = a * old_im + b * old_re + push_im[k, m] * u
-            n = c * width
-            known[t, n] = u
+                now[0, m] = a * re - b * im + push_re[k, m] * u
+                now[1, m] = a * im + b * re + push_im[k, m] * u
+            known[t, c * width] = u
             for m in range(many):
-                known[t, n + place[0, m]] = re[m]
-                if paired[m]:
-                    known[t, n + place[1, m]] = im[m]
+                known[t, c * width + place[0, m]] = now[0, m]
+                if place[1, m] >= 0:
+                    known[t, c * width + place[1, m]] = now[1, m]
             if keep:
-                modes[s, c, 0] = re
-                modes[s, c, 1] = im
+                for m in range(many):
+                    modes[s, c, 0, m] = now[0, m]
+                    modes[s, c, 1, m] = now[1, m]
         if keep:
             last[s] = targets[t]

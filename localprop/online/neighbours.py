@@ -84,7 +84,10 @@ def ask_neighbours(
     given = seen.z, seen.fixed, seen.mean, inverse, numbers, fixed, targets
     # In one layout: another one would be compiled for.
     given = [np.ascontiguousarray(a, float) for a in given]
-    return compiled(_search)(*given, stop.astype(np.int64), most, outputs)
+    found = np.full((rows, max(outputs, 1)), 0.0 if outputs else np.nan)
+    room = np.empty(min(most, len(targets))), np.empty(NEAREST)
+    compiled(_search)(*given, stop.astype(np.int64), most, outputs, *room, found)
+    return found
 
 
 def prepare() -> None:
@@ -115,30 +118,29 @@ def _search(
     stops: Any,
     most: int,
     outputs: int,
-) -> Any:
+    squares: Any,
+    nearest: Any,
+    found: Any,
+) -> None:
     """Sums, for every pair of rows, in the same order, whatever stands beside them."""
-    rows = len(z)
-    found = np.full((rows, max(outputs, 1)), 0.0 if outputs else np.nan)
-    squares = np.empty(min(most, len(targets)))
-    nearest = np.empty(NEAREST)
-    for t in range(rows):
+    for t in range(len(z)):
         stop = stops[t]
         start = max(0, stop - most)
         n = stop - start
-        squares[:n] = 0.0
+        for j in range(n):  # a slice that is filled takes seconds to compile, once for each
+            squares[j] = 0.0
         for d in range(z.shape[1]):
             own, centre, scale = z[t, d], mean[t, d], inverse[t, d]
-            column = numbers[d, start:stop]
             for j in range(n):
-                x = (column[j] - centre) * scale
+                x = (numbers[d, start + j] - centre) * scale
                 x = 0.0 if x != x else min(max(x, -CLIP), CLIP)
                 squares[j] += (x - own) * (x - own)
         for f in range(fixed_z.shape[1]):
             own = fixed_z[t, f]
-            column = fixed[f, start:stop]
             for j in range(n):
-                squares[j] += (column[j] - own) * (column[j] - own)
-        nearest[:] = np.inf
+                squares[j] += (fixed[f, start + j] - own) * (fixed[f, start + j] - own)
+        for k in range(NEAREST):
+            nearest[k] = np.inf
         for j in range(n):
             if targets[start + j] == targets[start + j] and squares[j] < nearest[-1]:
                 k = NEAREST - 1
@@ -162,7 +164,7 @@ def _search(
                 else:
                     mass += weight * y
         if count and outputs:
-            found[t] *= count / total
+            for k in range(outputs):
+                found[t, k] *= count / total
         elif count:
             found[t, 0] = mass / total
-    return found
