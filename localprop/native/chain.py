@@ -20,6 +20,7 @@ from ..law import Adaptive, Constant, CostateReversal, Growing, Hamiltonian, Pha
 from ..network import Layered, SharedWeights
 from ..network.activation import ACTIVATIONS
 from ..network.uncompiled import placed
+from .sizes import BLOCK, LANES
 
 # In the order of their numbers in `chain_loops`.
 KINDS = ("identity", "tanh", "logistic", "softplus", "relu", "silu", "gelu")
@@ -152,6 +153,23 @@ def _mass(mass: Any) -> tuple[int, Any, Any, Any]:
     raise Unknown(f"the mass {type(mass).__name__}")
 
 
+def scratch(chain: Chain, dtype: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
+    """Returns arrays to work in: floating-point numbers, 32-bit integers, and the streams' order.
+
+    Made here, for loops that make arrays take seconds longer to compile.
+    """
+    groups, inputs, outputs = -(-chain.streams // LANES), chain.sizes[0], chain.sizes[-1]
+    widest, streams, neurons = max(chain.sizes), chain.streams, chain.neurons
+    block = max(BLOCK, widest) + widest + LANES
+    lengths = [groups * neurons * LANES] * 6  # a, d, x, costate, and the latter two after a hop
+    lengths += [groups * inputs * LANES, outputs * LANES]  # inputs and targets in lanes
+    lengths += [streams * inputs + LANES, inputs * LANES]  # inputs by row, and their slopes
+    lengths += [streams * neurons + LANES] * 2  # states and errors by row
+    lengths += [block, (widest + 3) * LANES]  # the force, and room for the loss
+    bits, order = np.zeros(widest * LANES, np.int32), np.zeros(groups * LANES, np.int64)
+    return tuple(np.zeros(length, dtype) for length in lengths), bits, order
+
+
 class ChainState:
     """What the loops carry of a chain: a phase in arrays of their own.
 
@@ -168,6 +186,7 @@ class ChainState:
         self._clock, self.hop = np.array([phase.time]), int(phase.hop)
         lowest = np.finfo(self.dtype)
         self._constants = np.array([*chain.numbers, lowest.tiny, lowest.min, 0.0], self.dtype)
+        self._scratch = scratch(chain, self.dtype)
         self._sizes, self._kinds = np.array(chain.sizes), np.array(chain.kinds)
 
     def learn(
@@ -197,7 +216,18 @@ class ChainState:
         which = chain.loss, chain.mass, self._constants, chain.plastic
         own = self.moving, self.x, self.costate
         samples = u, z, duration, chain.hops, self._clock, start, alone
-        fault = learn(self._sizes, self._kinds, *which, *own, *samples, out, slope, query, answers)
+        fault = learn(
+            self._sizes,
+            self._kinds,
+            *which,
+            *own,
+            *samples,
+            out,
+            slope,
+            query,
+            answers,
+            *self._scratch,
+        )
         learned = slice(start, len(u) if fault < 0 else fault + 1)
         self.hop += chain.hops * len(duration[learned])
         return fault
@@ -206,7 +236,7 @@ class ChainState:
         """Writes what the network settles to under inputs `(T, inputs)`."""
         from .chain_loops import answer
 
-        answer(self._sizes, self._kinds, self.moving[0], u, out)
+        answer(self._sizes, self._kinds, self.moving[0], u, out, *self._scratch[:2])
 
     def phase(self) -> Phase:
         """Returns a phase of these numbers, which does not change with them."""

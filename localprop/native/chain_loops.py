@@ -13,7 +13,8 @@ import numpy as np
 from numba.extending import overload
 
 from .jit import jit
-from .lanes import LANES, plain, products
+from .lanes import plain, products
+from .sizes import BLOCK, LANES
 
 IDENTITY, TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU = range(7)
 SQUARED, HUBER, CROSS_ENTROPY = range(3)
@@ -22,7 +23,6 @@ CONSTANT, ADAPTIVE, GROWING = range(3)
 # for arithmetic with subnormal numbers takes a hundred times as long. NIL is 0, and the compiler
 # does not know it: times it, what is not finite is NaN, where it would make 0 of `a - a`.
 LOSS_SCALE, DISSIPATION, DECAY, FLOOR, RATE, WEIGHT_DECAY, TINY, LOWEST, NIL = range(9)
-BLOCK = 4096  # weights of which the force is held at once, as many as stay in the nearest cache
 
 
 def exponentials(a: Any, out: Any, bits: Any) -> None:
@@ -355,6 +355,9 @@ def learn(
     slope: Any,
     query: Any,
     answers: Any,
+    room: Any,
+    bits: Any,
+    order: Any,
 ) -> int:
     """Learns the samples from `start` on; returns the number of the first that does harm, or -1.
 
@@ -366,28 +369,28 @@ def learn(
     first stream has a target and an output; `out`: the predictions, `(T, S, outputs)`; `slope`: of
     the loss of the first stream by its inputs, after a sample, `(T, inputs)`, or empty; `query`:
     `(T, inputs)`, what is to be answered after a sample, in `answers`, `(T, outputs)`; or both
-    empty.
+    empty; `room`, `bits`, `order`: scratch arrays (`chain.scratch`).
     """
     streams, neurons = x_kept.shape
     inputs, outputs = sizes[0], sizes[len(sizes) - 1]
-    top, widest = neurons - outputs, 0
-    for layer in range(len(sizes)):
-        widest = max(widest, sizes[layer])
-    most = (streams + LANES - 1) // LANES
-    w, dtype = state[0], state.dtype
+    top, w, dtype = neurons - outputs, state[0], state.dtype
     one = dtype.type(1)
-    a, d = np.zeros(most * neurons * LANES, dtype), np.zeros(most * neurons * LANES, dtype)
-    x, costate = np.zeros_like(a), np.zeros_like(a)
-    x_new, costate_new = np.zeros_like(a), np.zeros_like(a)
-    source, target = np.zeros(most * inputs * LANES, dtype), np.empty(outputs * LANES, dtype)
-    u_rows, pulled = np.zeros(streams * inputs + LANES, dtype), np.empty(inputs * LANES, dtype)
-    x_rows, d_rows = np.zeros(streams * neurons + LANES, dtype), np.zeros(streams * neurons, dtype)
-    f, room = (
-        np.empty(max(BLOCK, widest) + widest + LANES, dtype),
-        np.empty((widest + 3) * LANES, dtype),
-    )
-    bits = np.empty(widest * LANES, np.int32)
-    order = np.zeros(most * LANES, np.int64)
+    (
+        a,
+        d,
+        x,
+        costate,
+        x_new,
+        costate_new,
+        source,
+        target,
+        u_rows,
+        pulled,
+        x_rows,
+        d_rows,
+        f,
+        more,
+    ) = room
     none = c[NIL]
     fault, seen = -1, 0
     nil, unit, step = plain(0), plain(1), plain(LANES)
@@ -435,7 +438,7 @@ def learn(
                         target[k * LANES + s] = (
                             z[t, order[group * LANES + s], k] if known else dtype.type(np.nan)
                         )
-                loss_slope(loss, c, share, x[low:high], target, costate_to[low:high], room, bits)
+                loss_slope(loss, c, share, x[low:high], target, costate_to[low:high], more, bits)
             backward(sizes, w, costate, costate_to, d, neurons, groups)
             by_row(d, neurons, live, d_rows)
             check = move_all(sizes, mass, c, tau, state, u_rows, x_rows, d_rows, neurons, live, f)
@@ -481,14 +484,12 @@ def learn(
 
 
 @jit(fast=True)
-def answer(sizes: Any, kinds: Any, w: Any, u: Any, out: Any) -> None:
-    """Writes what the network settles to under each input, `(T, outputs)`."""
-    inputs, outputs, neurons, widest = sizes[0], out.shape[1], 0, 0
+def answer(sizes: Any, kinds: Any, w: Any, u: Any, out: Any, room: Any, bits: Any) -> None:
+    """Writes what the network settles to under each input, `(T, outputs)`; arrays as above."""
+    inputs, outputs, neurons = sizes[0], out.shape[1], 0
     for layer in range(1, len(sizes)):
         neurons += sizes[layer]
-        widest = max(widest, sizes[layer])
-    x, source = np.zeros(neurons * LANES, w.dtype), np.zeros(inputs * LANES, w.dtype)
-    a, d, bits = np.empty_like(x), np.empty_like(x), np.empty(widest * LANES, np.int32)
+    a, d, x, source = room[0], room[1], room[4], room[6]
     for t in range(0, len(u), LANES):
         count = min(LANES, len(u) - t)
         for s in range(count):

@@ -14,8 +14,8 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from .jit import jit
+from .sizes import LANES
 
-LANES = 8
 TOGETHER = 8  # rows, as many sums as hide the time that a multiplication takes
 
 

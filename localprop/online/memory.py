@@ -217,7 +217,7 @@ def _moved(
     turn, push = np.exp(-SPEEDS * time), -np.expm1(-SPEEDS * time) * GAINS
     known = np.zeros((len(x), _channels(x) * NUMBERS), np.float32)
     # Real and imaginary parts, each in one piece: complex numbers take twice as long to compile.
-    parts = [np.ascontiguousarray(a) for a in (turn.real, turn.imag, push.real, push.imag)]
+    parts = [np.ascontiguousarray(f(a)) for a in (turn, push) for f in (np.real, np.imag)]
     given = x, np.asarray(targets, float), places, begins, *parts, PLACES, NUMBERS
     compiled(_move)(*given, *state, classes, keep, np.zeros((2, MODES)), known)
     return known
