@@ -48,7 +48,7 @@ def wait(arrived, threads, turn):
     """
     if threads == 1:
         return turn
-    _add(arrived, 1)
+    _add(arrived, 1)  # pyright: ignore
     spins = 0
     while _look(arrived) < turn * threads:
         spins += 1

@@ -1,7 +1,8 @@
 """Rows of a weight matrix, each read once and written once in a hop.
 
 A row's activation $a_i = \\sum_j w_{ij} s_j$ comes first. While the row is near, its part of the
-errors that go back, $\\lambda_i \\sigma'_i w_{ij}$, is added up, and weight, momentum and mass move.
+errors that go back, $\\lambda_i \\sigma'_i w_{ij}$, is added up, and weight, momentum and mass
+move.
 """
 
 from __future__ import annotations

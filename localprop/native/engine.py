@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.core import Tracer
 
 from ..law import Phase
 from .plan import Plan
@@ -13,6 +14,7 @@ from .workers import MOST, cores, together
 
 ALIGNED = 64  # bytes, a line of the cache
 LARGE = 1 << 12  # numbers of an array
+FEW, SMALL = 2, 1 << 10  # streams; numbers that are near whatever is done with them
 PADDED_FROM = 128  # sources of a row
 RECORDS = {"output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm"}
 NORMS = ("x_norm", "costate_norm", "w_norm", "momentum_norm")
@@ -48,6 +50,8 @@ class Engine:
         self.m, self.n = ints["sources"], ints["neurons"]
         self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
         self.dense = plan.tails is None
+        # Of many streams XLA makes products of matrices, which read a weight once for all of them.
+        self.pays = self.streams <= FEW or self.streams * self.m <= SMALL
         self.free: list[dict[str, np.ndarray]] = []  # scratch that no call is using
         self.recording: dict[tuple[str, ...], np.ndarray] = {}
         self.expected = {
@@ -116,10 +120,13 @@ class Engine:
         for a, shape in arrays:
             if getattr(a, "shape", None) != shape or a.dtype != self.plan.dtype:
                 return False
-        return getattr(fields["hop"], "dtype", None) == np.int32
+            if isinstance(a, Tracer):
+                return False
+        hop = fields["hop"]
+        return getattr(hop, "dtype", None) == np.int32 and not isinstance(hop, Tracer)
 
     def takes(self, samples: Any) -> bool:
-        """Returns whether samples, in arrays of the plan's precision, have this learner's shapes."""
+        """Returns whether samples have this learner's shapes."""
         length, shapes = len(samples.z), self.plan.shapes
         each = ((length,), (length, *shapes["streams"]))
         return (
@@ -129,6 +136,10 @@ class Engine:
             and (samples.weight is None or samples.weight.shape in each)
             and (samples.begins is None or samples.begins.shape in each)
         )
+
+    def asks(self, u: Any) -> bool:
+        """Returns whether these are rows of inputs, and not traced."""
+        return isinstance(u, np.ndarray) and u.shape[1:] == self.plan.shapes["u"]
 
     def sample(self, u: Any, z: Any, duration: Any) -> tuple[Any, ...] | None:
         """Returns one sample as `learn` takes it, where that is plain to see; else `None`."""
@@ -186,9 +197,10 @@ class Engine:
             (
                 count, ints, self.floats, plan.speeds, plan.acts, plan.outputs, plan.arcs,
                 state[8:], state, c["gains"], c["share"], c["coef"], c["force"], c["shown"], c["s"],
-                x, lam, c["error"], c["g"], c["lx"], w, p, v, w.reshape(-1), p.reshape(-1), v.reshape(-1), average.reshape(-1),
-                moments, hops,
-                _writable(u.reshape(len(u), streams, -1)), _writable(z.reshape(len(z), streams, -1)),
+                x, lam, c["error"], c["g"], c["lx"], w, p, v, w.reshape(-1),
+                p.reshape(-1), v.reshape(-1), average.reshape(-1), moments, hops,
+                _writable(u.reshape(len(u), streams, plan.ints["inputs"])),
+                _writable(z.reshape(len(z), streams, len(plan.outputs))),
                 None if durations is None else _writable(durations),
                 None if weights is None else _each(weights, streams),
                 None if begins is None else _each(begins, streams),
@@ -226,9 +238,10 @@ class Engine:
         weights = fields["w"] if fields["average"] is None else fields["average"].w
         out = np.empty((len(u), streams, len(plan.outputs)), plan.dtype)
         x = np.array(fields["x"]).reshape(streams, self.n)
+        u = u.reshape(len(u), streams, plan.ints["inputs"])
         self.loop.relax(
             len(u), plan.depth, self._ints(()), plan.acts, plan.outputs, plan.arcs, self.relaxing,
-            c["s"], x, c["g"], _writable(weights), _writable(u.reshape(len(u), streams, -1)), out,
+            c["s"], x, c["g"], _writable(weights), _writable(u), out,
             plan.starts, plan.tails, c["pair"],
         )  # fmt: skip
         self.free.append(c)
@@ -304,7 +317,7 @@ def _writable(a: Any) -> np.ndarray:
 
 def _each(a: np.ndarray, streams: int) -> np.ndarray:
     """Returns one number for each sample and stream."""
-    return np.array(np.broadcast_to(a.reshape(len(a), -1), (len(a), streams)))
+    return np.array(np.broadcast_to(a.reshape(len(a), a.size // max(len(a), 1)), (len(a), streams)))
 
 
 def _phase(**fields: Any) -> Phase:

@@ -15,7 +15,7 @@ _engines: dict[tuple[int, bool], Engine | str] = {}
 
 def engine_of(learner: Any) -> Engine | str:
     """Returns a learner's fused loop in JAX's precision, or in words what it does not know."""
-    key = id(learner), jax.config.jax_enable_x64
+    key = id(learner), jax.config.jax_enable_x64  # pyright: ignore
     found = _engines.get(key)
     if found is None:
         try:

@@ -20,7 +20,7 @@ from .dense import (
 )
 from .jit import inner, kernel
 from .losses import loss, loss_slope, share_out
-from .neurons import activated, finite, leak, norm
+from .neurons import activated, finite, leak, squares
 from .sparse import gather_force, gathered, scatter
 
 FORWARD, SETTLE, LEARN = range(3)
@@ -32,8 +32,9 @@ STEADY, EVERY, COSINE, BALL = range(4)  # policies: two signs for ever; flips; i
     INERTIAL,
 ) = range(21)  # fmt: skip
 (
-    DURATION, X_SIGN, COSTATE_SIGN, FRICTION, OMEGA, RADIUS, SPEED, M, RATE, DECAY, FLOOR, WEIGHT_DECAY,
-    LOSS_SETTING, COSTATE_FRICTION, STIFFNESS, NEURON_MASS, NEURON_FRICTION, NEURON_SPEED, OVER,
+    DURATION, X_SIGN, COSTATE_SIGN, FRICTION, OMEGA, RADIUS, SPEED, M, RATE, DECAY, FLOOR,
+    WEIGHT_DECAY, LOSS_SETTING, COSTATE_FRICTION, STIFFNESS, NEURON_MASS, NEURON_FRICTION,
+    NEURON_SPEED, OVER,
 ) = range(19)  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def _rows(
                 coef[q, t] = error[t, i] * slope
         if mode == FORWARD:
             continue
-        if g is not None:
+        if g is not None:  # noqa: SIM102
             if mode == LEARN and streams == 1 and arcs.size == 0 and mass != GROWING:
                 move_one(
                     row, p_row, v_row, m, coef[q, 0], s[cur, 0], g[q, 0], decay, mass, implicit,
@@ -246,6 +247,18 @@ def _set_rest(cur, t, here, s, lam, pair, tails):
 
 
 @kernel
+def _square(w, m, g, tails):
+    """Returns the sum of squares of what is stored as weights are, row by row."""
+    total = w.dtype.type(0)
+    if g is not None:
+        for i in range(w.shape[0]):
+            total += squares(w[i], m)
+    if tails is not None:
+        total = squares(w, w.size)
+    return total
+
+
+@kernel
 def _answer(i, t, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair):
     """Returns the state of a neuron, or under least action its drive."""
     if law == HAMILTONIAN:
@@ -255,9 +268,10 @@ def _answer(i, t, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair):
 
 @kernel
 def learn(
-    thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains, share,
-    coef, force, shown, s, x, lam, error, g, lx, w, p, v, flat_w, flat_p, flat_v, mean, moments, hops_made, u, z, durations, weights,
-    begins, out, losses, norms, watch, starts, tails, pair,
+    thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains,
+    share, coef, force, shown, s, x, lam, error, g, lx, w, p, v, flat_w, flat_p, flat_v, mean,
+    moments, hops_made, u, z, durations, weights, begins, out, losses, norms, watch, starts, tails,
+    pair,
 ):  # fmt: skip
     """Learns samples, one after the other, up to the first that does harm.
 
@@ -310,9 +324,11 @@ def learn(
                 elif ints[POLICY] == COSINE:
                     forward = math.cos(number(floats[OMEGA]) * clock) >= 0
                 else:
-                    square = norm(flat_w) ** 2 + number(floats[SPEED] ** 2) * norm(flat_p) ** 2
+                    square = _square(w, m, g, tails) + number(floats[SPEED] ** 2) * _square(
+                        p, m, g, tails
+                    )
                     for t in range(streams):
-                        square += norm(s[cur, t, here:m]) ** 2 + norm(lam[t]) ** 2
+                        square += squares(s[cur, t, here:m], n) + squares(lam[t], n)
                     forward = square <= floats[RADIUS]
                 signs = 0 if forward else 1
             elif ints[BY_SAMPLE] == 1 and h > 0:
@@ -347,9 +363,10 @@ def learn(
                             for q in range(parts):
                                 pair[q, t, here + i, 0] = s[1 - cur, t, here + i]
             else:
+                flipped = signs if ints[POLICY] != STEADY else 0
                 _move_neurons(
-                    low, high, ints, floats, signs if ints[POLICY] != STEADY else 0, cur, tau, gains,
-                    s, lam, error, g, lx, pair, tails,
+                    low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx, pair,
+                    tails,
                 )  # fmt: skip
             turn = wait(arrived, threads, turn)
             cur = 1 - cur
@@ -382,12 +399,13 @@ def learn(
                     total += share[t] * loss(ints[LOSS], floats[LOSS_SETTING], out[k, t], z[k, t])
                 losses[k] = number(total)
             if ints[RECORD_NORMS] == 1:
-                squares = norm(s[cur, 0, here:m]) ** 2, norm(lam[0]) ** 2
-                for t in range(1, streams):
-                    one = norm(s[cur, t, here:m]) ** 2, norm(lam[t]) ** 2
-                    squares = squares[0] + one[0], squares[1] + one[1]
-                norms[k, 0], norms[k, 1] = math.sqrt(squares[0]), math.sqrt(squares[1])
-                norms[k, 2], norms[k, 3] = norm(flat_w), norm(flat_p)
+                of_x, of_costates = number(0), number(0)
+                for t in range(streams):
+                    of_x += squares(s[cur, t, here:m], n)
+                    of_costates += squares(lam[t], n)
+                norms[k, 0], norms[k, 1] = math.sqrt(of_x), math.sqrt(of_costates)
+                norms[k, 2] = math.sqrt(_square(w, m, g, tails))
+                norms[k, 3] = math.sqrt(_square(p, m, g, tails))
             if not sound:
                 state[0] = k
         turn = wait(arrived, threads, turn)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ..cost import Huber, SoftmaxCrossEntropy, SquaredError
 from ..law import (
@@ -28,7 +28,7 @@ from ..law import (
     SignFlip,
 )
 from ..network import ACTIVATIONS, Digraph, SharedWeights
-from ..network.arcs import DenseArcs
+from ..network.arcs import SparseArcs
 
 CODES = {activation: code for code, activation in enumerate(ACTIVATIONS.values())}
 
@@ -137,8 +137,8 @@ def _digraph(network: Any) -> dict[str, Any]:
         },
     }  # fmt: skip
     free = None if network.plastic is None else np.asarray(network.plastic, bool)
-    if type(arcs) is DenseArcs:
-        known = arcs.mask
+    if not isinstance(arcs, SparseArcs):
+        known = getattr(arcs, "mask", None)
         shape, starts, tails, longest = (n, sources), None, None, sources
     else:
         known, starts = None, np.searchsorted(arcs.heads, np.arange(n + 1)).astype(np.int64)
@@ -237,6 +237,6 @@ def _mass(mass: Any, ints: dict[str, int], floats: dict[str, float]) -> None:
 
 def _number(value: Any, name: str) -> float:
     """Returns one number that is known now."""
-    if isinstance(value, jax.core.Tracer) or np.ndim(value) > 0:
+    if isinstance(value, Tracer) or np.ndim(value) > 0:
         raise Unknown(f"a {name} that is an array, or traced")
     return float(value)
