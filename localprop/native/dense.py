@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 
-from .jit import inner
+from .jit import apart
 
 CONSTANT, ADAPTIVE, GROWING = range(3)  # masses
 
 
-@inner
+@apart
 def product(w, s, m, arcs):
     """Returns $\\sum_j w_j s_j$ over a row; where `arcs` is not empty, over the arcs that are."""
     total = w.dtype.type(0)
@@ -28,7 +28,7 @@ def product(w, s, m, arcs):
     return total
 
 
-@inner
+@apart
 def send_back(w, c, g, m, arcs):
     """Adds $c\\,w_j$ to what the sources get back."""
     if arcs.size == 0:
@@ -40,14 +40,14 @@ def send_back(w, c, g, m, arcs):
                 g[j] += c * w[j]
 
 
-@inner
+@apart
 def add_force(c, s, m, force):
     """Adds $c\\,s_j$ to the force on a row's weights."""
     for j in range(m):
         force[j] += c * s[j]
 
 
-@inner
+@apart
 def finish_force(w, decay, m, arcs, force):
     """Adds the pull of weight decay, and takes away what is felt where nothing may move."""
     if arcs.size == 0:
@@ -60,7 +60,7 @@ def finish_force(w, decay, m, arcs, force):
             force[j] = f + decay * w[j] if arc & 2 else w.dtype.type(0)
 
 
-@inner
+@apart
 def move(w, p, v, m, force, mass, implicit, keep, push, step, v_keep, v_gain, floor):
     """Moves the weights of a row under a force.
 
@@ -94,7 +94,7 @@ def move(w, p, v, m, force, mass, implicit, keep, push, step, v_keep, v_gain, fl
             w[j] += step * (new if implicit else old) / (one + new_v * floor)
 
 
-@inner
+@apart
 def move_one(w, p, v, m, c, s, g, decay, mass, implicit, keep, push, step, v_keep, v_gain, floor):
     """Does `send_back`, `add_force`, `finish_force` and `move` of one stream in one loop."""
     if mass == CONSTANT:
@@ -116,3 +116,50 @@ def move_one(w, p, v, m, c, s, g, decay, mass, implicit, keep, push, step, v_kee
             new = keep * old + push * f
             p[j] = new
             w[j] = here + step * (new if implicit else old) / (math.sqrt(new_v) + floor)
+
+
+@apart
+def move_two(
+    w0, w1, p0, p1, next0, next1, m, c0, c1, s, g, decay, implicit, keep, push, step
+):  # fmt: skip
+    """Does `move_one` of two rows of constant mass, and returns the `product` of the next two.
+
+    So what comes from memory and what goes there are at every moment the same mixture.
+    """
+    a0 = a1 = w0.dtype.type(0)
+    for j in range(m):
+        source, here0, here1 = s[j], w0[j], w1[j]
+        g[j] += c0 * here0 + c1 * here1
+        a0 += next0[j] * source
+        a1 += next1[j] * source
+        old0, old1 = p0[j], p1[j]
+        new0 = keep * old0 + push * (c0 * source + decay * here0)
+        new1 = keep * old1 + push * (c1 * source + decay * here1)
+        p0[j], p1[j] = new0, new1
+        w0[j] = here0 + step * (new0 if implicit else old0)
+        w1[j] = here1 + step * (new1 if implicit else old1)
+    return a0, a1
+
+
+@apart
+def move_two_adaptive(
+    w0, w1, p0, p1, v0, v1, next0, next1, m, c0, c1, s, g, decay, implicit, keep, push, step,
+    v_keep, v_gain, floor,
+):  # fmt: skip
+    """Does `move_two` under an adaptive mass."""
+    a0 = a1 = w0.dtype.type(0)
+    for j in range(m):
+        source, here0, here1 = s[j], w0[j], w1[j]
+        g[j] += c0 * here0 + c1 * here1
+        a0 += next0[j] * source
+        a1 += next1[j] * source
+        f0, f1 = c0 * source + decay * here0, c1 * source + decay * here1
+        memory0 = v_keep * v0[j] + v_gain * f0 * f0
+        memory1 = v_keep * v1[j] + v_gain * f1 * f1
+        v0[j], v1[j] = memory0, memory1
+        old0, old1 = p0[j], p1[j]
+        new0, new1 = keep * old0 + push * f0, keep * old1 + push * f1
+        p0[j], p1[j] = new0, new1
+        w0[j] = here0 + step * (new0 if implicit else old0) / (math.sqrt(memory0) + floor)
+        w1[j] = here1 + step * (new1 if implicit else old1) / (math.sqrt(memory1) + floor)
+    return a0, a1

@@ -11,6 +11,8 @@ from typing import Any
 from zlib import crc32
 
 import numba
+from numba.core.cpu import CPUTargetOptions
+from numba.core.options import TargetOptions
 
 # Sums may be taken in another order, so that they are vectors, and products be fused into sums.
 # Never that no number is NaN or infinite: there is no target where it is NaN, and what diverges is
@@ -38,6 +40,16 @@ def kernel(loop: Callable[..., Any], **more: Any) -> Any:
         return numba.njit(loop, **settings)
 
 
+# What Numba's compiler can be told and its decorator has no word for: that no two arrays overlap.
+# Without it the compiler asks at every row, and gives up where there are more than four.
+CPUTargetOptions.noalias = TargetOptions.Mapping("noalias")
+
+
 def inner(loop: Callable[..., Any]) -> Any:
     """Returns a loop that becomes a part of whatever calls it: passing arrays on takes time."""
     return kernel(loop, forceinline=True)
+
+
+def apart(loop: Callable[..., Any]) -> Any:
+    """Returns an inner loop over arrays of which no two overlap, unless nothing is written."""
+    return kernel(loop, forceinline=True, noalias=True)

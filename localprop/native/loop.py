@@ -15,13 +15,15 @@ from .dense import (
     finish_force,
     move,
     move_one,
+    move_two,
+    move_two_adaptive,
     product,
     send_back,
 )
 from .jit import inner, kernel
 from .losses import loss, loss_slope, share_out
 from .neurons import activated, finite, leak, squares
-from .sparse import gather_force, gathered, scatter
+from .sparse import gather_force, gathered, move_arcs, scatter
 
 FORWARD, SETTLE, LEARN = range(3)
 HAMILTONIAN, LEAST_ACTION = range(2)
@@ -39,14 +41,14 @@ STEADY, EVERY, COSINE, BALL = range(4)  # policies: two signs for ever; flips; i
 
 
 @inner
-def _drive(i, t, q, cur, m, acts, arcs, s, g, w, starts, tails, pair):
-    """Returns the drive of a neuron, and its slope by the activation."""
+def _activation(i, t, q, cur, m, arcs, s, g, w, starts, tails, pair):
+    """Returns the activation of a neuron."""
     if g is not None:
         a = product(w[i], s[cur, t], m, arcs[i] if arcs.size > 0 else arcs[0])
     if tails is not None:
         at, end = starts[i], starts[i + 1]
         a = gathered(w[at:end], tails[at:end], pair[q, t])
-    return activated(acts[i], a)
+    return a
 
 
 @inner
@@ -60,6 +62,66 @@ def _relaxed(i, t, y, cur, here, signs, ints, gains, s):
 
 
 @inner
+def _felt(
+    i, t, q, a, mode, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
+):  # fmt: skip
+    """Takes a neuron through a hop, and returns the error that it passes to its parents."""
+    here = ints[SOURCES] - ints[NEURONS]
+    y, slope = activated(acts[i], a)
+    if mode == FORWARD or ints[LAW] == HAMILTONIAN:
+        _relaxed(i, t, y, cur, here, signs, ints, gains, s)
+    if ints[LAW] == HAMILTONIAN:
+        coef[q, t] = lam[t, i] * slope
+    else:
+        error[t, i] = stiffness * (y - s[cur, t, here + i])
+        coef[q, t] = error[t, i] * slope
+    return coef[q, t]
+
+
+@inner
+def _rows_by_two(
+    first, last, q, cur, ints, signs, moving, acts, arcs, gains, coef, s, lam, error, g, w, p, v
+):  # fmt: skip
+    """Does what `_rows` does to the rows of one stream, none of which has a hole."""
+    m, mass, implicit = ints[SOURCES], ints[MASS], ints[IMPLICIT] == 1
+    keep, push, step, v_keep, v_gain, floor, decay, stiffness = moving
+    source, back = s[cur, 0], g[q, 0]
+    a0 = a1 = w.dtype.type(0)
+    if first < last:
+        a0 = product(w[first], source, m, arcs[0])
+    if first + 1 < last:
+        a1 = product(w[first + 1], source, m, arcs[0])
+    for i in range(first, last, 2):
+        c0 = _felt(
+            i, 0, q, a0, LEARN, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
+        )
+        if i + 1 == last:
+            v_row = v[i] if mass == ADAPTIVE else p[i]
+            move_one(
+                w[i], p[i], v_row, m, c0, source, back, decay, mass, implicit, keep, push, step,
+                v_keep, v_gain, floor,
+            )  # fmt: skip
+            break
+        k = i + 1
+        c1 = _felt(
+            k, 0, q, a1, LEARN, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
+        )
+        # What is only read may stand where nothing is next.
+        next0 = w[i + 2] if i + 2 < last else source
+        next1 = w[i + 3] if i + 3 < last else source
+        if mass == CONSTANT:
+            a0, a1 = move_two(
+                w[i], w[k], p[i], p[k], next0, next1, m, c0, c1, source, back, decay, implicit,
+                keep, push, step,
+            )  # fmt: skip
+        else:
+            a0, a1 = move_two_adaptive(
+                w[i], w[k], p[i], p[k], v[i], v[k], next0, next1, m, c0, c1, source, back, decay,
+                implicit, keep, push, step, v_keep, v_gain, floor,
+            )  # fmt: skip
+
+
+@inner
 def _rows(
     first, last, q, mode, cur, ints, floats, signs, moving, acts, arcs, gains, share, coef, force,
     s, lam, error, g, w, p, v, starts, tails, pair,
@@ -67,9 +129,15 @@ def _rows(
     """Takes the rows of one part through a hop."""
     number = w.dtype.type
     streams, m = ints[STREAMS], ints[SOURCES]
-    here = m - ints[NEURONS]
     law, mass, implicit = ints[LAW], ints[MASS], ints[IMPLICIT] == 1
     keep, push, step, v_keep, v_gain, floor, decay, stiffness = moving
+    if g is not None:  # noqa: SIM102
+        if mode == LEARN and streams == 1 and arcs.size == 0 and mass != GROWING:
+            _rows_by_two(
+                first, last, q, cur, ints, signs, moving, acts, arcs, gains, coef, s, lam, error, g,
+                w, p, v,
+            )  # fmt: skip
+            return
     for i in range(first, last):
         if g is not None:
             size, known = m, arcs[i] if arcs.size > 0 else arcs[0]
@@ -79,21 +147,17 @@ def _rows(
             size, known, to = end - at, arcs[at:end], tails[at:end]
             row, p_row, v_row = w[at:end], p[at:end], v[at:end]
         for t in range(streams):
-            y, slope = _drive(i, t, q, cur, m, acts, arcs, s, g, w, starts, tails, pair)
-            if mode == FORWARD or law == HAMILTONIAN:
-                _relaxed(i, t, y, cur, here, signs, ints, gains, s)
-            if law == HAMILTONIAN:
-                coef[q, t] = lam[t, i] * slope
-            else:
-                error[t, i] = stiffness * (y - s[cur, t, here + i])
-                coef[q, t] = error[t, i] * slope
+            a = _activation(i, t, q, cur, m, arcs, s, g, w, starts, tails, pair)
+            _felt(
+                i, t, q, a, mode, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
+            )  # fmt: skip
         if mode == FORWARD:
             continue
-        if g is not None:  # noqa: SIM102
+        if tails is not None:  # noqa: SIM102
             if mode == LEARN and streams == 1 and arcs.size == 0 and mass != GROWING:
-                move_one(
-                    row, p_row, v_row, m, coef[q, 0], s[cur, 0], g[q, 0], decay, mass, implicit,
-                    keep, push, step, v_keep, v_gain, floor,
+                move_arcs(
+                    row, p_row, v_row, coef[q, 0], to, pair[q, 0], decay, mass, implicit, keep,
+                    push, step, v_keep, v_gain, floor,
                 )  # fmt: skip
                 continue
         f = force[q]
@@ -263,7 +327,8 @@ def _answer(i, t, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair):
     """Returns the state of a neuron, or under least action its drive."""
     if law == HAMILTONIAN:
         return s[cur, t, here + i]
-    return _drive(i, t, 0, cur, m, acts, arcs, s, g, w, starts, tails, pair)[0]
+    a = _activation(i, t, 0, cur, m, arcs, s, g, w, starts, tails, pair)
+    return activated(acts[i], a)[0]
 
 
 @kernel
@@ -437,7 +502,8 @@ def relax(
             signs = 1 if ints[BY_SAMPLE] == 1 and h > 0 else 0
             for t in range(x.shape[0]):
                 for i in range(n):
-                    y = _drive(i, t, 0, cur, m, acts, arcs, s, g, w, starts, tails, pair)[0]
+                    a = _activation(i, t, 0, cur, m, arcs, s, g, w, starts, tails, pair)
+                    y = activated(acts[i], a)[0]
                     _relaxed(i, t, y, cur, here, signs, ints, gains, s)
             cur = 1 - cur
             if tails is not None:
