@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from .jit import apart
+from .jit import apart, kernel
 
 CONSTANT, ADAPTIVE, GROWING = range(3)  # masses
 
@@ -163,3 +163,11 @@ def move_two_adaptive(
         w0[j] = here0 + step * (new0 if implicit else old0) / (math.sqrt(memory0) + floor)
         w1[j] = here1 + step * (new1 if implicit else old1) / (math.sqrt(memory1) + floor)
     return a0, a1
+
+
+@kernel
+def close_up(a, rows, size, stride):
+    """Moves rows that stand so far from each other to the beginning, one right behind the other."""
+    for i in range(1, rows):
+        for j in range(size):
+            a[i * size + j] = a[i * stride + j]

@@ -41,9 +41,9 @@ class Engine:
     """
 
     def __init__(self, plan: Plan):
-        from . import loop  # which imports Numba, that takes half a second
+        from . import dense, loop  # which import Numba, and that takes half a second
 
-        self.plan, self.loop = plan, loop
+        self.plan, self.loop, self.close_up = plan, loop, dense.close_up
         ints, floats = plan.ints, plan.floats
         self.ints = np.array([ints.get(name, 0) for name in _INTS], np.int64)
         self.floats = np.array([floats.get(name, 0.0) for name in _FLOATS])
@@ -267,7 +267,12 @@ class Engine:
         return found
 
     def _whole(self, a: np.ndarray, stride: int) -> np.ndarray:
-        return a if stride == self.m else np.ascontiguousarray(a[:, : self.m])
+        """Returns the rows, without what stands between them, in the memory in which they are."""
+        if stride == self.m:
+            return a
+        a = a.reshape(-1)
+        self.close_up(a, self.n, self.m, stride)
+        return a[: self.n * self.m].reshape(self.n, self.m)
 
 
 _INTS = [
