@@ -80,12 +80,14 @@ def _felt(
 
 @inner
 def _rows_by_two(
-    first, last, q, cur, ints, signs, moving, acts, arcs, gains, coef, s, lam, error, g, w, p, v
+    first, last, q, mode, cur, ints, signs, moving, acts, arcs, gains, coef, s, lam, error, g, w,
+    p, v,
 ):  # fmt: skip
     """Does what `_rows` does to the rows of one stream, none of which has a hole."""
     m, mass, implicit = ints[SOURCES], ints[MASS], ints[IMPLICIT] == 1
     keep, push, step, v_keep, v_gain, floor, decay, stiffness = moving
-    source, back = s[cur, 0], g[q, 0]
+    none = np.int64(0)
+    source, back = s[cur, none], g[q, none]
     a0 = a1 = w.dtype.type(0)
     if first < last:
         a0 = product(w[first], source, m, arcs[0])
@@ -93,7 +95,7 @@ def _rows_by_two(
         a1 = product(w[first + 1], source, m, arcs[0])
     for i in range(first, last, 2):
         c0 = _felt(
-            i, 0, q, a0, LEARN, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
+            i, none, q, a0, mode, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
         )
         if i + 1 == last:
             v_row = v[i] if mass == ADAPTIVE else p[i]
@@ -104,7 +106,7 @@ def _rows_by_two(
             break
         k = i + 1
         c1 = _felt(
-            k, 0, q, a1, LEARN, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
+            k, none, q, a1, mode, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
         )
         # What is only read may stand where nothing is next.
         next0 = w[i + 2] if i + 2 < last else source
@@ -134,8 +136,8 @@ def _rows(
     if g is not None:  # noqa: SIM102
         if mode == LEARN and streams == 1 and arcs.size == 0 and mass != GROWING:
             _rows_by_two(
-                first, last, q, cur, ints, signs, moving, acts, arcs, gains, coef, s, lam, error, g,
-                w, p, v,
+                first, last, q, mode, cur, ints, signs, moving, acts, arcs, gains, coef, s, lam,
+                error, g, w, p, v,
             )  # fmt: skip
             return
     for i in range(first, last):
@@ -327,7 +329,7 @@ def _answer(i, t, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair):
     """Returns the state of a neuron, or under least action its drive."""
     if law == HAMILTONIAN:
         return s[cur, t, here + i]
-    a = _activation(i, t, 0, cur, m, arcs, s, g, w, starts, tails, pair)
+    a = _activation(i, t, np.int64(0), cur, m, arcs, s, g, w, starts, tails, pair)
     return activated(acts[i], a)[0]
 
 
@@ -349,7 +351,8 @@ def learn(
     streams, n, m, hops = ints[STREAMS], ints[NEURONS], ints[SOURCES], ints[HOPS]
     here, parts, law = m - n, ints[PARTS], ints[LAW]
     low, high = thread * n // threads, (thread + 1) * n // threads
-    turn, cur, clock, hop, before = 1, 0, moments[0], hops_made[0], np.nan
+    # Not the constants 0 and 1, for which all that they are handed to would be compiled apart.
+    turn, cur, clock, hop, before = np.int64(1), np.int64(0), moments[0], hops_made[0], np.nan
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     if thread == 0:
         _fill(x, s, here, g, pair, tails)
@@ -494,15 +497,16 @@ def relax(
     """Sets what is answered to each of some rows of inputs after hops of the state alone."""
     n, m = ints[NEURONS], ints[SOURCES]
     here = m - n
+    none = np.int64(0)
     for k in range(rows):
-        cur = 0
+        cur = none
         _fill(x, s, here, g, pair, tails)
         _show(u[k], cur, s, pair, tails)
         for h in range(hops):
             signs = 1 if ints[BY_SAMPLE] == 1 and h > 0 else 0
             for t in range(x.shape[0]):
                 for i in range(n):
-                    a = _activation(i, t, 0, cur, m, arcs, s, g, w, starts, tails, pair)
+                    a = _activation(i, t, none, cur, m, arcs, s, g, w, starts, tails, pair)
                     y = activated(acts[i], a)[0]
                     _relaxed(i, t, y, cur, here, signs, ints, gains, s)
             cur = 1 - cur
