@@ -42,7 +42,7 @@ def kernel(loop: Callable[..., Any], **more: Any) -> Any:
 
 # What Numba's compiler can be told and its decorator has no word for: that no two arrays overlap.
 # Without it the compiler asks at every row, and gives up where there are more than four.
-CPUTargetOptions.noalias = TargetOptions.Mapping("noalias")
+CPUTargetOptions.noalias = TargetOptions.Mapping("noalias")  # pyright: ignore
 
 
 def inner(loop: Callable[..., Any]) -> Any:
