@@ -5,8 +5,8 @@ parents. Weights learn in every hop, at constant mass, from random inputs and ta
 Each contender is called in turns with the others, so that all meet the same machine: what is told
 is the median over the rounds, and the least and the most in brackets. A hop is
 
-* *native*, *XLA*: one of `Learner.run`, 16 to a sample, with all that `run` does around it, its
-  copies of the weights too;
+* *native*, *XLA*: one of `Learner.run`, 16 to a sample (2 where there are 10⁶ sparse neurons), with
+  all that `run` does around it, its copies of the weights too;
 * *bound*: reading and writing two arrays of the size of the weights once, in the same number of
   threads: the least that a hop of weights and momenta takes where they do not fit into a cache; for
   sparse arcs, reading their tails besides;
@@ -39,8 +39,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from localprop import Cost, Digraph, Hamiltonian, Learner, SquaredError
+from localprop.native import engine
 from localprop.native.engine import aligned
-from localprop.native.workers import cores, together
+from localprop.native.workers import cores, free_cores, together
 
 from .page import write_page
 
@@ -49,6 +50,7 @@ SPARSE = (100_000, 1_000_000)
 STREAMED, STREAMS = (64, 1024), (8, 64)
 HOPS, PARENTS, ROUNDS = 16, 30, 5
 LAW = Hamiltonian(mass=1e5, dissipation=0.5)
+THREADS = free_cores()
 SECONDS = 0.15  # of one call, where so many hops are not too few
 Timing = Callable[[], float]  # makes some hops, and returns seconds per hop
 
@@ -71,9 +73,11 @@ def sparse(neurons: int) -> Digraph:
     return Digraph(names, *ends, inputs=1, outputs=[0], bias=False, storage="sparse")
 
 
-def of_learner(network: Digraph, engine: str, streams: int | None = None) -> Timing:
+def of_learner(
+    network: Digraph, kind: str, streams: int | None = None, hops: int = HOPS, samples: int = 1
+) -> Timing:
     """Returns what times hops of a learner, as many as take long enough."""
-    given: dict[str, Any] = {"hops": HOPS, "settle": 0, "streams": streams, "engine": engine}
+    given: dict[str, Any] = {"hops": hops, "settle": 0, "streams": streams, "engine": kind}
     learner = Learner(network, Cost(SquaredError()), LAW, **given)
     start = learner.init(jax.random.key(0))
 
@@ -81,16 +85,15 @@ def of_learner(network: Digraph, engine: str, streams: int | None = None) -> Tim
         u, z = stream(samples, network.inputs, streams)
         begun = time.perf_counter()
         jax.block_until_ready(learner.run(start, (u, z), ("output",), chunk=samples)[0])
-        return (time.perf_counter() - begun) / samples / HOPS
+        return (time.perf_counter() - begun) / samples / hops
 
-    return timed(run)
+    return timed(run, samples, hops)
 
 
-def timed(run: Callable[[int], float]) -> Timing:
+def timed(run: Callable[[int], float], samples: int = 1, hops: int = HOPS) -> Timing:
     """Returns what calls `run` with a number for which it takes long enough."""
-    samples = 1
     run(samples)
-    while run(samples) * samples * HOPS < SECONDS and samples < 20_000:
+    while run(samples) * samples * hops < SECONDS and samples < 20_000:
         samples *= 4
         run(samples)
     return lambda: run(samples)
@@ -115,7 +118,7 @@ def of_bound(weights: int, arcs: bool) -> Timing:
 
     a, b = (aligned((weights,), np.float32) for _ in range(2))
     tails = np.ones(weights if arcs else 0, np.int32)
-    threads = min(cores(), 8) if weights >= 1 << 18 else 1
+    threads = THREADS if weights >= 1 << 18 else 1
 
     def run(times: int) -> float:
         begun = time.perf_counter()
@@ -255,8 +258,8 @@ def one_sample() -> list[str]:
     lines = []
     for n in (5, 64, 1024):
         found = {}
-        for engine in ("native", "xla"):
-            given: dict[str, Any] = {"hops": 1, "settle": 0, "engine": engine}
+        for kind in ("native", "xla"):
+            given: dict[str, Any] = {"hops": 1, "settle": 0, "engine": kind}
             learner = Learner(Digraph.complete(n, 2), Cost(SquaredError()), LAW, **given)
             phase = learner.init(jax.random.key(0))
             u, z = (a[0] for a in stream(1, 2))
@@ -272,7 +275,7 @@ def one_sample() -> list[str]:
                             np.asarray(learner.predict(phase, u))
                     if k:
                         seconds.append((time.perf_counter() - begun) / times)
-                found[engine, name] = told(seconds)
+                found[kind, name] = told(seconds)
         order = [(e, name) for name in ("step", "predict") for e in ("native", "xla")]
         lines.append(f"| {n} | {' | '.join(found[key] for key in order)} |")
         print(lines[-1], flush=True)
@@ -308,9 +311,10 @@ print((peak() - before) * 1024 / start.w.size)
 def main() -> int:
     """Measures and writes the page."""
     quick = "--quick" in sys.argv
+    engine.threads_given = THREADS
     rounds = 3 if quick else ROUNDS
     single, several = [], []
-    for n in DENSE:
+    for n in reversed(DENSE):
         network = Digraph.complete(n, 2)
         contenders = {
             "native": lambda net=network: of_learner(net, "native"),
@@ -324,9 +328,10 @@ def main() -> int:
     for n in SPARSE:
         network = sparse(n)
         arcs = n * PARENTS + 1
+        hops = HOPS if n <= 100_000 else 2
         contenders = {
-            "native": lambda net=network: of_learner(net, "native"),
-            "XLA": lambda net=network: of_learner(net, "xla"),
+            "native": lambda net=network, h=hops: of_learner(net, "native", None, h, HOPS // h),
+            "XLA": lambda net=network, h=hops: of_learner(net, "xla", None, h),
             "bound": lambda a=arcs: of_bound(a, True),
         }
         single.append(row(f"sparse {n:,}", arcs, measure(contenders, min(rounds, 3))))
@@ -339,6 +344,7 @@ def main() -> int:
             }
             title = f"dense {n}, {streams} streams"
             several.append(row(title, n * (n + 3), measure(contenders, rounds)))
+    single.sort(key=lambda line: ("sparse" in line, int(line.split("|")[2].replace(",", ""))))
     calls = one_sample()
     for name in ("localprop", "jax", "numba", "numpy", "optax", "braintrace"):
         try:
@@ -350,7 +356,7 @@ def main() -> int:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(VERSIONS.items()))
     reasons = "".join(f" {name}: {reason}." for name, reason in REASONS.items())
     note = (
-        f"{processor}, {cores()} cores, load {os.getloadavg()[0]:.1f} when this was written; "
+        f"{processor}, {cores()} cores, {THREADS} threads for large networks and their bound, load {os.getloadavg()[0]:.1f} when this was written; "
         f"Python {platform.python_version()}, {versions}. Microseconds per hop; then billions of "
         "weights per second, the share of the bound that native reaches, and by how many times "
         f"the others take longer. A dash: not measured.{reasons} D-RTRL's traces are measured up "

@@ -10,7 +10,7 @@ from jax.core import Tracer
 
 from ..law import Phase
 from .plan import Plan
-from .workers import MOST, cores, together
+from .workers import free_cores, together
 
 ALIGNED = 64  # bytes, a line of the cache
 LARGE = 1 << 12  # numbers of an array
@@ -19,7 +19,8 @@ PADDED_FROM = 128  # sources of a row
 RECORDS = {"output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm"}
 NORMS = ("x_norm", "costate_norm", "w_norm", "momentum_norm")
 
-most_threads = int(os.environ.get("LOCALPROP_THREADS", MOST))
+# How many threads take a large network through a hop; `None`: as many as there are free cores.
+threads_given = int(os.environ["LOCALPROP_THREADS"]) if "LOCALPROP_THREADS" in os.environ else None
 
 
 class Learned(NamedTuple):
@@ -188,9 +189,9 @@ class Engine:
         losses = np.empty(count if "loss" in record else 0, dtype)
         norms = np.empty((count if ints[_NORMED] else 0, 4), dtype)
         state, c = np.zeros(9, np.int64), self._scratch()
-        threads = min(cores(), plan.ints["parts"], most_threads)
-        if plan.ints["parts"] == 1 or plan.ints["policy"] == 3:
-            threads = 1
+        threads = 1
+        if plan.ints["parts"] > 1 and plan.ints["policy"] != 3:
+            threads = min(threads_given or free_cores(), plan.ints["parts"])
         together(
             self.loop.learn,
             threads,

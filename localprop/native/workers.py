@@ -17,6 +17,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def free_cores() -> int:
+    """Returns how many threads may wait for each other: one, where others want the processors too.
+
+    A thread that has to stand in line keeps all others waiting, at every hop.
+    """
+    most = cores()
+    return 1 if most > 1 and hasattr(os, "getloadavg") and os.getloadavg()[0] > most + 1 else most
+
+
 def together(loop: Callable[..., Any], threads: int, arguments: tuple[Any, ...]) -> None:
     """Calls `loop(thread, threads, *arguments)` for every thread at once; they wait for each other.
 

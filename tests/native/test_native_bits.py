@@ -98,8 +98,7 @@ def test_no_bit_hangs_on_the_number_of_threads(storage, monkeypatch):
     start, whole = learner.init(jax.random.key(0)), stream(learner, 4)
     found = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(engine, "most_threads", threads)
-        monkeypatch.setattr(engine, "cores", lambda threads=threads: threads)
+        monkeypatch.setattr(engine, "threads_given", threads)
         found.append(learner.run(start, whole, ("output", "loss", "w_norm")))
     assert_same(found[1], found[0])
     assert_same(found[2], found[0])
