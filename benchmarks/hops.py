@@ -50,7 +50,7 @@ SPARSE = (100_000, 1_000_000)
 STREAMED, STREAMS = (64, 1024), (8, 64)
 HOPS, PARENTS, ROUNDS = 16, 30, 5
 LAW = Hamiltonian(mass=1e5, dissipation=0.5)
-THREADS = free_cores()
+THREADS, LOAD = free_cores(), os.getloadavg()[0]
 SECONDS = 0.15  # of one call, where so many hops are not too few
 Timing = Callable[[], float]  # makes some hops, and returns seconds per hop
 
@@ -356,7 +356,8 @@ def main() -> int:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(VERSIONS.items()))
     reasons = "".join(f" {name}: {reason}." for name, reason in REASONS.items())
     note = (
-        f"{processor}, {cores()} cores, {THREADS} threads for large networks and their bound, load {os.getloadavg()[0]:.1f} when this was written; "
+        f"{processor}, {cores()} cores, {THREADS} of them for large networks and for their bound; load "
+        f"{LOAD:.1f} when this began, {os.getloadavg()[0]:.1f} at its end; "
         f"Python {platform.python_version()}, {versions}. Microseconds per hop; then billions of "
         "weights per second, the share of the bound that native reaches, and by how many times "
         f"the others take longer. A dash: not measured.{reasons} D-RTRL's traces are measured up "
