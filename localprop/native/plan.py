@@ -170,8 +170,8 @@ def _cost(cost: Any, ints: dict[str, int], floats: dict[str, float]) -> None:
 def _hamiltonian(
     law: Hamiltonian, speeds: np.ndarray, ints: dict[str, int], floats: dict[str, float]
 ) -> None:
-    if law.traces is not None:
-        raise Unknown("traces")
+    if law.traces is not None and np.isfinite(speeds).any():
+        raise Unknown("traces")  # without neurons that take time there are none
     if type(law.integrator) not in (ExponentialEuler, ExplicitEuler):
         raise Unknown(f"the integrator {type(law.integrator).__name__}")
     ints["law"], ints["exponential"] = 0, int(type(law.integrator) is ExponentialEuler)
