@@ -107,14 +107,15 @@ def of_bound(weights: int, arcs: bool) -> Timing:
     @numba.njit(nogil=True, fastmath=True)
     def sweep(thread, threads, times, a, b, tails):
         low, high = thread * a.size // threads, (thread + 1) * a.size // threads
+        x, y, ends = a[low:high], b[low:high], tails[low:high]
         found = 0
         for _ in range(times):
-            for k in range(low, high):
-                a[k] += np.float32(1e-9) * b[k]
-                b[k] *= np.float32(0.999999)
-            if tails.size:
-                for k in range(low, high):
-                    found += tails[k]
+            for k in range(x.size):
+                old = y[k]
+                x[k] += np.float32(1e-9) * old
+                y[k] = np.float32(0.999999) * old
+            for k in range(ends.size):
+                found += ends[k]
         return found
 
     a, b = (aligned((weights,), np.float32) for _ in range(2))
