@@ -14,7 +14,7 @@ from .workers import free_cores, together
 
 ALIGNED = 64  # bytes, a line of the cache
 LARGE = 1 << 12  # numbers of an array
-FEW, SMALL = 2, 1 << 10  # streams; numbers that are near whatever is done with them
+FEW, SOME = 2, 8  # streams; those of large networks
 PADDED_FROM = 128  # sources of a row
 RECORDS = {"output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm"}
 NORMS = ("x_norm", "costate_norm", "w_norm", "momentum_norm")
@@ -51,8 +51,8 @@ class Engine:
         self.m, self.n = ints["sources"], ints["neurons"]
         self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
         self.dense = plan.tails is None
-        # Of many streams XLA makes products of matrices, which read a weight once for all of them.
-        self.pays = self.streams <= FEW or self.streams * self.m <= SMALL
+        # Of many streams XLA makes products of matrices (benchmarks/hops.md).
+        self.pays = self.streams <= FEW or (self.streams <= SOME and plan.ints["parts"] > 1)
         self.free: list[dict[str, np.ndarray]] = []  # scratch that no call is using
         self.recording: dict[tuple[str, ...], np.ndarray] = {}
         self.expected = {
