@@ -359,7 +359,7 @@ def main() -> int:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(VERSIONS.items()))
     reasons = "".join(f" {name}: {reason}." for name, reason in REASONS.items())
     note = (
-        f"{processor}, {cores()} cores, {THREADS} for large networks and their bound; load "
+        f"{processor}, {cores()} cores, {THREADS} of them for large networks; load "
         f"{LOAD:.1f} when this began, {os.getloadavg()[0]:.1f} at its end; "
         f"Python {platform.python_version()}, {versions}. Microseconds per hop; then billions of "
         "weights per second, the share of the bound that native reaches, and by how many times "
