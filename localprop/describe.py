@@ -16,7 +16,8 @@ def describe(thing: Any) -> Any:
     """Returns a JSON-able description: classes by name, fields by value, arrays by shape.
 
     Two modules with the same description compute the same function of the same phase, up to the
-    code of callables, which are named only, and the values of arrays.
+    code of callables, which are named only, and the values of arrays. Fields that say how it is
+    computed, and not what, are marked `described=False` and left out.
 
     !!! example
 
@@ -31,7 +32,8 @@ def describe(thing: Any) -> Any:
     if isinstance(thing, functools.partial):
         return {"partial": describe(thing.func), "args": describe([*thing.args, thing.keywords])}
     if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
-        fields = {f.name: describe(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
+        told = [f.name for f in dataclasses.fields(thing) if f.metadata.get("described", True)]
+        fields = {name: describe(getattr(thing, name)) for name in told}
         return {"class": type(thing).__name__, **fields}
     if isinstance(thing, jax.Array | np.ndarray):
         return f"{thing.dtype}{list(thing.shape)}"

@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import equinox as eqx
 import jax
@@ -19,6 +19,8 @@ from ..errors import ConfigError, DivergenceError, StreamError, UnsettledWarning
 from ..forked import refuse_lame_fork
 from ..law import AbstractLaw, Phase, untuned_law
 from ..law.base import answer_loss, squares
+from ..native import RECORDS as NATIVE_RECORDS
+from ..native import Engine, engine_of
 from ..network import AbstractNetwork, SharedWeights
 from ..options import real, shown, texts, whole
 from .average import Average
@@ -42,7 +44,12 @@ from .samples import (
 from .settling import MOST, settled_depth
 
 NORMS = {"x_norm": "x", "costate_norm": "costate", "w_norm": "w", "momentum_norm": "momentum"}
+OUTPUT = ("output",)
+Numbers = Array | np.ndarray
+PLAIN = ("step", "predict", "network", "engine")  # attributes that are looked up at every sample
 RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer", "input_slope")
+
+ENGINES = ("auto", "xla", "native")
 
 NO_MEMORY = (
     "what is seen again comes without what neurons remembered then; take review without traces "
@@ -87,6 +94,8 @@ class Learner(eqx.Module):
     clock: str = eqx.field(static=True)
     average: float | None
     review: int | None = eqx.field(static=True)
+    # How it is computed, which is no part of what is: a checkpoint says nothing of it.
+    engine: str = eqx.field(static=True, metadata={"described": False})
 
     def __init__(
         self,
@@ -101,6 +110,7 @@ class Learner(eqx.Module):
         clock: str = "hop",
         average: float | int | None = None,
         review: int | None = None,
+        engine: str = "auto",
     ):
         """**Arguments:**
 
@@ -133,6 +143,11 @@ class Learner(eqx.Module):
           drawn at random, are learned again beside each new one, as further streams that share the
           weights. `None` keeps none. It wants hops for samples that have nothing to do with each
           other, and neurons that hold no memory.
+        - `engine`: what computes: `"xla"`, which knows every learner and every device; `"native"`,
+          loops for this machine's processor in which every weight is read and written once in a
+          hop, for digraphs under the laws, costs and masses of this package; or `"auto"`, native
+          where it knows the learner and what is recorded, else XLA. Both follow the same equations
+          to rounding, and each by itself repeats every bit.
 
         **Raises:** `ConfigError` for numbers that make no sense.
         """
@@ -170,6 +185,11 @@ class Learner(eqx.Module):
             raise ConfigError(
                 f"hops {self.hops}, settle {self.settle}: give fewer settle hops than hops"
             )
+        if engine not in ENGINES:
+            raise ConfigError(f"engine {shown(engine)}; take one of {', '.join(ENGINES)}")
+        self.engine = engine
+        if engine == "native" and isinstance(unknown := engine_of(self), str):
+            raise ConfigError(_not_native(unknown))
 
     def _check_review(self) -> None:
         if self.clock == "sample":
@@ -180,6 +200,15 @@ class Learner(eqx.Module):
                 f"before them, and their errors arrive after {2 * self.network.depth}; give more "
                 "hops, or no review"
             )
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> Any:
+            # Equinox makes a module of a method whenever it is looked up, which takes as long as
+            # a hundred hops of a small network.
+            if name in PLAIN:
+                return object.__getattribute__(self, name)
+            return super().__getattribute__(name)
 
     def __hash__(self) -> int:
         # `jax.jit(learner.predict)` looks the learner up; arrays, its own included, have no hash.
@@ -226,7 +255,7 @@ class Learner(eqx.Module):
         """
         return phase if phase.average is None else dataclasses.replace(phase, w=phase.average.w)
 
-    def step(self, phase: Phase, u: Any, z: Any, duration: Any = None) -> tuple[Phase, Array]:
+    def step(self, phase: Phase, u: Any, z: Any, duration: Any = None) -> tuple[Phase, Numbers]:
         """Learns one sample and returns the new phase and the output, predicted before `z` was
         used.
 
@@ -256,20 +285,28 @@ class Learner(eqx.Module):
 
             ```
         """
+        engine = _fused(self, phase, OUTPUT)
+        if engine is not None and (sample := engine.sample(u, z, duration)) is not None:
+            learned = engine.learn(phase, sample, 1, OUTPUT)
+            if learned.bad is None:
+                return learned.phase, learned.trace["output"][0]
         given = read((u, z, duration))
         if is_traced(self, phase, given):
             _check_kind(phase)
             return _present(self, Fit.of(self.init, self, phase), phase, given)
         sample = jax.tree.map(lambda a: a[None], given)
         check_values(check_shapes(sample), 0)
-        arguments = self._chunk_arguments(phase, sample, 1, ("output",))
+        if engine is not None and engine.takes(sample):
+            after, trace = self._learn_natively(engine, phase, sample, OUTPUT, 0)
+            return after, trace["output"][0]
+        arguments = self._chunk_arguments(phase, sample, 1, OUTPUT)
         after, trace, sound = learn_chunk(arguments, phase)  # as in `run`: the same numbers
         if not sound:
             name = culprit(self._hop_by_hop(phase, sample, 0), after)
             raise DivergenceError(0, name, REMEDY, phase)
         return after, trace["output"][0]
 
-    def predict(self, phase: Phase, u: Any) -> Array:
+    def predict(self, phase: Phase, u: Any) -> Numbers:
         """Returns the output for input `u` after `depth` hops of the state alone, forward.
 
         With `average=` it is that of the averaged weights. It may be called under `jax.jit`,
@@ -297,9 +334,12 @@ class Learner(eqx.Module):
         _check_kind(phase)
         u = read_tree(u, "u")
         read_inputs(jax.tree.map(lambda a: a[None], u))  # raises what `predict_many` would
+        engine = _fused(self, phase, OUTPUT)
+        if engine is not None and isinstance(u, np.ndarray) and engine.asks(u[None]):
+            return engine.answer(phase, u[None])[0]
         return _predict(self, Fit.of(self.init, self, phase), phase, u)
 
-    def predict_many(self, phase: Phase, u: Any) -> Array:
+    def predict_many(self, phase: Phase, u: Any) -> Numbers:
         """Returns what `predict` says of each row, `(T, m)`: every row of the same phase.
 
         It is one call of a compiled loop, which the next power of two of rows shares.
@@ -322,6 +362,9 @@ class Learner(eqx.Module):
         """
         refuse_lame_fork()
         u, rows = read_inputs(u)
+        engine = _fused(self, phase, OUTPUT)
+        if engine is not None and engine.asks(u):
+            return engine.answer(phase, u)
         # Powers of two, so that few numbers of rows cost a compilation.
         capacity = max(2, 1 << max(rows - 1, 0).bit_length())
         u = jax.tree.map(partial(pad, capacity=capacity), u)
@@ -433,6 +476,11 @@ class Learner(eqx.Module):
         """Learns one chunk that was read and checked."""
         if is_traced(self, phase):
             raise ConfigError(TRACED)
+        engine = _fused(self, phase, record)
+        if engine is not None and engine.takes(part):
+            self._capacity(part, capacity, record)
+            after, trace = self._learn_natively(engine, phase, part, record, done)
+            return _of_jax(after), trace
         length, good = count(part), phase
         arguments = self._chunk_arguments(phase, part, capacity, record)
         phase, trace, sound = learn_chunk(arguments, good)
@@ -478,6 +526,18 @@ class Learner(eqx.Module):
         """Returns what the compiled loop needs to learn the first `n` samples of a chunk."""
         refuse_lame_fork()
         _check_kind(phase)
+        capacity = self._capacity(part, capacity, record)
+        n = count(part) if n is None else n
+        # For a capacity of 1 the compiler drops the loop and rounds otherwise.
+        part = jax.tree.map(partial(pad, capacity=max(capacity, 2)), part)
+        # An array, so that the compiler traces it.
+        return self, Fit(self.init), part, np.asarray(n, np.int32), record
+
+    def _capacity(self, part: Samples, capacity: int | None, record: tuple[str, ...]) -> int:
+        """Returns for how many samples the loop is compiled.
+
+        **Raises:** `ConfigError` where it is too few for these, or they lack what is recorded.
+        """
         length = count(part)
         capacity = length if capacity is None else whole("capacity", capacity)
         if capacity < length:
@@ -486,11 +546,24 @@ class Learner(eqx.Module):
             raise ConfigError(
                 "record 'answer' needs queries; give them as the stream's fourth part"
             )
-        n = length if n is None else n
-        # For a capacity of 1 the compiler drops the loop and rounds otherwise.
-        part = jax.tree.map(partial(pad, capacity=max(capacity, 2)), part)
-        # An array, so that the compiler traces it.
-        return self, Fit(self.init), part, np.asarray(n, np.int32), record
+        return capacity
+
+    def _learn_natively(
+        self, engine: Engine, phase: Phase, part: Samples, record: tuple[str, ...], done: int
+    ) -> tuple[Phase, Trace]:
+        """Learns samples that were read and checked; the phase is one of NumPy's arrays."""
+        numbers = (part.u, part.z, part.duration, part.weight, part.begins)
+        given = tuple(None if a is None else np.ascontiguousarray(a) for a in numbers)
+        learned = engine.learn(phase, given, count(part), record)
+        if learned.bad is None:
+            return learned.phase, learned.trace
+        # Once more, with an eye on every weight after every sample.
+        bad = engine.learn(phase, given, min(learned.bad + 1, count(part)), (), watch=True).bad
+        bad = learned.bad if bad is None else bad
+        before, after = (_of_jax(engine.learn(phase, given, k, ()).phase) for k in (bad, bad + 1))
+        name = culprit(self._hop_by_hop(before, part, bad), after)
+        return_to = phase if bad == 0 else before
+        raise DivergenceError(done + bad, name, REMEDY, return_to)
 
     def _diverged(self, good: Phase, part: Samples, capacity: int, done: int) -> DivergenceError:
         """Returns the error of a chunk that ended badly, after learning parts of it again."""
@@ -672,6 +745,41 @@ def _settled_depth(network: AbstractNetwork, tau: float, once: bool) -> int:
         )
         return network.depth
     return depth
+
+
+def _fused(learner: Learner, phase: Any, record: tuple[str, ...]) -> Engine | None:
+    """Returns the fused loop, where it is to learn from this phase; `None` for XLA.
+
+    **Raises:** `ConfigError` where it was asked for and does not know what is to be recorded.
+    """
+    # Not a method, which Equinox would wrap anew at every call, in the time of some hops.
+    asked = learner.engine
+    if asked == "xla":
+        return None
+    refuse_lame_fork()
+    _check_kind(phase)
+    engine = engine_of(learner)
+    if asked == "native":
+        strange = [name for name in record if name not in NATIVE_RECORDS]
+        if isinstance(engine, str) or strange:
+            raise ConfigError(
+                _not_native(engine if isinstance(engine, str) else f"record '{strange[0]}'")
+            )
+    elif isinstance(engine, str) or not (
+        engine.pays and NATIVE_RECORDS.issuperset(record) and jax.default_backend() == "cpu"
+    ):
+        return None
+    # What does not fit is told by the one that compiles.
+    return engine if engine.fits(phase) else None
+
+
+def _not_native(what: str) -> str:
+    return f"engine 'native' does not know {what}; take engine='auto', which leaves it to XLA"
+
+
+def _of_jax(phase: Phase) -> Phase:
+    """Returns a phase of NumPy's arrays as one of JAX's, in the same memory where it can be."""
+    return jax.device_put(phase)
 
 
 def _known_records(record: Sequence[str]) -> tuple[str, ...]:

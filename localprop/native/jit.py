@@ -1,19 +1,26 @@
-"""Functions compiled by Numba, which are kept on disk."""
+"""How the fused loops are compiled: by Numba, for this processor, and kept on disk.
+
+This module is imported only when a first loop is asked for, for Numba takes its time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from numba.core.cpu import CPUTargetOptions
+from numba.core.options import TargetOptions
+
 from ..kept_loops import kept_loop
 
-# Sums may be added up in any order, as vector instructions do. Nothing may take NaN or infinity
-# for impossible: a target that is not there is NaN, and what diverges has to be seen.
+# Sums may be taken in another order, so that they are vectors, and products be fused into sums.
+# Never that no number is NaN or infinite: there is no target where it is NaN, and what diverges is
+# to be seen.
 FAST = {"reassoc", "contract", "nsz"}
 
 
 def jit(*, fast: bool = False, inner: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """Returns what compiles a function, without Python's lock.
+    """Returns what compiles a function when it is first called, without Python's lock.
 
     **Arguments:** `fast`: whether sums may be added up in any order; `inner`: whether it is called
     by other such functions alone, and then needs no way in from Python.
@@ -23,3 +30,24 @@ def jit(*, fast: bool = False, inner: bool = False) -> Callable[[Callable[..., A
         options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     options["fastmath"] = FAST if fast else False
     return lambda function: kept_loop(function, **options)
+
+
+def kernel(loop: Callable[..., Any], **more: Any) -> Any:
+    """Returns a loop compiled when it is first called, for the types of its arguments."""
+    options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
+    return kept_loop(loop, **options, _nrt=False, **more)
+
+
+# What Numba's compiler can be told and its decorator has no word for: that no two arrays overlap.
+# Without it the compiler asks at every row, and gives up where there are more than four.
+CPUTargetOptions.noalias = TargetOptions.Mapping("noalias")  # pyright: ignore
+
+
+def inner(loop: Callable[..., Any]) -> Any:
+    """Returns a loop that becomes a part of whatever calls it: passing arrays on takes time."""
+    return kernel(loop, forceinline=True)
+
+
+def apart(loop: Callable[..., Any]) -> Any:
+    """Returns an inner loop over arrays of which no two overlap, unless nothing is written."""
+    return kernel(loop, forceinline=True, noalias=True)

@@ -51,7 +51,7 @@ def _numbers(tree):
 )
 def test_feedback_that_equals_the_forward_weights_is_the_ordinary_law(kind, law):
     network, cost, stream = NETWORKS[kind](SIZES), Cost(SquaredError(), weight_decay=0.1), _stream()
-    plain = Learner(network, cost, law)
+    plain = Learner(network, cost, law, engine="xla")  # as the other one
     there, _ = plain.run(plain.init(jax.random.key(0)), stream)
     learner = Learner(FeedbackWeights(network), cost, law)
     start = learner.init(jax.random.key(0))

@@ -1,0 +1,173 @@
+"""Rows of a weight matrix, each read once and written once in a hop.
+
+A row's activation $a_i = \\sum_j w_{ij} s_j$ comes first. While the row is near, its part of the
+errors that go back, $\\lambda_i \\sigma'_i w_{ij}$, is added up, and weight, momentum and mass
+move.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .jit import apart, kernel
+
+CONSTANT, ADAPTIVE, GROWING = range(3)  # masses
+
+
+@apart
+def product(w, s, m, arcs):
+    """Returns $\\sum_j w_j s_j$ over a row; where `arcs` is not empty, over the arcs that are."""
+    total = w.dtype.type(0)
+    if arcs.size == 0:
+        for j in range(m):
+            total += w[j] * s[j]
+    else:
+        for j in range(m):
+            if arcs[j] & 1:
+                total += w[j] * s[j]
+    return total
+
+
+@apart
+def send_back(w, c, g, m, arcs):
+    """Adds $c\\,w_j$ to what the sources get back."""
+    if arcs.size == 0:
+        for j in range(m):
+            g[j] += c * w[j]
+    else:
+        for j in range(m):
+            if arcs[j] & 1:
+                g[j] += c * w[j]
+
+
+@apart
+def add_force(c, s, m, force):
+    """Adds $c\\,s_j$ to the force on a row's weights."""
+    for j in range(m):
+        force[j] += c * s[j]
+
+
+@apart
+def finish_force(w, decay, m, arcs, force):
+    """Adds the pull of weight decay, and takes away what is felt where nothing may move."""
+    if arcs.size == 0:
+        for j in range(m):
+            force[j] += decay * w[j]
+    else:
+        for j in range(m):
+            arc = arcs[j]
+            f = force[j] if arc & 1 else w.dtype.type(0)
+            force[j] = f + decay * w[j] if arc & 2 else w.dtype.type(0)
+
+
+@apart
+def move(w, p, v, m, force, mass, implicit, keep, push, step, v_keep, v_gain, floor):
+    """Moves the weights of a row under a force.
+
+    $v \\leftarrow k v + k' f^2$, $\\pi \\leftarrow \\text{keep}\\,\\pi + \\text{push}\\,f$,
+    $w \\leftarrow w + \\text{step}\\,\\pi/m(v)$, with the new π, or the old one.
+    """
+    one = w.dtype.type(1)
+    if mass == CONSTANT:
+        for j in range(m):
+            old = p[j]
+            new = keep * old + push * force[j]
+            p[j] = new
+            w[j] += step * (new if implicit else old)
+    elif mass == ADAPTIVE:
+        for j in range(m):
+            f = force[j]
+            new_v = v_keep * v[j] + v_gain * f * f
+            v[j] = new_v
+            old = p[j]
+            new = keep * old + push * f
+            p[j] = new
+            w[j] += step * (new if implicit else old) / (math.sqrt(new_v) + floor)
+    else:
+        for j in range(m):
+            f = force[j]
+            new_v = v_keep * v[j] + v_gain * f * f
+            v[j] = new_v
+            old = p[j]
+            new = keep * old + push * f
+            p[j] = new
+            w[j] += step * (new if implicit else old) / (one + new_v * floor)
+
+
+@apart
+def move_one(w, p, v, m, c, s, g, decay, mass, implicit, keep, push, step, v_keep, v_gain, floor):
+    """Does `send_back`, `add_force`, `finish_force` and `move` of one stream in one loop."""
+    if mass == CONSTANT:
+        for j in range(m):
+            here = w[j]
+            g[j] += c * here
+            old = p[j]
+            new = keep * old + push * (c * s[j] + decay * here)
+            p[j] = new
+            w[j] = here + step * (new if implicit else old)
+    else:
+        for j in range(m):
+            here = w[j]
+            g[j] += c * here
+            f = c * s[j] + decay * here
+            new_v = v_keep * v[j] + v_gain * f * f
+            v[j] = new_v
+            old = p[j]
+            new = keep * old + push * f
+            p[j] = new
+            w[j] = here + step * (new if implicit else old) / (math.sqrt(new_v) + floor)
+
+
+@apart
+def move_two(
+    w0, w1, p0, p1, next0, next1, m, c0, c1, s, g, decay, implicit, keep, push, step
+):  # fmt: skip
+    """Does `move_one` of two rows of constant mass, and returns the `product` of the next two.
+
+    So what comes from memory and what goes there are at every moment the same mixture.
+    """
+    a0 = a1 = w0.dtype.type(0)
+    for j in range(m):
+        source, here0, here1 = s[j], w0[j], w1[j]
+        g[j] += c0 * here0 + c1 * here1
+        a0 += next0[j] * source
+        a1 += next1[j] * source
+        old0, old1 = p0[j], p1[j]
+        new0 = keep * old0 + push * (c0 * source + decay * here0)
+        new1 = keep * old1 + push * (c1 * source + decay * here1)
+        p0[j], p1[j] = new0, new1
+        w0[j] = here0 + step * (new0 if implicit else old0)
+        w1[j] = here1 + step * (new1 if implicit else old1)
+    return a0, a1
+
+
+@apart
+def move_two_adaptive(
+    w0, w1, p0, p1, v0, v1, next0, next1, m, c0, c1, s, g, decay, implicit, keep, push, step,
+    v_keep, v_gain, floor,
+):  # fmt: skip
+    """Does `move_two` under an adaptive mass."""
+    a0 = a1 = w0.dtype.type(0)
+    for j in range(m):
+        source, here0, here1 = s[j], w0[j], w1[j]
+        g[j] += c0 * here0 + c1 * here1
+        a0 += next0[j] * source
+        a1 += next1[j] * source
+        f0, f1 = c0 * source + decay * here0, c1 * source + decay * here1
+        memory0 = v_keep * v0[j] + v_gain * f0 * f0
+        memory1 = v_keep * v1[j] + v_gain * f1 * f1
+        v0[j], v1[j] = memory0, memory1
+        old0, old1 = p0[j], p1[j]
+        new0, new1 = keep * old0 + push * f0, keep * old1 + push * f1
+        p0[j], p1[j] = new0, new1
+        w0[j] = here0 + step * (new0 if implicit else old0) / (math.sqrt(memory0) + floor)
+        w1[j] = here1 + step * (new1 if implicit else old1) / (math.sqrt(memory1) + floor)
+    return a0, a1
+
+
+@kernel
+def close_up(a, rows, size, stride):
+    """Moves rows that stand so far from each other to the beginning, one right behind the other."""
+    for i in range(1, rows):
+        for j in range(size):
+            a[i * size + j] = a[i * stride + j]

@@ -1,0 +1,340 @@
+"""Learners of digraphs as fused loops over NumPy arrays."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.core import Tracer
+
+from ..law import Phase
+from .plan import Plan
+from .workers import free_cores, together
+
+ALIGNED = 64  # bytes, a line of the cache
+LARGE = 1 << 12  # numbers of an array
+FEW, SOME = 2, 8  # streams; those of large networks
+PADDED_FROM = 128  # sources of a row
+RECORDS = {"output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm"}
+NORMS = ("x_norm", "costate_norm", "w_norm", "momentum_norm")
+
+# How many threads take a large network through a hop; `None`: as many as there are free cores.
+_asked = os.environ.get("LOCALPROP_THREADS", "")
+threads_given = int(_asked) if _asked.isdecimal() and int(_asked) > 0 else None
+
+
+class Learned(NamedTuple):
+    """What a chunk became.
+
+    **Fields:** `arrays`: of the phase after it; `trace`: what was recorded; `bad`: the first sample
+    that did harm, `None` where none did.
+    """
+
+    phase: Phase
+    trace: dict[str, np.ndarray]
+    bad: int | None
+
+
+class Engine:
+    """A learner's loop: `learn` for samples, `answer` for questions.
+
+    **Arguments:** `plan`: of the learner.
+    """
+
+    def __init__(self, plan: Plan):
+        from . import dense, loop  # which import Numba, and that takes half a second
+
+        self.plan, self.loop, self.close_up = plan, loop, dense.close_up
+        ints, floats = plan.ints, plan.floats
+        self.ints = np.array([ints.get(name, 0) for name in _INTS], np.int64)
+        self.floats = np.array([floats.get(name, 0.0) for name in _FLOATS])
+        self.m, self.n = ints["sources"], ints["neurons"]
+        self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
+        self.dense = plan.tails is None
+        # Of many streams XLA makes products of matrices (benchmarks/hops.md).
+        self.pays = self.streams <= FEW or (self.streams <= SOME and plan.ints["parts"] > 1)
+        self.free: list[dict[str, np.ndarray]] = []  # scratch that no call is using
+        self.recording: dict[tuple[str, ...], np.ndarray] = {}
+        self.expected = {
+            "x": plan.shapes["x"],
+            "costate": plan.shapes["x"],
+            "w": plan.shapes["w"],
+            "momentum": plan.shapes["w"],
+        }
+        self.none = np.zeros((0,) * len(plan.shapes["w"]), plan.dtype)
+        self.relaxing = self._relaxing()
+
+    def _relaxing(self) -> np.ndarray:
+        """Returns what states keep, and how they are pulled, in hops that only answer."""
+        ints, floats = self.ints.copy(), self.floats.copy()
+        floats[_FLOATS.index("x_sign")] = 1.0
+        gains = np.zeros((4, 2, self.n), self.plan.dtype)
+        ints[_INTS.index("policy")] = 0
+        duration = self.plan.floats["duration"]
+        if not self.plan.ints["instant"]:
+            self.loop._find_gains(
+                ints, floats, self.plan.speeds, duration, duration / self.plan.ints["hops"], gains
+            )
+        return gains
+
+    def _scratch(self) -> dict[str, np.ndarray]:
+        try:
+            return self.free.pop()
+        except IndexError:
+            pass
+        plan, streams, n = self.plan, self.streams, self.n
+        parts, size = plan.ints["parts"], -(-self.m // 16) * 16
+        new = lambda *shape: aligned(shape, plan.dtype)  # noqa: E731
+        found = {
+            "gains": new(4, 2, n),
+            "share": np.zeros(streams),
+            "coef": new(parts, streams),
+            "force": new(parts, plan.longest),
+            "shown": new(streams, len(plan.outputs)),
+            "s": new(2, streams, size),
+            "error": new(streams, n),
+            "lx": new(streams, n),
+        }
+        if self.here > plan.ints["inputs"]:
+            found["s"][:, :, self.here - 1] = 1
+        found["g"] = new(parts, streams, size) if self.dense else None
+        found["pair"] = None if self.dense else new(parts, streams, self.m, 2)
+        return found
+
+    def fits(self, phase: Phase) -> bool:
+        """Returns whether a phase is one of this learner's, in the plan's precision."""
+        fields = vars(phase)
+        if fields["trace"] is not None or fields["review"] is not None:
+            return False
+        memory, average = fields["mass"], fields["average"]
+        if (memory is None) != (self.plan.ints["mass"] == 0):
+            return False
+        if (average is None) == bool(self.plan.ints["average"]):
+            return False
+        arrays = [(fields[name], shape) for name, shape in self.expected.items()]
+        if memory is not None:
+            arrays.append((memory, self.plan.shapes["w"]))
+        if average is not None:
+            arrays.append((average.w, self.plan.shapes["w"]))
+            arrays.append((average.samples, ()))
+        arrays.append((fields["time"], ()))
+        for a, shape in arrays:
+            if getattr(a, "shape", None) != shape or a.dtype != self.plan.dtype:
+                return False
+            if isinstance(a, Tracer):
+                return False
+        hop = fields["hop"]
+        return getattr(hop, "dtype", None) == np.int32 and not isinstance(hop, Tracer)
+
+    def takes(self, samples: Any) -> bool:
+        """Returns whether samples have this learner's shapes."""
+        length, shapes = len(samples.z), self.plan.shapes
+        each = ((length,), (length, *shapes["streams"]))
+        return (
+            getattr(samples.u, "shape", None) == (length, *shapes["u"])
+            and samples.z.shape == (length, *shapes["z"])
+            and (samples.duration is None or samples.duration.shape == (length,))
+            and (samples.weight is None or samples.weight.shape in each)
+            and (samples.begins is None or samples.begins.shape in each)
+        )
+
+    def asks(self, u: Any) -> bool:
+        """Returns whether these are rows of inputs, and not traced."""
+        return isinstance(u, np.ndarray) and u.shape[1:] == self.plan.shapes["u"]
+
+    def sample(self, u: Any, z: Any, duration: Any) -> tuple[Any, ...] | None:
+        """Returns one sample as `learn` takes it, where that is plain to see; else `None`."""
+        dtype, shapes = self.plan.dtype, self.plan.shapes
+        if type(u) is not np.ndarray or type(z) is not np.ndarray:
+            return None
+        if u.shape != shapes["u"] or z.shape != shapes["z"]:
+            return None
+        if u.dtype.kind not in "fiu" or z.dtype.kind not in "fiu":
+            return None
+        u, z = u.astype(dtype)[None], z.astype(dtype)[None]
+        if not np.isfinite(u).all() or np.isinf(z).any():
+            return None
+        if duration is not None:
+            if not isinstance(duration, float | int) or not 0 < duration < np.inf:
+                return None
+            duration = np.array([duration], dtype)
+        return u, z, duration, None, None
+
+    def learn(
+        self,
+        phase: Phase,
+        samples: tuple[Any, ...],
+        count: int,
+        record: tuple[str, ...],
+        watch: bool = False,
+    ) -> Learned:
+        """Learns the first `count` samples, of `u`, `z`, `duration`, `weight` and `begins`."""
+        plan, streams, n = self.plan, self.streams, self.n
+        u, z, durations, weights, begins = samples
+        fields, dtype = vars(phase), plan.dtype
+        stride = self.m
+        if self.dense and count > 1 and self.m >= PADDED_FROM:
+            stride = -(-self.m // 16) * 16
+        x = _copy(fields["x"]).reshape(streams, n)
+        lam = _copy(fields["costate"]).reshape(streams, n)
+        w, p = self._rows(fields["w"], stride), self._rows(fields["momentum"], stride)
+        v = self.none if fields["mass"] is None else self._rows(fields["mass"], stride)
+        average, moments = self.none, np.array([fields["time"], 0], dtype)
+        if fields["average"] is not None:
+            average = self._rows(fields["average"].w, stride)
+            moments[1] = fields["average"].samples
+        hops = np.array([fields["hop"]], np.int32)
+        ints = self._ints(record)
+        out = np.empty((count, streams, len(plan.outputs)), dtype)
+        losses = np.empty(count if "loss" in record else 0, dtype)
+        norms = np.empty((count if ints[_NORMED] else 0, 4), dtype)
+        state, c = np.zeros(9, np.int64), self._scratch()
+        threads = 1
+        if plan.ints["parts"] > 1 and plan.ints["policy"] != 3:
+            threads = min(threads_given or free_cores(), plan.ints["parts"])
+        together(
+            self.loop.learn,
+            threads,
+            (
+                count, ints, self.floats, plan.speeds, plan.acts, plan.outputs, plan.arcs,
+                state[8:], state, c["gains"], c["share"], c["coef"], c["force"], c["shown"], c["s"],
+                x, lam, c["error"], c["g"], c["lx"], w, p, v, w.reshape(-1),
+                p.reshape(-1), v.reshape(-1), average.reshape(-1), moments, hops,
+                _writable(u.reshape(len(u), streams, plan.ints["inputs"])),
+                _writable(z.reshape(len(z), streams, len(plan.outputs))),
+                None if durations is None else _writable(durations),
+                None if weights is None else _each(weights, streams),
+                None if begins is None else _each(begins, streams),
+                out, losses, norms, watch, plan.starts, plan.tails, c["pair"],
+            ),
+        )  # fmt: skip
+        self.free.append(c)
+        bad = int(state[0])
+        lead = plan.shapes["x"]
+        after = _phase(
+            x=x.reshape(lead),
+            costate=lam.reshape(lead),
+            w=self._whole(w, stride),
+            momentum=self._whole(p, stride),
+            mass=None if fields["mass"] is None else self._whole(v, stride),
+            time=moments[0],
+            hop=hops[0],
+            average=None
+            if fields["average"] is None
+            else _average(fields["average"], self._whole(average, stride), moments[1]),
+        )
+        trace: dict[str, np.ndarray] = {}
+        for name in record:
+            if name == "output":
+                trace[name] = out.reshape(count, *plan.shapes["z"])
+            elif name == "loss":
+                trace[name] = losses
+            else:
+                trace[name] = norms[:, NORMS.index(name)]
+        return Learned(after, trace, None if bad < 0 else bad)
+
+    def answer(self, phase: Phase, u: np.ndarray) -> np.ndarray:
+        """Returns what is answered to each row of inputs, `(rows, *streams, outputs)`."""
+        plan, streams, fields, c = self.plan, self.streams, vars(phase), self._scratch()
+        weights = fields["w"] if fields["average"] is None else fields["average"].w
+        out = np.empty((len(u), streams, len(plan.outputs)), plan.dtype)
+        x = np.array(fields["x"]).reshape(streams, self.n)
+        u = u.reshape(len(u), streams, plan.ints["inputs"])
+        self.loop.relax(
+            len(u), plan.depth, self._ints(()), plan.acts, plan.outputs, plan.arcs, self.relaxing,
+            c["s"], x, c["g"], _writable(weights), _writable(u), out,
+            plan.starts, plan.tails, c["pair"],
+        )  # fmt: skip
+        self.free.append(c)
+        return out.reshape(len(u), *plan.shapes["z"])
+
+    def _ints(self, record: tuple[str, ...]) -> np.ndarray:
+        found = self.recording.get(record)
+        if found is None:
+            found = self.ints.copy()
+            found[_INTS.index("record_loss")] = "loss" in record
+            found[_NORMED] = any(name in record for name in NORMS)
+            self.recording[record] = found
+        return found
+
+    def _rows(self, a: Any, stride: int) -> np.ndarray:
+        """Returns a copy of what is stored as weights are, its rows so far from each other."""
+        a = np.asarray(a)
+        if stride == self.m:
+            return _copy(a)
+        found = aligned((self.n, stride), a.dtype, empty=True)
+        found[:, : self.m] = a
+        found[:, self.m :] = 0
+        return found
+
+    def _whole(self, a: np.ndarray, stride: int) -> np.ndarray:
+        """Returns the rows, without what stands between them, in the memory in which they are."""
+        if stride == self.m:
+            return a
+        a = a.reshape(-1)
+        self.close_up(a, self.n, self.m, stride)
+        return a[: self.n * self.m].reshape(self.n, self.m)
+
+
+_INTS = [
+    "streams", "neurons", "sources", "inputs", "hops", "settle_hops", "blind", "parts",
+    "law", "policy", "period", "by_sample", "exponential", "instant", "mass", "implicit", "loss",
+    "record_loss", "record_norms", "average", "inertial",
+]  # fmt: skip
+_FLOATS = [
+    "duration", "x_sign", "costate_sign", "friction", "omega", "radius", "speed", "m", "rate",
+    "decay", "floor", "weight_decay", "loss_setting", "costate_friction", "stiffness",
+    "neuron_mass", "neuron_friction", "neuron_speed", "over",
+]  # fmt: skip
+_NORMED = _INTS.index("record_norms")
+
+
+def aligned(shape: tuple[int, ...], dtype: Any, empty: bool = False) -> np.ndarray:
+    """Returns an array that begins where a line of the cache does."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = (np.empty if empty else np.zeros)(size + ALIGNED, np.uint8)
+    start = -raw.ctypes.data % ALIGNED
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _copy(a: Any) -> np.ndarray:
+    """Returns a copy that begins where a line of the cache does, if it is a large one."""
+    a = np.asarray(a)
+    if a.size < LARGE:
+        return a.copy()
+    found = aligned(a.shape, a.dtype, empty=True)
+    found[...] = a
+    return found
+
+
+class _View:
+    """An array's memory without the mark that it is only for reading."""
+
+    def __init__(self, a: np.ndarray):
+        self.array = a
+        self.__array_interface__ = {**a.__array_interface__, "data": (a.ctypes.data, False)}
+
+
+def _writable(a: Any) -> np.ndarray:
+    """Returns an array that a loop takes, though it writes nothing: it is compiled for one kind."""
+    a = np.ascontiguousarray(a)
+    return a if a.flags.writeable else np.asarray(_View(a))
+
+
+def _each(a: np.ndarray, streams: int) -> np.ndarray:
+    """Returns one number for each sample and stream."""
+    return np.array(np.broadcast_to(a.reshape(len(a), a.size // max(len(a), 1)), (len(a), streams)))
+
+
+def _phase(**fields: Any) -> Phase:
+    """Returns a phase of these arrays, without the checks that took longer than to learn."""
+    found = object.__new__(Phase)
+    vars(found).update(fields, trace=None, review=None)
+    return found
+
+
+def _average(like: Any, w: np.ndarray, samples: Any) -> Any:
+    found = object.__new__(type(like))
+    vars(found).update(w=w, samples=samples)
+    return found

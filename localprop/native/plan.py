@@ -1,0 +1,242 @@
+"""What the fused loop needs to know of a learner, or why it cannot learn like it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from ..cost import Huber, SoftmaxCrossEntropy, SquaredError
+from ..law import (
+    Adaptive,
+    Cauchy,
+    Constant,
+    CostateReversal,
+    ExplicitEuler,
+    ExponentialEuler,
+    FastCostates,
+    Growing,
+    Hamiltonian,
+    HamiltonianTrack,
+    Inertial,
+    LeastAction,
+    Overdamped,
+    SemiImplicitEuler,
+    SignFlip,
+)
+from ..network import ACTIVATIONS, Digraph, SharedWeights
+from ..network.arcs import SparseArcs
+
+CODES = {activation: code for code, activation in enumerate(ACTIVATIONS.values())}
+
+# Rows go to threads in parts, and what the parts send back is added up in their order: how many
+# there are hangs on the network alone, so that no result hangs on the number of threads.
+PARTS = 8
+DENSE_FROM, SPARSE_FROM = 1 << 18, 1 << 20  # weights from which on it is worth it
+
+
+class Unknown(Exception):
+    """What the fused loop does not know; the message names it."""
+
+
+class Plan(NamedTuple):
+    """A learner as numbers.
+
+    **Fields:** `ints`, `floats`: settings, by name; `arrays`: of the network, in the order in which
+    the loop takes them.
+    """
+
+    dtype: np.dtype
+    ints: dict[str, int]
+    floats: dict[str, float]
+    shapes: dict[str, tuple[int, ...]]
+    speeds: np.ndarray
+    acts: np.ndarray
+    outputs: np.ndarray
+    arcs: np.ndarray
+    starts: np.ndarray | None
+    tails: np.ndarray | None
+    longest: int
+    depth: int
+
+
+def plan_of(learner: Any) -> Plan:
+    """Returns a learner's plan in the precision in which JAX computes.
+
+    **Raises:** `Unknown`, naming what the loop does not know.
+    """
+    ints: dict[str, int] = {"hops": learner.hops, "settle_hops": learner.settle}
+    floats = {"duration": learner.duration}
+    if learner.review is not None:
+        raise Unknown("samples that are seen again (review=...)")
+    ints["by_sample"] = int(learner.clock == "sample")
+    ints["average"] = int(learner.average is not None)
+    floats["over"] = 0.0 if learner.average is None else _number(learner.average, "average")
+    network, streams = learner.network, learner.network.streams
+    if type(network) is SharedWeights:
+        network = network.network
+    digraph = _digraph(network)
+    ints["streams"] = 1 if streams is None else streams
+    _cost(learner.cost, ints, floats)
+    if type(learner.law) is Hamiltonian:
+        _hamiltonian(learner.law, digraph["speeds"], ints, floats)
+    elif type(learner.law) is LeastAction:
+        _least_action(learner.law, ints, floats)
+    else:
+        raise Unknown(f"the law {type(learner.law).__name__}")
+    ints["blind"] = min(learner.hops, learner.law.blind_hops(learner.settle))
+    ints |= digraph["ints"]
+    weights = digraph["weights"]
+    large = weights[0] >= SPARSE_FROM if len(weights) == 1 else math.prod(weights) >= DENSE_FROM
+    ints["parts"] = min(PARTS if len(weights) == 2 else 2, ints["neurons"]) if large else 1
+    lead = () if streams is None else (streams,)
+    shapes = {
+        "x": (*lead, ints["neurons"]),
+        "w": weights,
+        "u": (*lead, ints["inputs"]),
+        "z": (*lead, len(digraph["outputs"])),
+        "streams": lead,
+    }
+    return Plan(
+        np.dtype(jnp.result_type(float)), ints, floats, shapes, digraph["speeds"], digraph["acts"],
+        digraph["outputs"], digraph["arcs"], digraph["starts"], digraph["tails"],
+        digraph["longest"], learner.network.depth,
+    )  # fmt: skip
+
+
+def _digraph(network: Any) -> dict[str, Any]:
+    if type(network) is not Digraph:
+        raise Unknown(f"a network of type {type(network).__name__}")
+    for given, name in (
+        (network.frequency is not None, "neurons that oscillate"),
+        (network.learned is not None, "speeds that are learned"),
+        (network.silent is not None, "arcs that carry no errors"),
+    ):
+        if given:
+            raise Unknown(name)
+    codes = {activation: CODES.get(activation) for activation in set(network.activations)}
+    if None in codes.values():
+        strange = next(a for a, code in codes.items() if code is None)
+        name = getattr(strange, "__name__", type(strange).__name__)
+        raise Unknown(f"the activation {name}, a callable of your own")
+    acts = np.array([codes[a] for a in network.activations], np.int64)
+    arcs, n = network.arcs, network.arcs.neurons
+    speeds = np.broadcast_to(np.asarray(network.speed, np.float64), n).copy()
+    sources = int(arcs.sources)
+    here = network.inputs + int(network.bias)
+    found: dict[str, Any] = {
+        "speeds": speeds,
+        "acts": acts,
+        "outputs": np.asarray(network.outputs, np.int64),
+        "ints": {
+            "neurons": n, "sources": sources, "inputs": network.inputs,
+            "instant": int(np.isinf(speeds).all()), "here": here,
+        },
+    }  # fmt: skip
+    free = None if network.plastic is None else np.asarray(network.plastic, bool)
+    if not isinstance(arcs, SparseArcs):
+        known = getattr(arcs, "mask", None)
+        shape, starts, tails, longest = (n, sources), None, None, sources
+    else:
+        known, starts = None, np.searchsorted(arcs.heads, np.arange(n + 1)).astype(np.int64)
+        shape, tails = (len(arcs.tails),), np.ascontiguousarray(arcs.tails, np.int32)
+        longest = int(np.diff(starts).max(initial=1))
+    code = np.zeros((1, 0) if len(shape) == 2 else 0, np.uint8)
+    if known is not None or free is not None:
+        there = np.ones(shape, np.uint8) if known is None else known.astype(np.uint8)
+        moves = np.ones(shape, np.uint8) if free is None else free.astype(np.uint8)
+        code = np.ascontiguousarray(there + 2 * moves)
+    return found | {
+        "arcs": code, "starts": starts, "tails": tails, "longest": longest, "weights": shape
+    }  # fmt: skip
+
+
+def _cost(cost: Any, ints: dict[str, int], floats: dict[str, float]) -> None:
+    kinds = {SquaredError: (0, "scale"), Huber: (1, "delta"), SoftmaxCrossEntropy: (2, "smoothing")}
+    if type(cost.loss) not in kinds:
+        raise Unknown(f"the loss {getattr(cost.loss, '__name__', type(cost.loss).__name__)}")
+    if cost.regulariser is not None:
+        raise Unknown("a regulariser of your own")
+    if cost.weight is not None:
+        raise Unknown("a cost that has a weight before its samples do")
+    ints["loss"], setting = kinds[type(cost.loss)]
+    floats["loss_setting"] = float(getattr(cost.loss, setting))
+    floats["weight_decay"] = _number(cost.weight_decay, "weight_decay")
+
+
+def _hamiltonian(
+    law: Hamiltonian, speeds: np.ndarray, ints: dict[str, int], floats: dict[str, float]
+) -> None:
+    if law.traces is not None and np.isfinite(speeds).any():
+        raise Unknown("traces")  # without neurons that take time there are none
+    if type(law.integrator) not in (ExponentialEuler, ExplicitEuler):
+        raise Unknown(f"the integrator {type(law.integrator).__name__}")
+    ints["law"], ints["exponential"] = 0, int(type(law.integrator) is ExponentialEuler)
+    if np.isinf(speeds).any() and not (ints["exponential"] and law.policy.relaxes()):
+        raise Unknown("infinite speeds under these equations")
+    ints["implicit"] = int(law.weights == "semi-implicit")
+    policy, signs = law.policy, (1.0, 1.0)
+    ints["policy"], ints["period"] = 0, 1
+    if type(policy) is CostateReversal:
+        signs = (1.0, -1.0)
+    elif type(policy) is FastCostates:
+        signs = (1.0, -_number(policy.gain, "gain"))
+        _number(policy.horizon, "horizon")
+    elif type(policy) is SignFlip and policy.omega is None:
+        ints["policy"], ints["period"] = 1, int(policy.period or 1)
+    elif type(policy) is SignFlip:
+        ints["policy"], floats["omega"] = 2, _number(policy.omega, "omega")
+    elif type(policy) is HamiltonianTrack and policy.predicate is None:
+        ints["policy"] = 3
+        floats["radius"] = _number(policy.radius, "radius")
+        floats["speed"] = _number(policy.speed, "speed")
+    elif type(policy) is not Cauchy:
+        raise Unknown(f"the policy {type(policy).__name__} with a predicate of your own")
+    floats["x_sign"], floats["costate_sign"] = signs
+    theta = _number(law.dissipation, "dissipation")
+    floats["friction"] = floats["costate_friction"] = float(policy.friction(theta))
+    _mass(law.mass, ints, floats)
+
+
+def _least_action(law: LeastAction, ints: dict[str, int], floats: dict[str, float]) -> None:
+    if type(law.motion) is not SemiImplicitEuler:
+        raise Unknown(f"the motion {type(law.motion).__name__}")
+    ints["law"], ints["exponential"], ints["implicit"] = 1, 1, 1
+    ints["policy"], ints["period"] = 0, 1
+    floats["x_sign"], floats["costate_sign"] = 1.0, -1.0
+    floats["stiffness"] = _number(law.stiffness, "stiffness")
+    floats["friction"] = _number(law.dissipation, "dissipation")
+    neurons = law.neurons
+    if type(neurons) is Inertial:
+        ints["inertial"] = 1
+        floats["neuron_mass"] = _number(neurons.mass, "mass")
+        floats["neuron_friction"] = _number(neurons.dissipation, "dissipation")
+    elif type(neurons) is Overdamped:
+        floats["neuron_speed"] = _number(neurons.speed, "speed")
+    else:
+        raise Unknown(f"neurons of type {type(neurons).__name__}")
+    _mass(law.mass, ints, floats)
+
+
+def _mass(mass: Any, ints: dict[str, int], floats: dict[str, float]) -> None:
+    if type(mass) is Constant:
+        ints["mass"], floats["m"] = 0, _number(mass.m, "mass")
+    elif type(mass) is Adaptive:
+        ints["mass"], floats["rate"] = 1, _number(mass.rate, "rate")
+        floats["decay"] = _number(mass.decay, "decay")
+        floats["floor"] = _number(mass.floor, "floor")
+    elif type(mass) is Growing:
+        ints["mass"], floats["rate"] = 2, _number(mass.rate, "rate")
+        floats["floor"] = 1 / _number(mass.scale, "scale")
+    else:
+        raise Unknown(f"the mass {type(mass).__name__}")
+
+
+def _number(value: Any, name: str) -> float:
+    """Returns one number that is known now."""
+    if isinstance(value, Tracer) or np.ndim(value) > 0:
+        raise Unknown(f"a {name} that is an array, or traced")
+    return float(value)

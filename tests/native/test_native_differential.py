@@ -1,0 +1,204 @@
+"""The fused loop against XLA: any learner that it knows, sample for sample."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from localprop import (
+    Adaptive,
+    Cauchy,
+    Constant,
+    Cost,
+    CostateReversal,
+    Digraph,
+    ExplicitEuler,
+    ExponentialEuler,
+    FastCostates,
+    Growing,
+    Hamiltonian,
+    HamiltonianTrack,
+    Huber,
+    Inertial,
+    Learner,
+    LeastAction,
+    Overdamped,
+    Samples,
+    SignFlip,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
+from localprop.network import ACTIVATIONS
+
+RECORD = ("output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm")
+SAMPLES = 12
+
+
+def samples(learner, seed, *, durations=False, missing=0.0, weights=False, begins=False, length=12):
+    network, streams = learner.network, learner.network.streams
+    network = network if streams is None else network.network
+    lead, rng = (length,) if streams is None else (length, streams), np.random.default_rng(seed)
+    z = rng.standard_normal((*lead, len(network.outputs)))
+    z[rng.random(z.shape) < missing] = np.nan
+    return Samples(
+        rng.standard_normal((*lead, network.inputs)),
+        z,
+        rng.uniform(0.2, 1.5, length) if durations else None,
+        weight=rng.uniform(0, 2, lead) if weights else None,
+        begins=(rng.random(lead) < 0.3) if begins else None,
+    )
+
+
+MASSES = st.sampled_from([Constant(50.0), Adaptive(0.002, 0.01, 1e-3), Growing(0.02, 2.0)])
+
+
+@st.composite
+def digraphs(draw, finite):
+    """Random arcs in either storage, whole or with holes; some arcs held; speeds and σ of each."""
+    n, d = draw(st.integers(2, 7)), draw(st.integers(0, 3))
+    outputs = draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=n))
+    kinds = st.sampled_from(sorted(ACTIVATIONS))
+    speeds = st.sampled_from([0.4, 1.0, 2.5] if finite else [0.4, 1.0, np.inf])
+    one = speeds if finite else st.just(np.inf)
+    options = {
+        "outputs": sorted(outputs),
+        "bias": draw(st.booleans()),
+        "storage": draw(st.sampled_from(["dense", "sparse"])),
+        "activation": draw(st.one_of(kinds, st.lists(kinds, min_size=n, max_size=n))),
+        "speed": draw(st.one_of(one, st.lists(speeds, min_size=n, max_size=n))),
+    }
+    density, seed = draw(st.sampled_from([0.3, 0.7, None])), draw(st.integers(0, 99))
+
+    def made(**more):
+        if density is None:
+            return Digraph.complete(n, d, **options, **more)
+        return Digraph.random(n, d, density=density, seed=seed, **options, **more)
+
+    if not draw(st.booleans()):
+        return made()
+    arcs = [arc for arc in made().edges() if arc[0] != "1"]
+    held = draw(st.lists(st.sampled_from(arcs), max_size=3))
+    return made(fixed=dict.fromkeys(held, draw(st.sampled_from([None, 0.3]))))
+
+
+@st.composite
+def laws(draw):
+    """Returns a law, whether its neurons must be of finite speed, and how long a hop may last."""
+    kind = draw(st.sampled_from(["reversal", "fast", "cauchy", "flip", "omega", "ball", "action"]))
+    mass, theta = draw(MASSES), draw(st.sampled_from([0.0, 0.5, 1.7]))
+    if kind == "action":
+        neurons = draw(st.sampled_from([Inertial(0.6, 1.0), Overdamped(0.5)]))
+        return LeastAction(0.3, neurons, mass, theta), False, 1.0
+    policy = {
+        "reversal": CostateReversal(),
+        "fast": FastCostates(2.0, 3.0),
+        "cauchy": Cauchy(),
+        "flip": SignFlip(draw(st.integers(1, 3))),
+        "omega": SignFlip(omega=2.3),
+        "ball": HamiltonianTrack(9.0, speed=1.0),
+    }[kind]
+    relaxes = kind in ("reversal", "fast")
+    integrator = ExponentialEuler() if relaxes or draw(st.booleans()) else ExplicitEuler()
+    order = draw(st.sampled_from(["semi-implicit", "explicit"]))
+    law = Hamiltonian(policy, mass, theta, integrator, order)
+    return law, not relaxes, 1.0 if relaxes else 0.1
+
+
+COSTS = st.builds(
+    Cost,
+    st.sampled_from(
+        [
+            SquaredError(),
+            SquaredError(2.5),
+            Huber(0.7),
+            SoftmaxCrossEntropy(0.1),
+            SoftmaxCrossEntropy(),
+        ]
+    ),
+    st.sampled_from([0.0, 0.03]),
+)
+
+
+@st.composite
+def cases(draw):
+    """Returns a learner of either engine, and a stream."""
+    law, finite, tau = draw(laws())
+    network = draw(digraphs(finite))
+    if isinstance(law, Hamiltonian) and isinstance(law.policy, HamiltonianTrack):
+        network = Digraph.complete(4, 2, speed=1.0)  # a ball is one of neurons of one speed
+    hops = draw(st.integers(1, 5))
+    relaxes = isinstance(law, Hamiltonian) and law.policy.relaxes()
+    given = {
+        "hops": hops,
+        "settle": draw(st.integers(0, hops - 1)),
+        "duration": tau * hops,
+        "streams": draw(st.sampled_from([None, 1, 3])),
+        "average": draw(st.sampled_from([None, 5, np.inf])),
+        "clock": draw(st.sampled_from(["hop", "sample"])) if relaxes else "hop",
+    }
+    cost = draw(COSTS)
+    learners = [Learner(network, cost, law, engine=e, **given) for e in ("native", "xla")]
+    shown = {
+        "durations": draw(st.booleans()) if relaxes else False,
+        "missing": draw(st.sampled_from([0.0, 0.4, 1.0])),
+        "weights": draw(st.booleans()),
+        "begins": draw(st.booleans()),
+    }
+    return *learners, samples(learners[0], draw(st.integers(0, 99)), **shown)
+
+
+def assert_close(found, expected, tolerance, name=""):
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape, name
+    assert found.dtype == expected.dtype, name
+    scale = np.abs(expected).max(initial=0)
+    np.testing.assert_allclose(found, expected, atol=tolerance * scale, rtol=0, err_msg=name)
+
+
+def assert_alike(native, xla, stream, tolerance):
+    start = native.init(jax.random.key(3))
+    found, traced = native.run(start, stream, RECORD)
+    expected, told = xla.run(start, stream, RECORD)
+    leaves = jax.tree_util.tree_leaves_with_path
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for (path, a), (_, b) in zip(leaves(found), leaves(expected), strict=True):
+        assert_close(a, b, tolerance, jax.tree_util.keystr(path))
+    for name in RECORD:
+        assert_close(traced[name], told[name], tolerance, name)
+    answers = (learner.predict_many(expected, stream.u[:3]) for learner in (native, xla))
+    assert_close(*answers, tolerance, "answers")
+
+
+RARE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+# In float64, where rounding that a stream of some hops makes grow stays far below this.
+@pytest.mark.usefixtures("x64")
+@given(cases())
+@settings(derandomize=True, max_examples=10, deadline=None, suppress_health_check=RARE)
+def test_native_follows_xla(case):
+    assert_alike(*case, 1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+@given(cases())
+@settings(derandomize=True, max_examples=200, deadline=None, suppress_health_check=RARE)
+def test_native_follows_xla_wherever_it_goes(case):
+    assert_alike(*case, 1e-8)
+
+
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+def test_a_sample_in_single_precision_differs_by_rounding_alone(storage):
+    """5 hops of sums of 52 terms: at most some 5 × 52 roundings of 2⁻²⁴, half of which cancel."""
+    network = Digraph.complete(50, 1, storage=storage)
+    law = Hamiltonian(mass=50.0, dissipation=0.5)
+    given = {"hops": 5, "settle": 2}
+    native, xla = (
+        Learner(network, Cost(SquaredError()), law, engine=e, **given) for e in ("native", "xla")
+    )
+    stream = samples(native, 0, length=1)
+    assert_alike(native, xla, stream, 5 * 52 * 2.0**-24)
