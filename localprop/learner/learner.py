@@ -19,8 +19,7 @@ from ..errors import ConfigError, DivergenceError, StreamError, UnsettledWarning
 from ..forked import refuse_lame_fork
 from ..law import AbstractLaw, Phase, untuned_law
 from ..law.base import answer_loss, squares
-from ..native import RECORDS as NATIVE_RECORDS
-from ..native import Engine, engine_of
+from ..native import AnyEngine, engine_of
 from ..network import AbstractNetwork, SharedWeights
 from ..options import real, shown, texts, whole
 from .average import Average
@@ -549,7 +548,7 @@ class Learner(eqx.Module):
         return capacity
 
     def _learn_natively(
-        self, engine: Engine, phase: Phase, part: Samples, record: tuple[str, ...], done: int
+        self, engine: AnyEngine, phase: Phase, part: Samples, record: tuple[str, ...], done: int
     ) -> tuple[Phase, Trace]:
         """Learns samples that were read and checked; the phase is one of NumPy's arrays."""
         numbers = (part.u, part.z, part.duration, part.weight, part.begins)
@@ -747,7 +746,7 @@ def _settled_depth(network: AbstractNetwork, tau: float, once: bool) -> int:
     return depth
 
 
-def _fused(learner: Learner, phase: Any, record: tuple[str, ...]) -> Engine | None:
+def _fused(learner: Learner, phase: Any, record: tuple[str, ...]) -> AnyEngine | None:
     """Returns the fused loop, where it is to learn from this phase; `None` for XLA.
 
     **Raises:** `ConfigError` where it was asked for and does not know what is to be recorded.
@@ -760,13 +759,12 @@ def _fused(learner: Learner, phase: Any, record: tuple[str, ...]) -> Engine | No
     _check_kind(phase)
     engine = engine_of(learner)
     if asked == "native":
-        strange = [name for name in record if name not in NATIVE_RECORDS]
-        if isinstance(engine, str) or strange:
-            raise ConfigError(
-                _not_native(engine if isinstance(engine, str) else f"record '{strange[0]}'")
-            )
+        if isinstance(engine, str):
+            raise ConfigError(_not_native(engine))
+        if strange := [name for name in record if name not in engine.records]:
+            raise ConfigError(_not_native(f"record '{strange[0]}'"))
     elif isinstance(engine, str) or not (
-        engine.pays and NATIVE_RECORDS.issuperset(record) and jax.default_backend() == "cpu"
+        engine.pays and engine.records.issuperset(record) and jax.default_backend() == "cpu"
     ):
         return None
     # What does not fit is told by the one that compiles.

@@ -18,16 +18,9 @@ from jax.core import Tracer
 from ..cost import Huber, SoftmaxCrossEntropy, SquaredError
 from ..law import Adaptive, Constant, CostateReversal, Growing, Hamiltonian, Phase
 from ..network import Layered, SharedWeights
-from ..network.activation import ACTIVATIONS
 from ..network.uncompiled import placed
+from .plan import CODES, Unknown
 from .sizes import BLOCK, LANES
-
-# In the order of their numbers in `chain_loops`.
-KINDS = ("identity", "tanh", "logistic", "softplus", "relu", "silu", "gelu")
-
-
-class Unknown(Exception):
-    """What these loops do not know; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +119,9 @@ def _names(network: Layered) -> tuple[str, ...]:
 
 
 def _kind(activation: Any) -> int:
-    for number, name in enumerate(KINDS):
-        if ACTIVATIONS[name] is activation:
-            return number
-    raise Unknown("an activation of one's own")
+    if (code := CODES.get(activation)) is None:
+        raise Unknown("an activation of one's own")
+    return code
 
 
 def _loss(cost: Any) -> tuple[int, float]:

@@ -16,7 +16,7 @@ from .jit import jit
 from .lanes import plain, products
 from .sizes import BLOCK, LANES
 
-IDENTITY, TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU = range(7)
+TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU, IDENTITY = range(7)  # as in `plan.CODES`
 SQUARED, HUBER, CROSS_ENTROPY = range(3)
 CONSTANT, ADAPTIVE, GROWING = range(3)
 # Places in `constants`. TINY is the smallest normal number: what is below it is 0, as under XLA,

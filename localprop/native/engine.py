@@ -42,6 +42,8 @@ class Engine:
     **Arguments:** `plan`: of the learner.
     """
 
+    records = frozenset(RECORDS)
+
     def __init__(self, plan: Plan):
         from . import dense, loop  # which import Numba, and that takes half a second
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..forked import refuse_lame_fork
 from ..learner import Samples, Trace
-from ..native.chain import Unknown
+from ..native.plan import Unknown
 from ..network import grow
 from .bank import Bank, Phases
 from .memory import width

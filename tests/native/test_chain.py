@@ -14,8 +14,10 @@ import pytest
 from localprop import (
     Adaptive,
     Block,
+    ConfigError,
     Constant,
     Cost,
+    DivergenceError,
     FastCostates,
     Growing,
     Hamiltonian,
@@ -27,9 +29,10 @@ from localprop import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
-from localprop.native.chain import ChainState, Unknown, chain_of
+from localprop.native.chain import ChainState, chain_of
 from localprop.native.chain_loops import exponentials
 from localprop.native.jit import jit
+from localprop.native.plan import Unknown
 
 T = 12
 
@@ -203,3 +206,35 @@ def test_every_chain_has_a_description_of_its_own():
     assert chain.weights == 5 * 8 + 8 + 8 * 6 + 6 + 6 * 3 + 3
     assert chain.neurons == 17
     assert dataclasses.replace(chain) == chain
+
+
+def test_a_learner_asks_for_it_by_name():
+    given = [5, 7, 2], 3, Huber(), Adaptive(2e-3), "tanh"
+    with jax.enable_x64(True):
+        learner, phase, u, z, duration = made(*given)
+        native = dataclasses.replace(learner, engine="native")
+        record = ("output", "loss")
+        expected, trace = learner.run(phase, (u, z, duration), record=record)
+        mine, found = native.run(phase, (u, z, duration), record=record, chunk=5)
+        one, output = native.step(phase, u[0], z[0], duration[0])
+    for name in record:
+        np.testing.assert_allclose(found[name], trace[name], atol=1e-12)
+    pairs = zip(*map(jax.tree.leaves, (mine.w, expected.w)), strict=True)
+    assert all(np.allclose(a, b, atol=1e-12) for a, b in pairs)
+    assert (output == found["output"][0]).all()
+    assert int(one.hop) == learner.hops
+
+
+def test_a_single_stream_is_answered_natively_too():
+    network, cost = Layered.dense([3, 6, 2], activation="tanh"), Cost(SquaredError())
+    native, xla = (Learner(network, cost, engine=e) for e in ("native", "xla"))
+    phase, u = native.init(jax.random.key(3)), np.random.default_rng(0).normal(size=(9, 3))
+    expected = xla.predict_many(phase, u)
+    np.testing.assert_allclose(native.predict_many(phase, u), expected, atol=1e-6)
+    np.testing.assert_allclose(native.predict(phase, u[4]), expected[4], atol=1e-6)
+    with pytest.raises(ConfigError, match="record 'x_norm'"):
+        native.run(phase, (u, u[:, :2]), record=("x_norm",))
+    with pytest.raises(DivergenceError, match="sample 2"):
+        native.run(phase, (u, np.where(np.arange(9) == 2, 1e38, 0.0)[:, None] * np.ones(2)))
+    with pytest.raises(ConfigError, match="does not know an activation"):
+        Learner(Layered.dense([3, 6, 2], activation=lambda a: a), cost, engine="native")
