@@ -32,6 +32,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from localprop import Cost, Digraph, Hamiltonian, Learner, SquaredError
+from localprop import Cost, Digraph, Hamiltonian, Layered, Learner, SquaredError
 from localprop.native import engine
 from localprop.native.engine import aligned
 from localprop.native.workers import cores, free_cores, together
@@ -284,6 +285,88 @@ def one_sample() -> list[str]:
     return lines
 
 
+CHAINS = {"64–64": [16, 64, 64, 8], "512 × 8": [512] * 9}
+
+
+def of_chain(sizes: list[int], kind: str, streams: int | None) -> Timing:
+    """Returns what times samples of a chain of dense layers, with the exact gradient in each."""
+    depth = len(sizes) - 1
+    times: dict[str, Any] = {"hops": 2 * depth + 1, "settle": 2 * depth}
+    cost = Cost(SquaredError())
+    learner = Learner(Layered.dense(sizes), cost, LAW, **times, streams=streams, engine=kind)
+    start = learner.init(jax.random.key(0))
+
+    def run(samples: int) -> float:
+        u, z = of_sizes(sizes, samples, streams)
+        begun = time.perf_counter()
+        jax.block_until_ready(learner.run(start, (u, z), ("output",), chunk=samples)[0])
+        return (time.perf_counter() - begun) / samples
+
+    return timed(run, hops=1)
+
+
+def of_sizes(sizes: list[int], samples: int, streams: int | None) -> tuple[Any, Any]:
+    """Returns random inputs and targets of a chain."""
+    rng, lead = np.random.default_rng(0), (samples,) if streams is None else (samples, streams)
+    u, z = rng.standard_normal((*lead, sizes[0])), rng.standard_normal((*lead, sizes[-1]))
+    return u.astype(np.float32), z.astype(np.float32)
+
+
+def of_chain_backprop(sizes: list[int], streams: int | None) -> Timing:
+    """Returns what times steps of backpropagation through the same chain."""
+    import optax
+
+    optimiser = optax.sgd(1e-5, momentum=0.5)
+    pairs = list(pairwise(sizes))
+    keys = jax.random.split(jax.random.key(0), len(pairs))
+    w = [
+        (jax.random.normal(k, (m, n)) / n**0.5, jnp.zeros(m))
+        for k, (n, m) in zip(keys, pairs, strict=True)
+    ]
+
+    def loss(w: Any, u: Any, z: Any) -> Any:
+        for matrix, bias in w[:-1]:
+            u = jnp.tanh(u @ matrix.T + bias)
+        return jnp.mean(jnp.sum((u @ w[-1][0].T + w[-1][1] - z) ** 2, axis=-1)) / 2
+
+    def step(carry: Any, sample: Any) -> Any:
+        w, memory = carry
+        value, slope = jax.value_and_grad(loss)(w, *sample)
+        updates, memory = optimiser.update(slope, memory, w)
+        return (optax.apply_updates(w, updates), memory), value
+
+    scan = jax.jit(lambda carry, samples: jax.lax.scan(step, carry, samples))
+
+    def run(samples: int) -> float:
+        given = of_sizes(sizes, samples, streams)
+        carry = (w, optimiser.init(w))
+        jax.block_until_ready(scan(carry, given))
+        begun = time.perf_counter()
+        jax.block_until_ready(scan(carry, given))
+        return (time.perf_counter() - begun) / samples
+
+    return timed(run, hops=1)
+
+
+def chains(rounds: int) -> list[str]:
+    """Returns lines of how long a sample takes in chains of dense layers."""
+    lines = []
+    for title, sizes in CHAINS.items():
+        for streams in (None, *STREAMS):
+            contenders = {
+                "native": lambda z=sizes, s=streams: of_chain(z, "native", s),
+                "XLA": lambda z=sizes, s=streams: of_chain(z, "xla", s),
+                "backprop": lambda z=sizes, s=streams: of_chain_backprop(z, s),
+            }
+            found = measure(contenders, min(rounds, 3))
+            middle = {name: statistics.median(seconds) for name, seconds in found.items()}
+            cells = [title, str(streams or 1), *(told(found.get(n)) for n in contenders)]
+            cells += [f"{middle[n] / middle['native']:.1f}" for n in ("XLA", "backprop")]
+            lines.append(f"| {' | '.join(cells)} |")
+            print(lines[-1], flush=True)
+    return lines
+
+
 def memory(neurons: int = 4096) -> str:
     """Returns how many bytes per weight a run takes beside the phase that it begins with and the
     one that it ends with, measured in a process of its own."""
@@ -348,7 +431,7 @@ def main() -> int:
             title = f"dense {n}, {streams} streams"
             several.append(row(title, n * (n + 3), measure(contenders, rounds)))
     single.sort(key=lambda line: ("sparse" in line, int(line.split("|")[2].replace(",", ""))))
-    calls = one_sample()
+    calls, layered = one_sample(), chains(rounds)
     for name in ("localprop", "jax", "numba", "numpy", "optax", "braintrace"):
         try:
             VERSIONS[name] = importlib.metadata.version(name)
@@ -382,6 +465,21 @@ def main() -> int:
                 "One call with one sample, of one hop; `predict` of depth 1. Microseconds.",
                 ["neurons", "step, native", "step, XLA", "predict, native", "predict, XLA"],
                 calls,
+            ),
+            (
+                "A sample of all streams in a chain of dense layers, 2 × depth + 1 hops of which "
+                "the last moves the weights, beside backpropagation with momentum. Microseconds. "
+                "`auto` takes XLA here.",
+                [
+                    "layers",
+                    "streams",
+                    "native",
+                    "XLA",
+                    "backprop",
+                    "XLA ÷ native",
+                    "backprop ÷ native",
+                ],
+                layered,
             ),
         ],
     )
