@@ -125,10 +125,11 @@ class Model:
 
     def _make_room(self, needed: Sizes) -> None:
         key = jax.random.key(self.seed)
-        if not self.begun:
+        if self.begun:
+            phase = self.phase
+        else:
             self.resize(self.start)
-            self.restore(self.bank.init(key))
-        phase = self.phase
+            phase = self.bank.init(key)
         # More than is asked for: a stream that keeps growing recompiles seldom.
         inputs, plain = (
             _in_lanes(new, old) for new, old in zip(needed[:2], self.sizes[:2], strict=True)
