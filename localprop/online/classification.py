@@ -9,10 +9,9 @@ import numpy as np
 
 from ..errors import StreamError
 from ..table.columns import FALSE, TRUE, Column, ColumnKind
-from .defaults import NAMES
-from .memory import AT_FIRST, MEMORY
+from .defaults import FIRST_WEIGHTS, NAMES
 from .mixture import Mixture, class_losses
-from .neighbours import FIRST, NEIGHBOURS
+from .neighbours import NEIGHBOURS
 from .score import Score
 from .smoothing import smooth
 from .task import AbstractTask, Answers, Encoded, finite
@@ -61,8 +60,7 @@ class Classification(AbstractTask):
         self.stay = float(state["stay"])  # how often a class is that of the row before, lately
         kept, own = state["mixture"], [PERSISTENCE, *([NEIGHBOURS] if neighbours else [])]
         names = kept["names"] if kept else [*NAMES, *own]
-        first = {MEMORY: AT_FIRST, **FIRST}
-        self.mixture = Mixture(names, relative=False, first=first, state=kept)
+        self.mixture = Mixture(names, relative=False, first=FIRST_WEIGHTS, state=kept)
         self._index = {label: k for k, label in enumerate(self.classes)}
         kept = state["score"]
         self.score = Score.restore(kept) if kept else Score("accuracy", [MAJORITY, LAST])

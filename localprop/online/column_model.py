@@ -306,7 +306,7 @@ class ColumnModel:
         u = views["rows"][:, 0]
         if self._memory is not None and self.task is not None:
             moved, plain = np.zeros(u.shape), ready.plain
-            moved[:, plain] = Memory.moved(views[MEMORY], trace["memory_slope"], len(plain))
+            moved[:, plain] = Memory.importance(views[MEMORY], trace["memory_slope"], len(plain))
             weights = self.task.mixture.before[:, : len(NAMES)]
             own, total = weights[:, NAMES.index(MEMORY)], weights.sum(axis=1)
             share = np.divide(own, total, where=total > 0, out=np.zeros(len(own)))
@@ -355,7 +355,7 @@ class ColumnModel:
         """
         found = dict(columns)
         for name, kind in self.kinds.items():
-            if name not in found and name not in (self.settings.time, self.settings.sequence):
+            if name not in found and name not in self.settings.aside:
                 nothing = np.full(rows, -1, np.int32) if kind.is_text else np.full(rows, np.nan)
                 found[name] = Column(kind, nothing)
         return dict(sorted(found.items()))
@@ -471,11 +471,10 @@ class ColumnModel:
                 shapes["targets"] = (number,)
             found[what] = {name: kept.arrays.get(f"{what} {name}") for name in shapes}
             for name, shape in shapes.items():
-                a = found[what][name]
                 kind = np.float32 if name == "fixed" else np.float64
-                if a is None or a.dtype != kind or a.shape != shape or np.isinf(a).any():
+                a = found[what][name] = _as_kept(found[what][name], kind, shape)
+                if a is None:
                     return None
-                found[what][name] = a.copy()  # what is read from a file cannot be written to
         if isinstance(task, Classification):
             classes = found["review"]["targets"]
             if (classes % 1 > 0).any() or (classes < 0).any() or (classes >= task.outputs).any():
@@ -494,11 +493,11 @@ class ColumnModel:
         shapes = {"modes": (number, channels, 2, MODES), "last": (number,), "used": (number,)}
         found = {name: kept.arrays.get(f"memory {name}") for name in shapes}
         for name, shape in shapes.items():
-            a = found[name]
-            kind = np.int64 if name == "used" else np.float64
-            if a is None or a.dtype != kind or a.shape != shape or np.isinf(a).any():
+            a = found[name] = _as_kept(
+                found[name], np.int64 if name == "used" else np.float64, shape
+            )
+            if a is None:
                 return None
-            found[name] = a.copy()
         return found
 
     def check_settings(self, asked: OnlineSettings, path: Any) -> None:
@@ -516,3 +515,10 @@ class ColumnModel:
                 f"{path}: made with other settings ({'; '.join(wrong)}); use those settings "
                 "again, or another checkpoint file"
             )
+
+
+def _as_kept(a: np.ndarray | None, kind: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Returns a copy of an array of a checkpoint, `None` if it is not as it should be."""
+    if a is None or a.dtype != kind or a.shape != shape or np.isinf(a).any():
+        return None
+    return a.copy()  # what is read from a file cannot be written to

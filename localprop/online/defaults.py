@@ -12,7 +12,8 @@ from ..law import AbstractLaw, Adaptive, Hamiltonian, LeastAction
 from ..learner import Learner
 from ..network import Layered
 from .bank import ALONE, Bank, Expert, View
-from .memory import MEMORY, width
+from .memory import AT_FIRST, MEMORY, width
+from .neighbours import FIRST
 from .settings import OnlineSettings
 
 OUTPUT_SCALE = 0.0  # new classes start with zero weights; the first ones are no exception
@@ -53,6 +54,7 @@ RECIPES = {
     MEMORY: Recipe(1e-3, 0.0, "memory", hidden=(16,), forecasts=False),
 }
 NAMES = list(RECIPES)  # of experts that learn
+FIRST_WEIGHTS = {MEMORY: AT_FIRST, **FIRST}  # in a mixture, of those that do not begin with 1
 FORECASTERS = [name for name, recipe in RECIPES.items() if recipe.forecasts]
 
 

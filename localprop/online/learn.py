@@ -162,8 +162,7 @@ class _Job:
     def read(self, limit: int | None, watch: Watcher | None, stop: Stop | None) -> Table:
         """Feeds the table to the run, piece by piece, and keeps checkpoints."""
         run, settings = self.run, self.run.settings
-        aside = [name for name in (settings.time, settings.sequence) if name]
-        needed = [settings.target, *aside, *settings.kinds]
+        needed = [settings.target, *settings.online.aside, *settings.kinds]
         options = {"on_bad_row": settings.on_bad_row, "decide_after": settings.decide_after}
         options |= {**run.table_options(), "label": settings.target}
         options |= {"may_grow": self.file is not None, "limit": limit}

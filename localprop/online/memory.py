@@ -101,7 +101,7 @@ class Memory:
         places, begins = self._seated(keys, rows)
         self.rows += rows
         state = self._modes, self._last = self._grown(len(self._keys), _channels(x))
-        return _moved(x, targets, places, begins, lapse, state, self.classes, True)
+        return _advanced(x, targets, places, begins, lapse, state, self.classes, True)
 
     def ask(
         self, inputs: np.ndarray, keys: Keys | None = None, lapse: np.ndarray | None = None
@@ -114,10 +114,10 @@ class Memory:
         state = self._grown(max(1, len(self._keys)), _channels(x))
         nothing = np.full(rows, np.nan)
         given = x, nothing, np.maximum(places, 0), places < 0, lapse
-        return _moved(*given, state, self.classes, False)
+        return _advanced(*given, state, self.classes, False)
 
     @staticmethod
-    def moved(known: np.ndarray, slope: np.ndarray, inputs: int) -> np.ndarray:
+    def importance(known: np.ndarray, slope: np.ndarray, inputs: int) -> np.ndarray:
         """Returns $|h\\,(D_h^\\top\\lambda)_h|$ summed over what is known of each input.
 
         **Arguments:** `known`, `slope`: `(T, numbers)`; `inputs`: how many there are. Those that
@@ -202,7 +202,7 @@ def _folded(inputs: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(room.reshape(rows, -1, SHARED).sum(axis=1))
 
 
-def _moved(
+def _advanced(
     x: np.ndarray,
     targets: np.ndarray,
     places: np.ndarray,
@@ -219,7 +219,7 @@ def _moved(
     # Real and imaginary parts, each in one piece: complex numbers take twice as long to compile.
     parts = [np.ascontiguousarray(f(a)) for a in (turn, push) for f in (np.real, np.imag)]
     given = x, np.asarray(targets, float), places, begins, *parts, PLACES, NUMBERS
-    compiled(_move)(*given, *state, classes, keep, np.zeros((2, MODES)), known)
+    compiled(_advance)(*given, *state, classes, keep, np.zeros((2, MODES)), known)
     return known
 
 
@@ -228,7 +228,7 @@ def prepare() -> None:
     Memory(classes=True).learn(np.zeros((1, 1)), np.zeros(1))
 
 
-def _move(
+def _advance(
     x: Any,
     targets: Any,
     places: Any,

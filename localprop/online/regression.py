@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..table.table import Column
-from .defaults import NAMES
+from .defaults import FIRST_WEIGHTS, NAMES
 from .interval import Intervals, count_covered, coverage
-from .memory import AT_FIRST, MEMORY
 from .mixture import FAVOUR, Mixture
 from .moments import Moments, hold, standardised
-from .neighbours import FIRST, NEIGHBOURS
+from .neighbours import NEIGHBOURS
 from .score import Score
 from .smoothing import smooth
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
@@ -45,7 +44,7 @@ class Regression(AbstractTask):
         self.intervals = Intervals(state["intervals"] if state else None)
         kept = state and state["mixture"]
         names = kept["names"] if kept else [*NAMES, *(OWN if neighbours else OWN[:-1])]
-        first = {LAST: FAVOUR, MEMORY: AT_FIRST, **FIRST}
+        first = {LAST: FAVOUR, **FIRST_WEIGHTS}
         self.mixture = Mixture(names, relative=True, first=first, state=kept)
         self.bias = float(state["bias"]) if state else 0.0
         self.last = float("nan")  # the number that was met last

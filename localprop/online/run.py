@@ -261,8 +261,7 @@ class Run:
     @property
     def learned_columns(self) -> tuple[str, ...]:
         """The columns that the model looks at, and the target."""
-        aside = [name for name in (self.settings.time, self.settings.sequence) if name]
-        names = (*self.online.kinds, *aside, self.settings.target)
+        names = (*self.online.kinds, *self.settings.online.aside, self.settings.target)
         return tuple(dict.fromkeys(names))
 
     def _recognised(self, target: Column) -> Column:

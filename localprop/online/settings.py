@@ -43,6 +43,11 @@ class OnlineSettings:
     seed: int = 0
     engine: str = "auto"
 
+    @property
+    def aside(self) -> list[str]:
+        """The columns that are no inputs: of time, and of sequences."""
+        return [name for name in (self.time, self.sequence) if name]
+
     def __post_init__(self):
         # A checkpoint has a list, and a program may have NumPy's numbers.
         _settle(self, "hidden", wholes("hidden", self.hidden))

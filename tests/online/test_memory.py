@@ -147,13 +147,15 @@ def test_importance_counts_what_came_before():
     """By hand; and of a label that hangs on one column's past, that column is what matters."""
     rng = np.random.default_rng(7)
     known, slope = rng.normal(size=(2, 5, NUMBERS * (OF_TARGET + 56)))
-    found = Memory.moved(known, slope, 60)
+    found = Memory.importance(known, slope, 60)
     for k in range(60):
         sharing = 2 if k % 56 < 4 else 1
         here = slice(NUMBERS * (OF_TARGET + k % 56), NUMBERS * (OF_TARGET + k % 56 + 1))
         by_hand = np.abs(known[:, here] * slope[:, here]).sum(axis=1) / sharing
         np.testing.assert_allclose(found[:, k], by_hand)
-    np.testing.assert_array_equal(Memory.moved(known, slope[:, : 30 * NUMBERS], 60)[:, 30:56], 0)
+    np.testing.assert_array_equal(
+        Memory.importance(known, slope[:, : 30 * NUMBERS], 60)[:, 30:56], 0
+    )
     columns, label = lagged(1500, rng)
     del columns["machine"]
     model = Online(hidden=(2,), review=0)
