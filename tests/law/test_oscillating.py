@@ -12,6 +12,7 @@ import pytest
 from held_weights import INPUTS, OUTPUTS, STILL, accumulated, sequence
 
 from localprop import (
+    Adaptive,
     Block,
     ConfigError,
     Cost,
@@ -330,3 +331,28 @@ def test_errors_say_what_is_wrong():
         ModeBank([1.0], [0.0], learned=True, silent=True)
     with pytest.raises(GraphError, match="give features="):
         Modes(None, "identity", LEARNED)
+
+
+@pytest.mark.slow
+def test_ten_million_steps_of_modes_without_drift_growth_or_nan():
+    """What came three steps before, read out of learned modes: still learned at the end."""
+    bank = ModeBank.harmonics(16.0, 8.0, 2, learned=True)
+    blocks = {
+        "bank": Block(Modes(None, "identity", bank, features=(2,)), ["input"]),
+        "top": Block(partial(eqx.nn.Linear, 8, 1), ["bank"], join=read_modes()),
+    }
+    network = Layered(blocks, inputs=(2,), output="top")
+    law = Hamiltonian(mass=Adaptive(), dissipation=0.7, traces=Traces())
+    times = {"clock": "sample", "duration": 1.0, "hops": 5, "settle": 4}
+    learner = Learner(network, Cost(SquaredError()), law, **times)
+    phase, rng = learner.init(jax.random.key(0)), np.random.default_rng(0)
+    carried = sum(a.nbytes for a in jax.tree.leaves(phase))
+    for _ in range(100):
+        u = rng.normal(size=(100_000, 2))
+        z = np.roll(u[:, :1], 3, axis=0)
+        phase, trace = learner.run(phase, (u, z), record=("loss",), chunk=20_000)
+    assert trace["loss"].mean() < 1e-3  # half the variance, .5, for what knows nothing
+    leaves = jax.tree.leaves(phase)
+    assert all(np.isfinite(np.asarray(a)).all() for a in leaves)
+    assert sum(a.nbytes for a in leaves) == carried
+    assert max(float(np.abs(a).max()) for a in jax.tree.leaves((phase.trace, phase.w))) < 100
