@@ -140,7 +140,7 @@ def _convolution():
 
 SMALL, SLOW = Digraph.complete(3, 2), Digraph.complete(3, 2, speed=1.0)
 UNKNOWN = {
-    "Layered": _convolution,
+    "Conv1d": _convolution,
     "sin": lambda: (Digraph.complete(3, 2, activation=jnp.sin), COST),
     "lambda": lambda: (SMALL, Cost(lambda y, z: jnp.sum((y - z) ** 4))),
     "oscillate": lambda: (Digraph.complete(3, 2, speed=1.0, frequency=0.1), COST),
