@@ -26,6 +26,7 @@ import river
 from river import forest, linear_model, preprocessing
 from sklearn.linear_model import SGDClassifier
 
+from localprop import Online
 from localprop.river import LocalClassifier
 
 from .accuracy import localprop
@@ -35,8 +36,6 @@ BOUND = 12_131  # samples per second
 TURNS = 3
 SINGLE = 1500  # rows one at a time, of which the first are not counted
 WARM = 300
-
-Table = list[list[str]]
 
 
 def write_table(path: Path, rows: int, seed: int = 0) -> None:
@@ -111,17 +110,11 @@ def scaled(model: Any) -> Any:
 ONE_BY_ONE: dict[str, Callable[[], Any]] = {
     "localprop, the default bank": LocalClassifier,
     "localprop, no review": lambda: LocalClassifier(review=0),
-    "localprop, engine xla": lambda: _of_engine("xla"),
+    "localprop, engine xla": lambda: Online("classification", engine="xla"),
     "River, softmax regression": lambda: scaled(linear_model.SoftmaxRegression()),
     "River, adaptive random forest": lambda: forest.ARFClassifier(seed=0),
     "scikit-learn, `partial_fit`": Partial,
 }
-
-
-def _of_engine(engine: str) -> Any:
-    from localprop import Online
-
-    return Online("classification", engine=engine)
 
 
 def one_by_one(build: Callable[[], Any]) -> float:

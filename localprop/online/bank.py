@@ -106,7 +106,7 @@ class Bank(eqx.Module):
         # A key for an expert is the same however many there are.
         keys = split(key, 1 << (len(self.experts) - 1).bit_length())
         own = [e.learner.init(k) for e, k in zip(self.experts, keys, strict=False)]
-        return tuple(jax.tree.map(_stack, *[own[k] for k in group]) for group in self.groups)
+        return tuple(jax.tree.map(stacked, *[own[k] for k in group]) for group in self.groups)
 
     def of(self, phase: Phases, expert: int) -> Phase:
         """Returns the phase of one expert."""
@@ -294,7 +294,8 @@ class Bank(eqx.Module):
         return Learner._input_slope(learner, self.of(phase, k), sample.u["memory"])
 
 
-def _stack(*leaves: Array) -> Array:
+def stacked(*leaves: Array) -> Array:
+    """Returns arrays of one shape as one, with nothing to compile unless they are traced."""
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         return jnp.stack(leaves)
     return placed(np.stack([np.asarray(leaf) for leaf in leaves]))

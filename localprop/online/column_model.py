@@ -105,14 +105,14 @@ class ColumnModel:
         try:
             for start, stop in pairwise(cuts):
                 run = {name: column.cut(start, stop) for name, column in columns.items()}
+                ready = None
                 if self.task is not None and known[start]:
                     ready = self._made_ready(run, target.cut(start, stop), lines[start:stop])
-                    done, learning = self._found(learning), None
+                done, learning = self._found(learning), None
+                if ready is not None:
                     learning = ready, self._begin(ready, alone=len(cuts) == 2)
-                    parts += self._scored(done)
-                else:
-                    done, learning = self._found(learning), None
-                    parts += self._scored(done)
+                parts += self._scored(done)
+                if ready is None:
                     parts.append(self.ask(run, stop - start))
                 self.rows += stop - start
         finally:

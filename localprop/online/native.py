@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Any
 
 import jax
 import numpy as np
@@ -14,8 +13,8 @@ import numpy as np
 from ..forked import refuse_lame_fork
 from ..learner import Samples, Trace
 from ..native.chain import Chain, ChainState, chain_of
-from ..network.uncompiled import placed
-from .bank import ALONE, Bank, Phases
+from ..native.workers import cores
+from .bank import ALONE, Bank, Phases, stacked
 
 SMALL = 64  # samples up to which to wake another thread takes longer than to learn them
 
@@ -59,7 +58,7 @@ class NativeBank:
         """Returns the phases, which do not change with what is learned later."""
         own = [state.phase() for state in self._states]
         groups = ([own[k] for k in group] for group in self.bank.groups)
-        return tuple(jax.tree.map(_stack, *group) for group in groups)
+        return tuple(jax.tree.map(stacked, *group) for group in groups)
 
     def learn(self, part: Samples, record: Sequence[str]) -> tuple[Trace, list[tuple[int, str]]]:
         """Learns a piece; an expert that turns non-finite is started again, and goes on.
@@ -106,7 +105,7 @@ class NativeBank:
         views = [expert.view for expert in self.bank.experts]
         if "input_slope" in record:
             seen = [slope for slope, view in zip(slopes, views, strict=True) if view not in ALONE]
-            trace["input_slope"] = sum(seen[1:], start=seen[0]) / max(len(seen), 1)
+            trace["input_slope"] = sum(seen[1:], start=seen[0]) / len(seen)
         if "memory_slope" in record:
             trace["memory_slope"] = slopes[views.index("memory")]
         trace = {name: trace[name] for name in record}
@@ -147,7 +146,7 @@ class NativeBank:
                 do(k)
             return
         order = sorted(range(len(self.chains)), key=lambda k: -_cost(self.chains[k]))
-        futures: list[Future[None]] = [_threads("expert", _cores()).submit(do, k) for k in order]
+        futures: list[Future[None]] = [_threads("expert", cores()).submit(do, k) for k in order]
         for future in futures:
             future.result()
 
@@ -169,19 +168,9 @@ def _cost(chain: Chain) -> int:
     return chain.weights * (chain.streams + 4)
 
 
-def _stack(*leaves: Any) -> Any:
-    return placed(np.stack([np.asarray(leaf) for leaf in leaves]))
-
-
 def beside(do: Callable[[], Trace]) -> Callable[[], Trace]:
     """Begins to do something in a thread of its own; returns what waits for it to be done."""
     return _threads("bank", 1).submit(do).result
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _threads(role: str, several: int) -> ThreadPoolExecutor:

@@ -71,7 +71,7 @@ def test_neither_cuts_nor_threads_change_a_bit(monkeypatch):
     whole = NativeBank(bank, start)
     trace, _ = whole.learn(part, ("output", "input_slope"))
     for cores, cuts in ((1, (0, 1, SMALL, rows)), (2, (0, 7, 9, rows)), (8, (0, rows))):
-        monkeypatch.setattr(module, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(module, "cores", lambda cores=cores: cores)
         other, found = NativeBank(bank, start), []
         for first, last in pairwise(cuts):
             piece = jax.tree.map(lambda a, f=first, s=last: a[f:s], part)
