@@ -20,8 +20,8 @@ from .classification import Classification, Label
 from .defaults import NAMES, bank_for
 from .delay import Delay
 from .durations import Durations
-from .encode import Encoder, Rows
-from .forecast import MARK, Forecast
+from .encode import MARK, Encoder, Rows
+from .forecast import Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
 from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
@@ -140,7 +140,7 @@ class ColumnModel:
         near = self._near(u, scales, self._searched(), None)
         views = self._views(u)
         if self._memory is not None:
-            views[MEMORY] = self._memory.ask(views["plain"], keys, relative)
+            views[MEMORY] = self._memory.ask(self._remembered(views["plain"]), keys, relative)
         return task.read(model.preview(views, relative), near)
 
     def importance(self) -> dict[str, float]:
@@ -264,7 +264,8 @@ class ColumnModel:
         views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
         if self._memory is not None:
             told = raw[:, 0] if isinstance(task, Classification) else z[:, 0, 0]
-            views[MEMORY] = self._memory.learn(views["plain"], told, keys, duration)
+            plain = self._remembered(views["plain"])
+            views[MEMORY] = self._memory.learn(plain, told, keys, duration)
         record = (output, "input_slope", *(["memory_slope"] if self._memory else []))
         for name, column in columns.items():
             if self.kinds.get(name, ColumnKind.UNDECIDED) is ColumnKind.UNDECIDED:
@@ -343,6 +344,10 @@ class ColumnModel:
     def _views(self, u: np.ndarray) -> dict[str, np.ndarray]:
         """Returns what the experts see of new rows."""
         return {"rows": u, "plain": u[:, self._plain_of(u)]}
+
+    def _remembered(self, plain: np.ndarray) -> np.ndarray:
+        """Returns what the memory is told of rows."""
+        return plain * self._encoder.plain_gains[: plain.shape[1]]
 
     def _plain_of(self, u: np.ndarray) -> list[int]:
         """Returns which of the inputs of rows are no bins."""

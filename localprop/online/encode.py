@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..table.table import Column, ColumnKind
+from .levels import Levels
 from .moments import CLIP, standardised
 from .neighbours import Seen
 from .window import BINS, Scales, Window
@@ -25,6 +26,9 @@ CYCLES = {"day": 86_400.0, "week": 7 * 86_400.0, "year": 365.2425 * 86_400.0}
 WAVES = {np.sin: "(sin of {})", np.cos: "(cos of {})"}
 CYCLE_ROLES = [role.format(cycle) for cycle in CYCLES for role in WAVES.values()]
 BIN_ROLES = [f"in bin {k}" for k in range(1, BINS + 1)]
+LEVEL_ROLE = "is {!r}"  # of a number that is one of few
+LEVEL = 0.5  # what it switches on: where its size says all, this shall not disturb much
+MARK = "\x1f"  # in the names of columns that are derived from others, and in no column's own
 SCALED = {ColumnKind.NUMBER: BIN_ROLES, ColumnKind.BOOLEAN: [], ColumnKind.TIME: []}
 
 
@@ -52,6 +56,7 @@ class Encoder:
     within ±5; and how far it fills each of six quantile bins,
     $\\mathrm{clip}((x - e_b)/(e_{b+1} - e_b), 0, 1)$ less its mean (Gorishniy et al., *On
     embeddings for numerical features*, 2022), so that a first layer can bend at every quantile.
+    A number of which few values are met (`Levels`) switches on an input for its value as well.
     Booleans and timestamps are standardised; timestamps also give the phases of day, week and year;
     values of text columns switch on an input each, up to 32, and hashed ones beyond; a missing
     value is the mean, and switches on an input that says so. Inputs are added as the stream needs
@@ -77,6 +82,7 @@ class Encoder:
         self.windows: dict[str, Window] = {}  # of the columns that are scaled
         self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
+        self._levels = Levels()  # of the columns of numbers
 
     @property
     def inputs(self) -> list[str]:
@@ -87,6 +93,13 @@ class Encoder:
     def plain(self) -> list[int]:
         """The inputs that are no bins, in order: all that a linear expert needs."""
         return [k for (_, role), k in self._places.items() if role not in BIN_ROLES]
+
+    @property
+    def plain_gains(self) -> np.ndarray:
+        """By what plain inputs are to be multiplied so that each speaks at full voice."""
+        levels = {(name, LEVEL_ROLE.format(v)) for name, v in self._levels.everywhere}
+        places = list(self._places)
+        return np.array([1 / LEVEL if places[k] in levels else 1.0 for k in self.plain])
 
     @property
     def fixed(self) -> int:
@@ -113,7 +126,7 @@ class Encoder:
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> Rows:
         """Takes a piece of the table in and returns its rows, to be scaled by `now` or `again`."""
-        found, scaled = [], {}
+        found, scaled = [*self._levels_of(columns)], {}
         for name, column in columns.items():
             found += self._parts(name, column)
             if name in self.windows:
@@ -211,7 +224,8 @@ class Encoder:
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
         windows = {name: self.windows[name].state() for name in self._numbers()}
-        return {"inputs": list(self._places), "windows": windows}
+        levels = self._levels.state()
+        return {"inputs": list(self._places), "windows": windows, "levels": levels}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Encoder:
@@ -220,6 +234,7 @@ class Encoder:
         for k, (column, role) in enumerate(state["inputs"]):
             encoder._places[column, role] = k
             encoder._count(column, role)
+        encoder._levels = Levels(state["levels"])
         encoder.windows = {name: Window(w) for name, w in state["windows"].items()}
         return encoder
 
@@ -260,6 +275,20 @@ class Encoder:
         if missing.any():
             yield int(np.argmax(missing)), (name, "is missing"), missing.astype(float)
 
+    def _levels_of(self, columns: Mapping[str, Column]) -> Iterator[Part]:
+        """Yields the inputs of numbers that are one of few, new ones from the row after."""
+        numbers = {
+            name: np.where(column.known, column.values, np.nan)
+            for name, column in columns.items()
+            if column.kind is ColumnKind.NUMBER and MARK not in name
+        }
+        since = {(name, value): row + 1 for row, name, value in self._levels.learn(numbers)}
+        known = [key for key in self._levels.everywhere if key[0] in numbers and key not in since]
+        for (name, value), first in {**dict.fromkeys(known, 0), **since}.items():
+            here = numbers[name] == value
+            here[:first] = False
+            yield first, (name, LEVEL_ROLE.format(value)), LEVEL * here
+
     def _categories(self, name: str, column: Column) -> Iterator[Part]:
         self._own_values.setdefault(name, 0)
         for code, value in enumerate(column.categories):
@@ -290,6 +319,9 @@ class Encoder:
             if column.kind is ColumnKind.TIME:
                 for role, wave in _waves(values, known):
                     yield (name, role), met, wave
+            for level in self._levels.own.get(name, ()):
+                here = values == level
+                yield (name, LEVEL_ROLE.format(level)), here, LEVEL * here
         if begun:
             yield (name, "is missing"), ~known, (~known).astype(float)
 
@@ -347,7 +379,7 @@ def _filled(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     **Arguments:** `values`: `(…,)`, NaN where missing, which fills nothing; `edges`: `(…, 7)`.
     """
     width = np.diff(edges)
-    real = width > 0
+    real = width >= np.finfo(float).tiny  # whose reciprocal is finite
     bins = real.sum(axis=-1, keepdims=True)
     mean = np.where(real, (bins - np.arange(0.5, BINS)) / np.maximum(bins, 1), 0.0)
     slope = np.where(real, 1 / np.where(real, width, 1.0), 0.0)

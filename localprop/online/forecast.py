@@ -9,6 +9,7 @@ import numpy as np
 
 from ..table.table import Column, ColumnKind
 from .defaults import FORECASTERS
+from .encode import MARK
 from .interval import Intervals, count_covered, coverage
 from .mixture import FAVOUR, Mixture
 from .moments import hold, standardised
@@ -18,7 +19,6 @@ from .season import REACH, Seasons, Span
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
 from .window import Scales, Window
 
-MARK = "\x1f"  # names of what is derived begin with it, and no column's does
 JUDGED = 400  # rows by which a season is judged that was just found
 AGO = (1, 4)  # rows over which the changes of the other columns are looked at
 # Per row to come: what experts say, the last season, a change's size, the answer.

@@ -13,9 +13,11 @@ from ..table.columns import ColumnKind
 from .classification import MOST_CLASSES, PERSISTENCE
 from .curve import POINTS
 from .defaults import FORECASTERS, NAMES
-from .encode import BIN_ROLES
+from .encode import BIN_ROLES, LEVEL_ROLE
 from .forecast import AGO, ANSWER, most_kept
 from .interval import LEVELS
+from .levels import JUDGED, ROOM
+from .levels import MOST as FEW
 from .memory import MOST_SEQUENCES
 from .neighbours import NEIGHBOURS
 from .past import GUESSES
@@ -188,16 +190,36 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
             _same(len(row), ANSWER + 1)
 
 
+class KeptLevels(Kept):
+    """`Levels`: of each column its values, or how many came and which, sorted."""
+
+    own: dict[str, Annotated[list[float], Meta(max_length=FEW)]]
+    watched: dict[str, tuple[Count, Annotated[list[float], Meta(max_length=FEW)]]]
+
+    def __post_init__(self) -> None:
+        _same(sum(map(len, self.own.values())) <= ROOM, True)
+        _same(set(self.own) & set(self.watched), set())
+        for count, values in self.watched.values():
+            _same(len(values) <= count < JUDGED, True)
+            _same(values, sorted(set(values)))
+
+
 class KeptEncoder(Kept):
     """`Encoder`."""
 
     inputs: list[tuple[str, str]]
     windows: dict[str, KeptWindow]
+    levels: KeptLevels
 
     def __post_init__(self) -> None:
         _same(len(self.inputs), len(set(self.inputs)))
         place = {key: k for k, key in enumerate(self.inputs)}
         _same(sorted(self.windows), sorted(name for name, role in place if not role))
+        levels = {
+            (name, LEVEL_ROLE.format(v)) for name, own in self.levels.own.items() for v in own
+        }
+        _same(len(levels), sum(map(len, self.levels.own.values())))
+        _same(levels - place.keys(), set())
         for name, role in place:
             if role in BIN_ROLES:  # all in their order, of a column that is scaled
                 first = place.get((name, BIN_ROLES[0]), -1)
