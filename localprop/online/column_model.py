@@ -136,11 +136,11 @@ class ColumnModel:
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
         relative = None if clock is None else self._durations.look(clock.values)
         keys = self._keys(columns, rows)
-        u, scales = self._encoder.look(columns, rows, model.sizes.inputs)
+        u, plain, scales = self._encoder.look(columns, rows, *model.sizes[:2])
         near = self._near(u, scales, self._searched(), None)
-        views = self._views(u)
+        views = {"rows": u, "plain": plain}
         if self._memory is not None:
-            views[MEMORY] = self._memory.ask(self._remembered(views["plain"]), keys, relative)
+            views[MEMORY] = self._memory.ask(self._remembered(plain), keys, relative)
         return task.read(model.preview(views, relative), near)
 
     def importance(self) -> dict[str, float]:
@@ -347,7 +347,8 @@ class ColumnModel:
 
     def _remembered(self, plain: np.ndarray) -> np.ndarray:
         """Returns what the memory is told of rows."""
-        return plain * self._encoder.plain_gains[: plain.shape[1]]
+        gains = self._encoder.plain_gains[: plain.shape[1]]
+        return plain * np.pad(gains, (0, plain.shape[1] - len(gains)), constant_values=1.0)
 
     def _plain_of(self, u: np.ndarray) -> list[int]:
         """Returns which of the inputs of rows are no bins."""

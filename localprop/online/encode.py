@@ -180,12 +180,12 @@ class Encoder:
         return u
 
     def look(
-        self, columns: Mapping[str, Column], rows: int, width: int
-    ) -> tuple[np.ndarray, Scales]:
-        """Returns the inputs of each row as if it were the next one, and scales.
+        self, columns: Mapping[str, Column], rows: int, width: int, plain_width: int
+    ) -> tuple[np.ndarray, np.ndarray, Scales]:
+        """Returns the inputs of each row as if it were the next one, the plain ones, and scales.
 
         Nothing is taken in, and no row changes the inputs of another. What would get a new input
-        by and by gets it here in each row by itself, as long as there are `width`; there are more
+        by and by gets it here in each row by itself, as long as there are so many; there are more
         where inputs that are known were never but 0, so that no network has room for them.
         """
         scales = {
@@ -193,18 +193,22 @@ class Encoder:
             for name, column in columns.items()
             if not column.kind.is_text
         }
-        u = np.zeros((rows, max(width, len(self._places))), np.float32)
-        new = np.full(rows, len(self._places))  # the next free input, row by row
+        known, plain = len(self._places), self.plain
+        u = np.zeros((rows, max(width, known)), np.float32)
+        lone = np.zeros((rows, max(plain_width, len(plain))), np.float32)
+        # The next free input, row by row.
+        new, new_plain = np.full(rows, known), np.full(rows, len(plain))
         for name, column in columns.items():
             for key, active, values in self._glances(name, column, scales.get(name)):
                 if key in self._places:
                     u[:, self._places[key]] += values
                     continue
-                here = np.flatnonzero(active & (new < u.shape[1]))
-                u[here, new[here]] = values[here]
-                new += active
-        known = [scales.get(name, _unscaled(rows)) for name in self._numbers()]
-        return u, _stacked(known, rows)
+                _put(u, new, active, values)
+                if key[1] not in BIN_ROLES:
+                    _put(lone, new_plain, active, values)
+        lone[:, : len(plain)] = u[:, plain]
+        of_numbers = [scales.get(name, _unscaled(rows)) for name in self._numbers()]
+        return u, lone, _stacked(of_numbers, rows)
 
     def seen(self, u: np.ndarray, scales: Scales) -> Seen:
         """Returns rows as they are compared with others.
@@ -342,6 +346,13 @@ class Encoder:
             self._own_values.setdefault(column, 0)
         elif role.startswith("= "):
             self._own_values[column] = self._own_values.get(column, 0) + 1
+
+
+def _put(table: np.ndarray, place: np.ndarray, active: np.ndarray, values: np.ndarray) -> None:
+    """Puts a value into each active row, at its place if it has one, and moves the place on."""
+    here = np.flatnonzero(active & (place < table.shape[1]))
+    table[here, place[here]] = values[here]
+    place += active
 
 
 def _words(name: str, column: Column) -> Iterator[tuple[Key, np.ndarray]]:

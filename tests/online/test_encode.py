@@ -149,7 +149,7 @@ def test_bins_have_mean_zero_and_add_up_to_the_rank():
     values = np.random.default_rng(0).standard_cauchy(1500)
     encoder = Encoder()
     encoder.encode({"a": number(values)}, 1500)
-    u = encoder.look({"a": number(values)}, 1500, 7)[0][:, 1:]
+    u = encoder.look({"a": number(values)}, 1500, 7, 1)[0][:, 1:]
     rank = (rankdata(values) - 0.5) / 1500
     # Quantiles are of values up to 100 rows ago; within a bin ranks are not straight.
     assert np.abs(u.sum(axis=1) / 6 - (rank - 0.5)).max() < 1 / 6
@@ -162,7 +162,7 @@ def test_few_distinct_values_have_a_bin_between_each_two():
     encoder = Encoder()
     values = np.array([0.0, 1.0, 5.0] * 40)
     encoder.encode({"a": number(values)}, 120)
-    u = encoder.look({"a": number([0.0, 1.0, 3.0, 5.0])}, 4, 7)[0][:, 1:7]
+    u = encoder.look({"a": number([0.0, 1.0, 3.0, 5.0])}, 4, 7, 1)[0][:, 1:7]
     # Two bins; the mean is as if both held equally many.
     np.testing.assert_allclose(u[:, 0] + 0.75, [0, 1, 1, 1], atol=1e-6)
     np.testing.assert_allclose(u[:, 1] + 0.25, [0, 0, 0.5, 1], atol=1e-6)
@@ -227,7 +227,7 @@ def test_few_numbers_have_an_input_each_however_the_rows_are_cut(table, distinct
     for a, b in pairwise(sorted({0, len(table), *(c for c in cuts if c < len(table))})):
         piece = {name: c.cut(a, b) for name, c in columns.items()}
         first = {name: c.cut(0, 1) for name, c in piece.items()}
-        looked, _ = parts.look(first, 1, wide)
+        looked, *_ = parts.look(first, 1, wide, 0)
         found = now(parts, piece, b - a)
         np.testing.assert_array_equal(looked[0], np.pad(found[0], (0, wide - found.shape[1])))
         np.testing.assert_array_equal(at_once[a:b, : found.shape[1]], found)
@@ -261,3 +261,15 @@ def test_few_numbers_of_all_columns_together_are_bounded():
     own = [name for name in encoder.inputs if " is " in name]
     assert len(own) == 40  # whole columns, as long as there is room for 48
     assert {name.split()[0] for name in own} == {"c0", "c1", "c2", "c3"}
+
+
+def test_a_new_value_is_seen_by_those_who_see_no_bins_as_well():
+    encoder = Encoder()
+    piece = {"kind": text(["a", "b"]), "size": number([1.0, 2.0])}
+    encoder.encode(piece, 2)
+    row = {"kind": text(["c"]), "size": number([3.0]), "new": number([4.0])}
+    looked, plain, _ = encoder.look(row, 1, 24, 8)
+    found = now(encoder, row, 1)
+    np.testing.assert_array_equal(looked[:, : found.shape[1]], found)
+    np.testing.assert_array_equal(plain[:, : len(encoder.plain)], found[:, encoder.plain])
+    assert found[0, encoder.inputs.index("kind = c")] == 1
