@@ -14,12 +14,14 @@ from .mixture import Mixture, class_losses
 from .neighbours import NEIGHBOURS
 from .score import Score
 from .smoothing import smooth
+from .stacking import STACKED, StackedClasses
 from .task import AbstractTask, Answers, Encoded, finite
 from .wide import widened
 
 MOST_CLASSES = 1000
 MAJORITY, LAST = "majority class", "class of the row before"
 PERSISTENCE = "the class before"  # an expert
+OWN = [PERSISTENCE, STACKED, NEIGHBOURS]  # experts that are no networks
 LEAST = 8  # outputs; without weights, those that are not used cost next to nothing
 DOUBT = 0.5  # of a voice among the neighbours', for all classes together
 STAY = 100.0  # rows over which it is counted how often a class stays
@@ -52,15 +54,16 @@ class Classification(AbstractTask):
             "last": -1,
             "stay": 0.5,
         }
-        state = state or {**fresh, "mixture": None}
+        state = state or {**fresh, "mixture": None, "stacked": None}
         self.whole = bool(state["whole"])
         self.classes: list[Label] = list(state["classes"])
         self.counts: list[int] = list(state["counts"])
         self.last = int(state["last"])  # the class that was met last
         self.stay = float(state["stay"])  # how often a class is that of the row before, lately
-        kept, own = state["mixture"], [PERSISTENCE, *([NEIGHBOURS] if neighbours else [])]
-        names = kept["names"] if kept else [*NAMES, *own]
+        kept = state["mixture"]
+        names = kept["names"] if kept else [*NAMES, *(OWN if neighbours else OWN[:-1])]
         self.mixture = Mixture(names, relative=False, first=FIRST_WEIGHTS, state=kept)
+        self.stacked = StackedClasses(len(names) - 1, state["stacked"])
         self._index = {label: k for k, label in enumerate(self.classes)}
         kept = state["score"]
         self.score = Score.restore(kept) if kept else Score("accuracy", [MAJORITY, LAST])
@@ -125,7 +128,7 @@ class Classification(AbstractTask):
         self, key: Any, outputs: np.ndarray, near: np.ndarray | None = None
     ) -> Answers:
         truth, known_before, fools, persistence = key
-        shares = self._all_shares(outputs, known_before, persistence, near)
+        shares = self._all_shares(outputs, known_before, persistence, near, truth)
         weights = self.mixture.update(class_losses(shares, truth))
         answers = _answers(shares, weights, known_before)
         right = answers.values == truth
@@ -138,7 +141,7 @@ class Classification(AbstractTask):
         counts = np.broadcast_to(np.array(self.counts, dtype=float), (rows, len(self.counts)))
         last = np.full(rows, self.last if self.last >= 0 else -2)
         persistence = _persistence(counts, last, np.full(rows, self.stay))
-        shares = self._all_shares(outputs, known, persistence, near)
+        shares = self._all_shares(outputs, known, persistence, near, np.full(rows, -1))
         weights = np.broadcast_to(self.mixture.weights, (rows, len(self.mixture.names)))
         return _answers(shares, weights, known)
 
@@ -151,6 +154,7 @@ class Classification(AbstractTask):
             "last": self.last,
             "stay": self.stay,
             "mixture": self.mixture.state(),
+            "stacked": self.stacked.state(),
         }
 
     def _all_shares(
@@ -159,16 +163,18 @@ class Classification(AbstractTask):
         known: np.ndarray,
         persistence: np.ndarray,
         near: np.ndarray | None,
+        truth: np.ndarray,
     ) -> np.ndarray:
-        """Returns the probabilities that every expert gives, `(T, experts, classes)`."""
+        """Returns the probabilities that every expert gives, `(T, experts, classes)`.
+
+        **Arguments:** `truth`: what the stack learns from after each row, −1 for nothing.
+        """
         shares = _shares(outputs, known)
         width = max(shares.shape[2], persistence.shape[1])
-        own = [persistence]
-        if near is not None:
-            own.append(_neighbours(near, known, width))
-        return np.concatenate(
-            [widened(shares, width), *(widened(p, width)[:, None] for p in own)], 1
-        )
+        parts = [widened(shares, width), widened(persistence, width)[:, None]]
+        around = [] if near is None else [_neighbours(near, known, width)[:, None]]
+        stacked = self.stacked.learn(np.concatenate([*parts, *around], 1), known, truth)
+        return np.concatenate([*parts, stacked[:, None], *around], 1)
 
     def _last_before(self, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the class met last before each row, −2 if none, and how often it stays."""

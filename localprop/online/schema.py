@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
 
 from ..checkpoint import DAMAGED
 from ..errors import CheckpointError
 from ..table.columns import ColumnKind
-from .classification import MOST_CLASSES, PERSISTENCE
+from .classification import MOST_CLASSES
+from .classification import OWN as OWN_OF_CLASSES
 from .curve import POINTS
 from .defaults import FORECASTERS, NAMES
 from .encode import BIN_ROLES, LEVEL_ROLE
@@ -19,7 +21,6 @@ from .interval import LEVELS
 from .levels import JUDGED, ROOM
 from .levels import MOST as FEW
 from .memory import MOST_SEQUENCES
-from .neighbours import NEIGHBOURS
 from .past import GUESSES
 from .regression import OWN as OWN_OF_NUMBERS
 from .season import LONGEST
@@ -115,6 +116,27 @@ class KeptIntervals(Kept):
         _same(len(self.radii), len(LEVELS))
 
 
+class KeptStackedClasses(Kept):
+    """`StackedClasses`."""
+
+    weights: list[float]
+    square: Share
+
+
+class KeptStackedNumbers(Kept):
+    """`StackedNumbers`: sums of squares and products, in which no row outweighs its square."""
+
+    products: list[list[float]]
+    moments: list[float]
+
+    def __post_init__(self) -> None:
+        for row in self.products:
+            _same(len(row), len(self.moments))
+        _same(len(self.products), len(self.moments))
+        products = np.array(self.products)
+        _same(bool(np.linalg.eigvalsh(products).min() > -1e-6 * (1 + products.max())), True)
+
+
 class KeptClasses(Kept, tag_field="name", tag="classification"):
     """`Classification`."""
 
@@ -125,12 +147,14 @@ class KeptClasses(Kept, tag_field="name", tag="classification"):
     last: Annotated[int, Meta(ge=-1)]
     stay: Annotated[float, Meta(ge=0, le=1)]
     mixture: KeptMixture
+    stacked: KeptStackedClasses
 
     def __post_init__(self) -> None:
         _same(len(self.classes), len(self.counts))
+        _same(len(self.stacked.weights), len(self.mixture.names) - 1)
         _same(len(self.classes), len(set(self.classes)))
         _same(self.score.metric, "accuracy")
-        _mixes(self.mixture, [*NAMES, PERSISTENCE, NEIGHBOURS])
+        _mixes(self.mixture, [*NAMES, *OWN_OF_CLASSES])
         if self.last >= len(self.classes):
             raise ValueError("the class met last is one of the classes")
 
@@ -142,6 +166,7 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
     window: KeptWindow
     intervals: KeptIntervals
     mixture: KeptMixture
+    stacked: KeptStackedNumbers
     bias: float
     last: Gap
     covered: tuple[Count, Count]
@@ -150,6 +175,8 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
         _mixes(self.mixture, [*NAMES, *OWN_OF_NUMBERS])
+        around = len(self.mixture.names) - len(NAMES) - len(OWN_OF_NUMBERS) + 1
+        _same(len(self.stacked.moments), len(NAMES) + 1 + around)
         _same(len(self.mixture.squares), len(self.mixture.names))
 
 
