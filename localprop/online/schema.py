@@ -14,14 +14,14 @@ from ..table.columns import ColumnKind
 from .classification import MOST_CLASSES
 from .classification import OWN as OWN_OF_CLASSES
 from .curve import POINTS
-from .defaults import FORECASTERS, NAMES
+from .defaults import NAMES
 from .encode import BIN_ROLES, LEVEL_ROLE
-from .forecast import AGO, ANSWER, most_kept
+from .forecast import AGO, ALONE, ANSWER, most_kept
+from .forecast import NAMES as NAMES_OF_FORECASTS
 from .interval import LEVELS
 from .levels import JUDGED, ROOM
 from .levels import MOST as FEW
 from .memory import MOST_SEQUENCES
-from .past import GUESSES
 from .regression import OWN as OWN_OF_NUMBERS
 from .season import LONGEST
 from .settings import OnlineSettings
@@ -202,6 +202,7 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
     past: list[Gap]
     others: dict[str, Annotated[list[Gap], Meta(min_length=AGO[-1], max_length=AGO[-1])]]
     mixture: KeptMixture
+    stacked: KeptStackedNumbers
     pending: list[list[Gap]]
     intervals: KeptIntervals
     covered: tuple[Count, Count]
@@ -209,7 +210,8 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
 
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
-        _same(self.mixture.names, [*FORECASTERS, *GUESSES])
+        _same(self.mixture.names, NAMES_OF_FORECASTS)
+        _same(len(self.stacked.moments), ALONE)
         _same(len(self.mixture.squares), len(self.mixture.names))
         if len(self.past) > most_kept(len(self.pending)):
             raise ValueError("a forecast keeps a bounded past")
