@@ -21,6 +21,7 @@ from .defaults import NAMES, bank_for
 from .delay import Delay
 from .durations import Durations
 from .encode import Encoder, Rows
+from .encode import prepare as prepare_encoder
 from .forecast import MARK, Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
@@ -97,7 +98,7 @@ class ColumnModel:
         if isinstance(self.task, Forecast):
             known = np.ones(rows, bool)  # time goes on, also where the target is missing
         turns = np.flatnonzero(np.diff(known)) + 1
-        width = self._review.streams * (len(self._encoder.inputs) + 8 * len(columns))
+        width = self._review.streams * (len(self._encoder) + 8 * len(columns))
         most = capacity(PIECE, width)  # what a piece takes of memory is bounded too
         cuts = sorted({0, *turns.tolist(), *range(most, rows, most), rows})
         parts: list[Answers] = []
@@ -248,7 +249,7 @@ class ColumnModel:
                     for name, column in first.items()
                 }
             )
-            here = len(self._encoder.inputs)
+            here = len(self._encoder)
             self._room = room, len(self._encoder.plain) + room - here
         self._model_for(task)
         new = self._encoder.encode(used, rows)
@@ -382,6 +383,7 @@ class ColumnModel:
                 self._learned_before + k + 1, name
             )
             with self._model.compiling():
+                prepare_encoder()
                 if NEIGHBOURS in task.mixture.names:
                     prepare_neighbours()
                 if MEMORY in task.mixture.names:

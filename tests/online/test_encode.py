@@ -158,6 +158,20 @@ def test_bins_have_mean_zero_and_add_up_to_the_rank():
     np.testing.assert_allclose(u.mean(axis=0), 0, atol=0.1)
 
 
+@pytest.mark.parametrize("value", [0.3, -7.0, None, np.inf, 1e200])  # the last can't be squared
+def test_a_row_is_looked_at_as_it_is_encoded(value):
+    encoder = Encoder()
+    known = np.random.default_rng(0).normal(size=(300, 2))
+    encoder.encode({"a": number(known[:, 0]), "b": number(known[:, 1])}, 300)
+    here = {"a": number([value]), "b": number([1.0])}
+    looked, scales = encoder.look(here, 1, 16)
+    again = encoder.encode(here, 1)
+    u = encoder.now(again)
+    np.testing.assert_array_equal(looked[:, : u.shape[1]], u)
+    np.testing.assert_array_equal(scales.mean, again.scales.mean)
+    np.testing.assert_array_equal(scales.deviation, again.scales.deviation)
+
+
 def test_few_distinct_values_have_a_bin_between_each_two():
     encoder = Encoder()
     values = np.array([0.0, 1.0, 5.0] * 40)
