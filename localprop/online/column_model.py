@@ -97,21 +97,22 @@ class ColumnModel:
         known = target.known
         if isinstance(self.task, Forecast):
             known = np.ones(rows, bool)  # time goes on, also where the target is missing
-        turns = np.flatnonzero(np.diff(known)) + 1
-        width = self._review.streams * (len(self._encoder) + 8 * len(columns))
-        most = capacity(PIECE, width)  # what a piece takes of memory is bounded too
-        cuts = sorted({0, *turns.tolist(), *range(most, rows, most), rows})
+        cuts = self._cuts(known, len(columns))
+        alone = len(cuts) == 2
         parts: list[Answers] = []
         learning: tuple[_Ready, Callable[[], Trace]] | None = None  # the piece before
         try:
             for start, stop in pairwise(cuts):
-                run = {name: column.cut(start, stop) for name, column in columns.items()}
+                run, wanted = columns, target
+                if not alone:
+                    run = {name: column.cut(start, stop) for name, column in columns.items()}
+                    wanted = target.cut(start, stop)
                 ready = None
                 if self.task is not None and known[start]:
-                    ready = self._made_ready(run, target.cut(start, stop), lines[start:stop])
+                    ready = self._made_ready(run, wanted, lines[start:stop])
                 done, learning = self._found(learning), None
                 if ready is not None:
-                    learning = ready, self._begin(ready, alone=len(cuts) == 2)
+                    learning = ready, self._begin(ready, alone=alone)
                 parts += self._scored(done)
                 if ready is None:
                     parts.append(self.ask(run, stop - start))
@@ -187,6 +188,15 @@ class ColumnModel:
     def started(self) -> bool:
         """Whether anything was learned."""
         return self._model is not None
+
+    def _cuts(self, known: np.ndarray, columns: int) -> list[int]:
+        """Returns where rows are cut: each piece has targets or none, and room in memory."""
+        rows = len(known)
+        if rows == 1:
+            return [0, 1]
+        turns = np.flatnonzero(np.diff(known)) + 1
+        most = capacity(PIECE, self._review.streams * (len(self._encoder) + 8 * columns))
+        return sorted({0, *turns.tolist(), *range(most, rows, most), rows})
 
     def _keys(self, columns: dict[str, Column], rows: int) -> Keys | None:
         """Takes the column of sequences out; returns to which one each row belongs."""
