@@ -31,6 +31,7 @@ from .native import beside
 from .neighbours import NEIGHBOURS, SEARCHED, Kept, ask_neighbours
 from .neighbours import prepare as prepare_neighbours
 from .review import Review
+from .review import prepare as prepare_review
 from .settings import OnlineSettings
 from .target import restore_task
 from .task import AbstractTask, Answers
@@ -139,7 +140,7 @@ class ColumnModel:
         relative = None if clock is None else self._durations.look(clock.values)
         keys = self._keys(columns, rows)
         u, scales = self._encoder.look(columns, rows, model.sizes.inputs)
-        near = self._near(u, scales, self._searched(), None)
+        near = self._near(lambda: u, scales, None)
         views = self._views(u)
         if self._memory is not None:
             views[MEMORY] = self._memory.ask(views["plain"], keys, relative)
@@ -267,10 +268,10 @@ class ColumnModel:
         if self._delay is not None:
             query, output = self._views(self._encoder.now(new)), "answer"
             new = self._delay.push(new)
-        kept = self._searched()
-        u, raw = self._reviewed(new, encoded.raw)
+        # Before these rows are among those that are kept.
         news = Kept(new.numbers, new.fixed, encoded.raw)
-        near = self._near(u[:, 0], new.scales, kept, news)
+        near = self._near(lambda: self._encoder.now(new), new.scales, news)
+        u, raw = self._reviewed(new, encoded.raw)
         z = task.targets(raw, encoded.key)
         views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
         if self._memory is not None:
@@ -324,21 +325,17 @@ class ColumnModel:
             before = moved, share
         self._importance.update(u, trace["input_slope"], before)
 
-    def _searched(self) -> Kept | None:
-        """Returns the rows among which neighbours are looked for, `None` if none are asked."""
-        assert self.task is not None
-        asked = NEIGHBOURS in self.task.mixture.names
-        return self._review.last(SEARCHED) if asked else None
-
     def _near(
-        self, u: np.ndarray, scales: Scales, kept: Kept | None, news: Kept | None
+        self, u: Callable[[], np.ndarray], scales: Scales, news: Kept | None
     ) -> np.ndarray | None:
         """Returns what the neighbours of new rows say, `None` if none are asked."""
-        if kept is None:
+        assert self.task is not None
+        if NEIGHBOURS not in self.task.mixture.names:
             return None
         most = min(SEARCHED, self.settings.review)
         outputs = len(self.task.classes) if isinstance(self.task, Classification) else 0
-        return ask_neighbours(self._encoder.seen(u, scales), kept, news, most, outputs)
+        seen = self._encoder.seen(u(), scales)
+        return ask_neighbours(seen, self._review.kept, news, most, outputs)
 
     def _reviewed(self, new: Rows, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns inputs, by today's scales, and targets of rows and of those beside them.
@@ -394,6 +391,8 @@ class ColumnModel:
             )
             with self._model.compiling():
                 prepare_encoder()
+                if settings.review:
+                    prepare_review()
                 if NEIGHBOURS in task.mixture.names:
                     prepare_neighbours()
                 if MEMORY in task.mixture.names:

@@ -389,7 +389,7 @@ def _scale(
     u: Any,
 ) -> None:
     """Writes standardised numbers, and how far they fill their bins, less the mean of that."""
-    low, slope, middle = room
+    low, slope, middle = room[0], room[1], room[2]  # taken apart at once, they would be no vectors
     for t in range(numbers.shape[0]):
         for d in range(numbers.shape[2]):
             at, centre, unit = place[d], mean[t, d], deviation[t, d]
