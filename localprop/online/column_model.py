@@ -21,17 +21,14 @@ from .defaults import NAMES, bank_for
 from .delay import Delay
 from .durations import Durations
 from .encode import Encoder, Rows
-from .encode import prepare as prepare_encoder
 from .forecast import MARK, Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
 from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
-from .memory import prepare as prepare_memory
 from .native import beside
 from .neighbours import NEIGHBOURS, SEARCHED, Kept, ask_neighbours
-from .neighbours import prepare as prepare_neighbours
+from .prepared import prepare
 from .review import Review
-from .review import prepare as prepare_review
 from .settings import OnlineSettings
 from .target import restore_task
 from .task import AbstractTask, Answers
@@ -390,13 +387,7 @@ class ColumnModel:
                 self._learned_before + k + 1, name
             )
             with self._model.compiling():
-                prepare_encoder()
-                if settings.review:
-                    prepare_review()
-                if NEIGHBOURS in task.mixture.names:
-                    prepare_neighbours()
-                if MEMORY in task.mixture.names:
-                    prepare_memory()
+                prepare(task, reviewed=settings.review > 0)
             if MEMORY in task.mixture.names:
                 self._memory = Memory(classes=isinstance(task, Classification))
         return self._model

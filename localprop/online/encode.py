@@ -345,7 +345,7 @@ class Encoder:
 
 
 def prepare() -> None:
-    """Compiles the loop, or reads it from where it was kept: seconds that learning never sees."""
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
     encoder = Encoder()
     encoder.now(encoder.encode({"": Column(ColumnKind.NUMBER, np.zeros(1))}, 1))
 

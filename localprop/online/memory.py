@@ -224,7 +224,7 @@ def _advanced(
 
 
 def prepare() -> None:
-    """Compiles the loop, or reads it from where it was kept: seconds that learning never sees."""
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
     Memory(classes=True).learn(np.zeros((1, 1)), np.zeros(1))
 
 

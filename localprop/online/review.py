@@ -105,7 +105,7 @@ class Review:
 
 
 def prepare() -> None:
-    """Compiles the loop, or reads it from where it was kept: seconds that learning never sees."""
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
     nothing = np.zeros((1, 1))
     scales = Scales(nothing, nothing, nothing[None], nothing)
     Review(1, 0).beside(Rows(nothing, nothing, scales), nothing[0])

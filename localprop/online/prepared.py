@@ -1,0 +1,25 @@
+"""The loops that a stream needs, compiled, or read from where they were kept, before it is learned.
+
+Seconds that count as those of compiling.
+"""
+
+from __future__ import annotations
+
+from . import encode, memory, mixture, neighbours, review, shares
+from .classification import Classification
+from .task import AbstractTask
+
+
+def prepare(task: AbstractTask, *, reviewed: bool) -> None:
+    """Prepares what learning by this task takes; `reviewed`: whether rows are kept."""
+    names = task.mixture.names
+    encode.prepare()
+    mixture.prepare(names, relative=task.mixture.relative)
+    if reviewed:
+        review.prepare()
+    if isinstance(task, Classification):
+        shares.prepare()
+    if neighbours.NEIGHBOURS in names:
+        neighbours.prepare()
+    if memory.MEMORY in names:
+        memory.prepare()
