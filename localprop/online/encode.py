@@ -201,7 +201,9 @@ class Encoder:
 
         **Arguments:** `u`: their inputs, `(T, …)`, those without a place yet at the end; `scales`.
         """
-        fixed = np.append(self._layout.at, np.arange(len(self), u.shape[1]))
+        fixed = self._layout.at
+        if u.shape[1] > len(self):
+            fixed = np.append(fixed, np.arange(len(self), u.shape[1]))
         return Seen(u[:, self._layout.place], u[:, fixed], scales.mean, scales.deviation)
 
     @property

@@ -119,7 +119,7 @@ class Mixture:
     def weights(self) -> np.ndarray:
         """The weights of the next row, `(experts,)`."""
         if self._present is None:
-            self._present = self._follow(np.zeros((0, len(self.names))))[0]
+            return self._follow(np.zeros((0, len(self.names))))[0]
         return self._present
 
     @property
