@@ -297,6 +297,8 @@ def _reach(used: np.ndarray) -> np.ndarray:
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    if len(parts) == 1:
+        return parts[0]
     if parts[0].ndim > 1:
         width = max(part.shape[-1] for part in parts)
         parts = [widened(part, width, 0.0) for part in parts]

@@ -5,7 +5,7 @@ Seconds that count as those of compiling.
 
 from __future__ import annotations
 
-from . import encode, memory, mixture, neighbours, review, shares
+from . import encode, interval, memory, mixture, neighbours, review, shares
 from .classification import Classification
 from .task import AbstractTask
 
@@ -19,6 +19,8 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
         review.prepare()
     if isinstance(task, Classification):
         shares.prepare()
+    else:
+        interval.prepare()
     if neighbours.NEIGHBOURS in names:
         neighbours.prepare()
     if memory.MEMORY in names:

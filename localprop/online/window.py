@@ -155,6 +155,12 @@ class Window:
         """Returns what `look` does for one value, operation for operation, without arrays."""
         return _scales_of_one(*self._with(value), self._quantiles)
 
+    def still(self, rows: int) -> Scales:
+        """Returns the scales of so many rows without a value, taking nothing in."""
+        mean, deviation, quantiles = self.glance(math.nan)
+        every = np.broadcast_to(quantiles, (rows, BINS + 2))
+        return Scales(np.full(rows, mean), np.full(rows, deviation), every[:, :-1], every[:, -1])
+
     def take(self, value: float) -> OfOne:
         """Takes one value in as `update` does; returns the scales with it, without arrays."""
         quantiles = self._quantiles
