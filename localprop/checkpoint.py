@@ -29,7 +29,7 @@ from .errors import CheckpointError
 from .written_aside import LONGEST_NAME, written_aside
 
 FORMAT = "localprop checkpoint"
-VERSION = 7
+VERSION = 8
 DAMAGED = "is damaged; delete it to start afresh, or take another file"
 FOREIGN = "is not a localprop checkpoint; delete it to start afresh, or take another file"
 

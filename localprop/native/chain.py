@@ -13,14 +13,14 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jax.core import Tracer
 
-from ..cost import Huber, SoftmaxCrossEntropy, SquaredError
-from ..law import Adaptive, Constant, CostateReversal, Growing, Hamiltonian, Phase
+from ..law import CostateReversal, Hamiltonian, Phase
 from ..network import Layered, SharedWeights
 from ..network.uncompiled import placed
-from .plan import CODES, Unknown
-from .sizes import BLOCK, LANES
+from .codes import BLOCK, LANES
+from .plan import Unknown, code_of, plain_number, plan_cost, plan_mass
+
+NUMBERS = ("loss_setting", "dissipation", "decay", "floor", "rate", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Chain:
     """What the loops have to know of a learner.
 
     **Fields:** `names` of the blocks, in order; `sizes` of the input and of the layers; `kinds` of
-    activations; `loss`, `mass`: which; `numbers`: their constants; `plastic`: hops in which weights
+    activations; `loss`, `mass`: which; `numbers`: `NUMBERS`; `plastic`: hops in which weights
     move; `hops`; `duration`; `streams`: how many, at least 1.
     """
 
@@ -76,18 +76,19 @@ def chain_of(learner: Any) -> Chain:
         raise Unknown(f"{learner.settle} settle hops, where {settled} let everything settle")
     if learner.clock != "hop" or learner.average is not None or learner.review is not None:
         raise Unknown("a clock, an average or a review of the learner's own")
-    loss, scale = _loss(learner.cost)
-    mass, decay, floor, rate = _mass(law.mass)
-    numbers = [scale, law.dissipation, decay, floor, rate, learner.cost.weight_decay]
-    if any(isinstance(number, Tracer) or np.ndim(number) for number in numbers):
-        raise Unknown("constants that are no plain numbers")
+    ints: dict[str, int] = {}
+    floats = {"dissipation": plain_number(law.dissipation, "dissipation")}
+    plan_cost(learner.cost, ints, floats)
+    plan_mass(law.mass, ints, floats)
+    if "m" in floats:
+        floats["rate"] = 1 / floats["m"]
     return Chain(
         names=names,
         sizes=(*network.inputs[next(iter(network.inputs))], *(network.shapes[n][0] for n in names)),
-        kinds=tuple(_kind(network.wiring[name].activation) for name in names),
-        loss=loss,
-        mass=mass,
-        numbers=tuple(float(number) for number in numbers),
+        kinds=tuple(code_of(network.wiring[name].activation) for name in names),
+        loss=ints["loss"],
+        mass=ints["mass"],
+        numbers=tuple(floats.get(name, 0.0) for name in NUMBERS),
         plastic=learner.hops - learner.settle,
         hops=learner.hops,
         duration=learner.duration,
@@ -116,33 +117,6 @@ def _names(network: Layered) -> tuple[str, ...]:
     if below != network.output_block:
         raise Unknown(f"the output block '{network.output_block}', which is not the last")
     return tuple(names)
-
-
-def _kind(activation: Any) -> int:
-    if (code := CODES.get(activation)) is None:
-        raise Unknown("an activation of one's own")
-    return code
-
-
-def _loss(cost: Any) -> tuple[int, float]:
-    if cost.regulariser is not None or cost.weight is not None:
-        raise Unknown("a regulariser or weights of samples")
-    known = {SquaredError: "scale", Huber: "delta", SoftmaxCrossEntropy: "smoothing"}
-    for number, (kind, name) in enumerate(known.items()):
-        if type(cost.loss) is kind:
-            return number, getattr(cost.loss, name)
-    raise Unknown("a loss of one's own")
-
-
-def _mass(mass: Any) -> tuple[int, Any, Any, Any]:
-    """Returns which mass it is, and its decay, floor and rate."""
-    if type(mass) is Constant:
-        return 0, 0.0, 0.0, 1 / mass.m
-    if type(mass) is Adaptive:
-        return 1, mass.decay, mass.floor, mass.rate
-    if type(mass) is Growing:
-        return 2, 0.0, mass.scale, mass.rate
-    raise Unknown(f"the mass {type(mass).__name__}")
 
 
 def scratch(chain: Chain, dtype: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
@@ -245,11 +219,6 @@ class ChainState:
             hop=placed(np.array(self.hop).astype(np.int32)),
         )
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that are carried from one sample to the next."""
-        return self.moving.nbytes + self.x.nbytes + self.costate.nbytes
-
     def _flat(self, tree: Any) -> np.ndarray:
         parts = ((tree[name].weight, tree[name].bias) for name in self.chain.names)
         return np.concatenate([np.ravel(np.asarray(a)) for pair in parts for a in pair])
@@ -268,11 +237,7 @@ class ChainState:
         pairs = zip(self.chain.names, self.chain.sizes, self.chain.sizes[1:], strict=False)
         for name, n, m in pairs:
             weight, bias = flat[at : at + m * n].reshape(m, n), flat[at + m * n : at + m * n + m]
-            found[name] = placed(weight.copy()), placed(bias.copy())
+            own = placed(weight.copy()), placed(bias.copy())
+            found[name] = eqx.tree_at(lambda m: (m.weight, m.bias), self._shape.w[name], own)
             at += m * n + m
-        leaves = {name: self._shape.w[name] for name in self.chain.names}
-        trees = {
-            name: eqx.tree_at(lambda m: (m.weight, m.bias), leaves[name], found[name])
-            for name in self.chain.names
-        }
-        return {name: trees[name] for name in self._shape.w}
+        return {name: found[name] for name in self._shape.w}

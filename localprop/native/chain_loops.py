@@ -12,17 +12,27 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
+from .codes import (
+    ADAPTIVE,
+    BLOCK,
+    GROWING,
+    HUBER,
+    IDENTITY,
+    LANES,
+    LOGISTIC,
+    RELU,
+    SILU,
+    SOFTPLUS,
+    SQUARED,
+    TANH,
+)
 from .jit import jit
 from .lanes import plain, products
-from .sizes import BLOCK, LANES
 
-TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU, IDENTITY = range(7)  # as in `plan.CODES`
-SQUARED, HUBER, CROSS_ENTROPY = range(3)
-CONSTANT, ADAPTIVE, GROWING = range(3)
 # Places in `constants`. TINY is the smallest normal number: what is below it is 0, as under XLA,
 # for arithmetic with subnormal numbers takes a hundred times as long. NIL is 0, and the compiler
 # does not know it: times it, what is not finite is NaN, where it would make 0 of `a - a`.
-LOSS_SCALE, DISSIPATION, DECAY, FLOOR, RATE, WEIGHT_DECAY, TINY, LOWEST, NIL = range(9)
+LOSS_SETTING, DISSIPATION, DECAY, FLOOR, RATE, WEIGHT_DECAY, TINY, LOWEST, NIL = range(9)
 
 
 def exponentials(a: Any, out: Any, bits: Any) -> None:
@@ -149,7 +159,7 @@ def move(mass: int, c: Any, tau: Any, f: Any, w: Any, p: Any, v: Any) -> Any:
             push = keep * p[j] - tau * g
             push = push if abs(push) > tiny else push * nil
             v[j], p[j] = square, push
-            w[j] += tau * push * c[RATE] / (one + square / c[FLOOR])
+            w[j] += tau * push * c[RATE] / (one + square * c[FLOOR])
             check += (square + push + w[j]) * nil
     else:
         step = tau * c[RATE]
@@ -176,11 +186,11 @@ def loss_slope(
     if kind == SQUARED:
         for k in range(count):
             e = x[k] - z[k]
-            out[k] = share * c[LOSS_SCALE] * e if z[k] == z[k] else zero
+            out[k] = share * c[LOSS_SETTING] * e if z[k] == z[k] else zero
     elif kind == HUBER:
         for k in range(count):
             e = x[k] - z[k]
-            near = min(max(e, -c[LOSS_SCALE]), c[LOSS_SCALE]) + x[k] * c[NIL]
+            near = min(max(e, -c[LOSS_SETTING]), c[LOSS_SETTING]) + x[k] * c[NIL]
             out[k] = share * near if z[k] == z[k] else zero
     else:
         most, known, every = room[count:], room[count + LANES :], room[count + 2 * LANES :]
@@ -200,7 +210,7 @@ def loss_slope(
                 out[k + s] = out[k + s] if z[k + s] == z[k + s] else zero
                 every[s] += out[k + s]
         # q = (1 - smoothing) z + smoothing / K; the slope is softmax * sum(q) - q.
-        smooth, given = c[LOSS_SCALE], most
+        smooth, given = c[LOSS_SETTING], most
         for s in range(LANES):
             known[s] = smooth / max(known[s], one)
             every[s] = max(every[s], one)  # of a stream without a target there is none

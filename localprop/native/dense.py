@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 
+from .codes import ADAPTIVE, CONSTANT
 from .jit import apart, kernel
-
-CONSTANT, ADAPTIVE, GROWING = range(3)  # masses
 
 
 @apart

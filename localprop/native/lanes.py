@@ -13,8 +13,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
+from .codes import LANES
 from .jit import jit
-from .sizes import LANES
 
 TOGETHER = 8  # rows, as many sums as hide the time that a multiplication takes
 

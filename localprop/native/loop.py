@@ -7,10 +7,8 @@ import math
 import numpy as np
 
 from .barrier import wait
+from .codes import ADAPTIVE, CONSTANT, GROWING
 from .dense import (
-    ADAPTIVE,
-    CONSTANT,
-    GROWING,
     add_force,
     finish_force,
     move,
@@ -334,6 +332,18 @@ def _answer(i, t, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair):
 
 
 @kernel
+def _answers(
+    out, outputs, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair
+):  # fmt: skip
+    """Writes what the outputs say, `(streams, outputs)`."""
+    for t in range(out.shape[0]):
+        for o in range(outputs.size):
+            out[t, o] = _answer(
+                outputs[o], t, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair
+            )
+
+
+@kernel
 def learn(
     thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains,
     share, coef, force, shown, s, x, lam, error, g, lx, w, p, v, flat_w, flat_p, flat_v, mean,
@@ -377,12 +387,10 @@ def learn(
         for h in range(hops):
             if h == ints[BLIND]:
                 if thread == 0:
-                    for t in range(streams):
-                        for o in range(outputs.size):
-                            out[k, t, o] = _answer(
-                                outputs[o], t, law, cur, m, here, acts, arcs, s, g, w, starts,
-                                tails, pair,
-                            )  # fmt: skip
+                    _answers(
+                        out[k], outputs, law, cur, m, here, acts, arcs, s, g, w, starts, tails,
+                        pair,
+                    )  # fmt: skip
                 if law == LEAST_ACTION:
                     turn = wait(arrived, threads, turn)  # before weights move on
             signs = 0
@@ -444,12 +452,9 @@ def learn(
                 clock %= number(2 * math.pi / floats[OMEGA])
         if thread == 0:
             if ints[BLIND] == hops:
-                for t in range(streams):
-                    for o in range(outputs.size):
-                        out[k, t, o] = _answer(
-                            outputs[o], t, law, cur, m, here, acts, arcs, s, g, w, starts,
-                            tails, pair,
-                        )  # fmt: skip
+                _answers(
+                    out[k], outputs, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair
+                )
             sound = True
             for t in range(streams):
                 sound = sound and finite(s[cur, t, here:m]) and finite(lam[t])

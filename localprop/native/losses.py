@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 
+from .codes import CROSS_ENTROPY, SQUARED
 from .jit import kernel
-
-SQUARED, HUBER, ENTROPY = range(3)
 
 
 @kernel
@@ -31,7 +30,7 @@ def share_out(z, share):
 @kernel
 def _target(kind, smoothing, z, k, classes):
     """Returns the target of one output, smoothed where it is a probability."""
-    if kind == ENTROPY and smoothing > 0:
+    if kind == CROSS_ENTROPY and smoothing > 0:
         return (1 - smoothing) * z[k] + smoothing / classes
     return z[k]
 
@@ -58,7 +57,7 @@ def loss(kind, setting, y, z):
     **Arguments:** `setting`: the scale, δ or smoothing of the loss; `y`, `z`: `(outputs,)`.
     """
     total = 0.0
-    if kind == ENTROPY:
+    if kind == CROSS_ENTROPY:
         most, log_sum, classes = _logarithm(y, z)
         for k in range(z.size):
             if not math.isnan(z[k]):
@@ -87,7 +86,7 @@ def loss_slope(kind, setting, y, z, weight, outputs, slope):
     for k in range(z.size):
         slope[outputs[k]] = 0
     most, log_sum, classes, mass = 0.0, 0.0, 0, 0.0
-    if kind == ENTROPY:
+    if kind == CROSS_ENTROPY:
         most, log_sum, classes = _logarithm(y, z)
         for k in range(z.size):
             if not math.isnan(z[k]):
@@ -95,7 +94,7 @@ def loss_slope(kind, setting, y, z, weight, outputs, slope):
     for k in range(z.size):
         if math.isnan(z[k]):
             continue
-        if kind == ENTROPY:
+        if kind == CROSS_ENTROPY:
             chance = math.exp(np.float64(y[k]) - most - log_sum)
             pull = mass * chance - _target(kind, setting, z, k, classes)
         else:

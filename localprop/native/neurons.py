@@ -8,10 +8,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from .codes import IDENTITY, LOGISTIC, RELU, SILU, SOFTPLUS, TANH
 from .jit import FAST, kernel
-
-# Codes of activations, in the order of `localprop.network.activation.ACTIVATIONS`.
-TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU, IDENTITY = range(7)
 
 
 @kernel

@@ -29,6 +29,7 @@ from ..law import (
 )
 from ..network import ACTIVATIONS, Digraph, SharedWeights
 from ..network.arcs import SparseArcs
+from .codes import ADAPTIVE, CONSTANT, CROSS_ENTROPY, GROWING, HUBER, SQUARED
 
 CODES = {activation: code for code, activation in enumerate(ACTIVATIONS.values())}
 
@@ -74,13 +75,13 @@ def plan_of(learner: Any) -> Plan:
         raise Unknown("samples that are seen again (review=...)")
     ints["by_sample"] = int(learner.clock == "sample")
     ints["average"] = int(learner.average is not None)
-    floats["over"] = 0.0 if learner.average is None else _number(learner.average, "average")
+    floats["over"] = 0.0 if learner.average is None else plain_number(learner.average, "average")
     network, streams = learner.network, learner.network.streams
     if type(network) is SharedWeights:
         network = network.network
     digraph = _digraph(network)
     ints["streams"] = 1 if streams is None else streams
-    _cost(learner.cost, ints, floats)
+    plan_cost(learner.cost, ints, floats)
     if type(learner.law) is Hamiltonian:
         _hamiltonian(learner.law, digraph["speeds"], ints, floats)
     elif type(learner.law) is LeastAction:
@@ -117,11 +118,7 @@ def _digraph(network: Any) -> dict[str, Any]:
     ):
         if given:
             raise Unknown(name)
-    codes = {activation: CODES.get(activation) for activation in set(network.activations)}
-    if None in codes.values():
-        strange = next(a for a, code in codes.items() if code is None)
-        name = getattr(strange, "__name__", type(strange).__name__)
-        raise Unknown(f"the activation {name}, a callable of your own")
+    codes = {activation: code_of(activation) for activation in set(network.activations)}
     acts = np.array([codes[a] for a in network.activations], np.int64)
     arcs, n = network.arcs, network.arcs.neurons
     speeds = np.broadcast_to(np.asarray(network.speed, np.float64), n).copy()
@@ -154,8 +151,27 @@ def _digraph(network: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cost(cost: Any, ints: dict[str, int], floats: dict[str, float]) -> None:
-    kinds = {SquaredError: (0, "scale"), Huber: (1, "delta"), SoftmaxCrossEntropy: (2, "smoothing")}
+def code_of(activation: Any) -> int:
+    """Returns the number by which the loops know an activation.
+
+    **Raises:** `Unknown`.
+    """
+    if (code := CODES.get(activation)) is None:
+        name = getattr(activation, "__name__", type(activation).__name__)
+        raise Unknown(f"the activation {name}, a callable of your own")
+    return code
+
+
+def plan_cost(cost: Any, ints: dict[str, int], floats: dict[str, float]) -> None:
+    """Adds what a cost is.
+
+    **Raises:** `Unknown`.
+    """
+    kinds = {
+        SquaredError: (SQUARED, "scale"),
+        Huber: (HUBER, "delta"),
+        SoftmaxCrossEntropy: (CROSS_ENTROPY, "smoothing"),
+    }
     if type(cost.loss) not in kinds:
         raise Unknown(f"the loss {getattr(cost.loss, '__name__', type(cost.loss).__name__)}")
     if cost.regulariser is not None:
@@ -164,7 +180,7 @@ def _cost(cost: Any, ints: dict[str, int], floats: dict[str, float]) -> None:
         raise Unknown("a cost that has a weight before its samples do")
     ints["loss"], setting = kinds[type(cost.loss)]
     floats["loss_setting"] = float(getattr(cost.loss, setting))
-    floats["weight_decay"] = _number(cost.weight_decay, "weight_decay")
+    floats["weight_decay"] = plain_number(cost.weight_decay, "weight_decay")
 
 
 def _hamiltonian(
@@ -183,22 +199,22 @@ def _hamiltonian(
     if type(policy) is CostateReversal:
         signs = (1.0, -1.0)
     elif type(policy) is FastCostates:
-        signs = (1.0, -_number(policy.gain, "gain"))
-        _number(policy.horizon, "horizon")
+        signs = (1.0, -plain_number(policy.gain, "gain"))
+        plain_number(policy.horizon, "horizon")
     elif type(policy) is SignFlip and policy.omega is None:
         ints["policy"], ints["period"] = 1, int(policy.period or 1)
     elif type(policy) is SignFlip:
-        ints["policy"], floats["omega"] = 2, _number(policy.omega, "omega")
+        ints["policy"], floats["omega"] = 2, plain_number(policy.omega, "omega")
     elif type(policy) is HamiltonianTrack and policy.predicate is None:
         ints["policy"] = 3
-        floats["radius"] = _number(policy.radius, "radius")
-        floats["speed"] = _number(policy.speed, "speed")
+        floats["radius"] = plain_number(policy.radius, "radius")
+        floats["speed"] = plain_number(policy.speed, "speed")
     elif type(policy) is not Cauchy:
         raise Unknown(f"the policy {type(policy).__name__} with a predicate of your own")
     floats["x_sign"], floats["costate_sign"] = signs
-    theta = _number(law.dissipation, "dissipation")
+    theta = plain_number(law.dissipation, "dissipation")
     floats["friction"] = floats["costate_friction"] = float(policy.friction(theta))
-    _mass(law.mass, ints, floats)
+    plan_mass(law.mass, ints, floats)
 
 
 def _least_action(law: LeastAction, ints: dict[str, int], floats: dict[str, float]) -> None:
@@ -207,35 +223,39 @@ def _least_action(law: LeastAction, ints: dict[str, int], floats: dict[str, floa
     ints["law"], ints["exponential"], ints["implicit"] = 1, 1, 1
     ints["policy"], ints["period"] = 0, 1
     floats["x_sign"], floats["costate_sign"] = 1.0, -1.0
-    floats["stiffness"] = _number(law.stiffness, "stiffness")
-    floats["friction"] = _number(law.dissipation, "dissipation")
+    floats["stiffness"] = plain_number(law.stiffness, "stiffness")
+    floats["friction"] = plain_number(law.dissipation, "dissipation")
     neurons = law.neurons
     if type(neurons) is Inertial:
         ints["inertial"] = 1
-        floats["neuron_mass"] = _number(neurons.mass, "mass")
-        floats["neuron_friction"] = _number(neurons.dissipation, "dissipation")
+        floats["neuron_mass"] = plain_number(neurons.mass, "mass")
+        floats["neuron_friction"] = plain_number(neurons.dissipation, "dissipation")
     elif type(neurons) is Overdamped:
-        floats["neuron_speed"] = _number(neurons.speed, "speed")
+        floats["neuron_speed"] = plain_number(neurons.speed, "speed")
     else:
         raise Unknown(f"neurons of type {type(neurons).__name__}")
-    _mass(law.mass, ints, floats)
+    plan_mass(law.mass, ints, floats)
 
 
-def _mass(mass: Any, ints: dict[str, int], floats: dict[str, float]) -> None:
+def plan_mass(mass: Any, ints: dict[str, int], floats: dict[str, float]) -> None:
+    """Adds what a mass is.
+
+    **Raises:** `Unknown`.
+    """
     if type(mass) is Constant:
-        ints["mass"], floats["m"] = 0, _number(mass.m, "mass")
+        ints["mass"], floats["m"] = CONSTANT, plain_number(mass.m, "mass")
     elif type(mass) is Adaptive:
-        ints["mass"], floats["rate"] = 1, _number(mass.rate, "rate")
-        floats["decay"] = _number(mass.decay, "decay")
-        floats["floor"] = _number(mass.floor, "floor")
+        ints["mass"], floats["rate"] = ADAPTIVE, plain_number(mass.rate, "rate")
+        floats["decay"] = plain_number(mass.decay, "decay")
+        floats["floor"] = plain_number(mass.floor, "floor")
     elif type(mass) is Growing:
-        ints["mass"], floats["rate"] = 2, _number(mass.rate, "rate")
-        floats["floor"] = 1 / _number(mass.scale, "scale")
+        ints["mass"], floats["rate"] = GROWING, plain_number(mass.rate, "rate")
+        floats["floor"] = 1 / plain_number(mass.scale, "scale")
     else:
         raise Unknown(f"the mass {type(mass).__name__}")
 
 
-def _number(value: Any, name: str) -> float:
+def plain_number(value: Any, name: str) -> float:
     """Returns one number that is known now."""
     if isinstance(value, Tracer) or np.ndim(value) > 0:
         raise Unknown(f"a {name} that is an array, or traced")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from .dense import CONSTANT
+from .codes import CONSTANT
 from .jit import apart
 
 

@@ -14,11 +14,13 @@ from .mixture import Mixture, class_losses
 from .neighbours import NEIGHBOURS
 from .score import Score
 from .shares import Persistence, mixed, shares_of
+from .stacking import STACKED, StackedClasses
 from .task import AbstractTask, Answers, Encoded, finite
 
 MOST_CLASSES = 1000
 MAJORITY, LAST = "majority class", "class of the row before"
 PERSISTENCE = "the class before"  # an expert
+OWN = [PERSISTENCE, STACKED, NEIGHBOURS]  # experts that are no networks
 LEAST = 8  # outputs; without weights, those that are not used cost next to nothing
 
 Label = bool | int | float | str
@@ -49,13 +51,14 @@ class Classification(AbstractTask):
             "last": -1,
             "stay": 0.5,
         }
-        state = state or {**fresh, "mixture": None}
+        state = state or {**fresh, "mixture": None, "stacked": None}
         self.whole = bool(state["whole"])
         self.classes: list[Label] = list(state["classes"])
         self.before = Persistence(state["counts"], int(state["last"]), float(state["stay"]))
-        kept, own = state["mixture"], [PERSISTENCE, *([NEIGHBOURS] if neighbours else [])]
-        names = kept["names"] if kept else [*NAMES, *own]
+        kept = state["mixture"]
+        names = kept["names"] if kept else [*NAMES, *(OWN if neighbours else OWN[:-1])]
         self.mixture = Mixture(names, relative=False, first=FIRST_WEIGHTS, state=kept)
+        self.stacked = StackedClasses(len(names) - 1, state["stacked"])
         self._index = {label: k for k, label in enumerate(self.classes)}
         kept = state["score"]
         self.score = Score.restore(kept) if kept else Score("accuracy", [MAJORITY, LAST])
@@ -118,7 +121,7 @@ class Classification(AbstractTask):
         self, key: Any, outputs: np.ndarray, near: np.ndarray | None = None
     ) -> Answers:
         truth, known, fools, before = key
-        shares = shares_of(outputs, known, before, near)
+        shares = self._shares(outputs, known, before, near, truth)
         weights = self.mixture.update(class_losses(shares, truth))
         answers = Answers(*mixed(shares, weights, known))
         right = answers.values == truth
@@ -128,7 +131,8 @@ class Classification(AbstractTask):
     def read(self, outputs: np.ndarray, near: np.ndarray | None = None) -> Answers:
         rows = len(outputs)
         known = np.full(rows, len(self.classes))
-        shares = shares_of(outputs, known, np.repeat(self.before.now, rows, axis=0), near)
+        before = np.repeat(self.before.now, rows, axis=0)
+        shares = self._shares(outputs, known, before, near, np.full(rows, -1))
         weights = np.repeat(self.mixture.weights[None], rows, axis=0)
         return Answers(*mixed(shares, weights, known))
 
@@ -138,8 +142,27 @@ class Classification(AbstractTask):
             "score": self.score.state(),
             "whole": self.whole,
             "mixture": self.mixture.state(),
+            "stacked": self.stacked.state(),
             **self.before.state(),
         }
+
+    def _shares(
+        self,
+        outputs: np.ndarray,
+        known: np.ndarray,
+        before: np.ndarray,
+        near: np.ndarray | None,
+        truth: np.ndarray,
+    ) -> np.ndarray:
+        """Returns the probabilities that every expert gives, `(T, experts, classes)`.
+
+        **Arguments:** as for `shares_of`; `truth`: what the stack learns from after each row, −1
+        for nothing.
+        """
+        shares = shares_of(outputs, known, before, near)
+        stacked = self.stacked.learn(shares, known, truth)[:, None]
+        first = shares.shape[1] - (near is not None)
+        return np.concatenate([shares[:, :first], stacked, shares[:, first:]], 1)
 
     def _meet(self, codes: np.ndarray, categories: list[Label]) -> np.ndarray:
         """Numbers new classes as they appear; returns how many were known before each row."""

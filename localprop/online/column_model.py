@@ -20,8 +20,8 @@ from .classification import Classification, Label
 from .defaults import NAMES, bank_for
 from .delay import Delay
 from .durations import Durations
-from .encode import Encoder, Rows
-from .forecast import MARK, Forecast
+from .encode import MARK, Encoder, Rows
+from .forecast import Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
 from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
@@ -136,11 +136,11 @@ class ColumnModel:
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
         relative = None if clock is None else self._durations.look(clock.values)
         keys = self._keys(columns, rows)
-        u, scales = self._encoder.look(columns, rows, model.sizes.inputs)
+        u, plain, scales = self._encoder.look(columns, rows, *model.sizes[:2])
         near = self._near(lambda: u, scales, None)
-        views = self._views(u)
+        views = {"rows": u, "plain": plain}
         if self._memory is not None:
-            views[MEMORY] = self._memory.ask(views["plain"], keys, relative)
+            views[MEMORY] = self._memory.ask(self._encoder.at_full_voice(plain), keys, relative)
         return task.read(model.preview(views, relative), near)
 
     def importance(self) -> dict[str, float]:
@@ -273,7 +273,8 @@ class ColumnModel:
         views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
         if self._memory is not None:
             told = raw[:, 0] if isinstance(task, Classification) else z[:, 0, 0]
-            views[MEMORY] = self._memory.learn(views["plain"], told, keys, duration)
+            plain = self._encoder.at_full_voice(views["plain"])
+            views[MEMORY] = self._memory.learn(plain, told, keys, duration)
         record = (output, "input_slope", *(["memory_slope"] if self._memory else []))
         for name, column in columns.items():
             if self.kinds.get(name, ColumnKind.UNDECIDED) is ColumnKind.UNDECIDED:

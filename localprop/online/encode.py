@@ -13,6 +13,7 @@ import numpy as np
 from ..table.columns import LARGEST, is_known
 from ..table.table import Column, ColumnKind
 from .compiled import compiled
+from .levels import Levels
 from .moments import CLIP
 from .neighbours import Seen
 from .wide import widened
@@ -28,11 +29,17 @@ CYCLES = {"day": 86_400.0, "week": 7 * 86_400.0, "year": 365.2425 * 86_400.0}
 WAVES = {np.sin: "(sin of {})", np.cos: "(cos of {})"}
 CYCLE_ROLES = [role.format(cycle) for cycle in CYCLES for role in WAVES.values()]
 BIN_ROLES = [f"in bin {k}" for k in range(1, BINS + 1)]
+IS_LEVEL = "equals "
+LEVEL_ROLE = IS_LEVEL + "{!r}"  # of a number that is one of few
+LEVEL = 0.5  # what it switches on: where its size says all, this shall not disturb much
+MARK = "\x1f"  # in the names of columns that are derived from others, and in no column's own
 SCALED = {ColumnKind.NUMBER: BIN_ROLES, ColumnKind.BOOLEAN: [], ColumnKind.TIME: []}
 
 
 Key = tuple[str, str]  # column, role
 Part = tuple[int, Key, np.ndarray]  # first row, key, values
+Late = tuple[str, np.ndarray, np.ndarray]  # role, rows and values of an input without a place
+TINY = float(np.finfo(float).tiny)  # the least width of a bin, whose reciprocal is finite
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Layout(NamedTuple):
     **Fields:** `numbers`: columns that are scaled, by first use, with whether each has bins, which
     follow its standardised value; `place`, `binned`: the same as arrays, `(D,)`; `fixed`: keys of
     the inputs that no scale changes, with where each stands among these; `at`: their places,
-    `(F,)`; `plain`: the inputs that are no bins.
+    `(F,)`; `plain`: the inputs that are no bins; `gains`: by which these speak at full voice.
     """
 
     numbers: dict[str, bool]
@@ -63,6 +70,7 @@ class Layout(NamedTuple):
     fixed: dict[Key, int]
     at: np.ndarray
     plain: list[int]
+    gains: np.ndarray
 
 
 class Encoder:
@@ -72,6 +80,7 @@ class Encoder:
     within ±5; and how far it fills each of six quantile bins,
     $\\mathrm{clip}((x - e_b)/(e_{b+1} - e_b), 0, 1)$ less its mean (Gorishniy et al., *On
     embeddings for numerical features*, 2022), so that a first layer can bend at every quantile.
+    A number of which few values are met (`Levels`) switches on an input for its value as well.
     Booleans and timestamps are standardised; timestamps also give the phases of day, week and year;
     values of text columns switch on an input each, up to 32, and hashed ones beyond; a missing
     value is the mean, and switches on an input that says so. Inputs are added as the stream needs
@@ -97,6 +106,7 @@ class Encoder:
         self.windows: dict[str, Window] = {}  # of the columns that are scaled
         self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
+        self._levels = Levels()  # of the columns of numbers
         self._laid_out = 0, _layout({})  # for how many inputs, and where they lie
 
     def __len__(self) -> int:
@@ -138,7 +148,7 @@ class Encoder:
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> Rows:
         """Takes a piece of the table in and returns its rows, to be scaled by `now` or `again`."""
-        found: list[Part] = []
+        found: list[Part] = [*self._levels_of(columns)]
         for name, column in columns.items():
             if not self._only_scaled(name, column):
                 found += self._parts(name, column)
@@ -168,17 +178,17 @@ class Encoder:
         return u
 
     def look(
-        self, columns: Mapping[str, Column], rows: int, width: int
-    ) -> tuple[np.ndarray, Scales]:
-        """Returns the inputs of each row as if it were the next one, and scales.
+        self, columns: Mapping[str, Column], rows: int, width: int, plain_width: int
+    ) -> tuple[np.ndarray, np.ndarray, Scales]:
+        """Returns the inputs of each row as if it were the next one, the plain ones, and scales.
 
         Nothing is taken in, and no row changes the inputs of another. What would get a new input
-        by and by gets it here in each row by itself, as long as there are `width`; there are more
+        by and by gets it here in each row by itself, as long as there are so many; there are more
         where inputs that are known were never but 0, so that no network has room for them.
         """
         numbers, scales = self._scaled(columns, rows, taken=False)
         found: list[Part] = []
-        late: list[tuple[np.ndarray, np.ndarray]] = []  # rows and values of inputs without a place
+        late: list[Late] = []
         for name, column in columns.items():
             if self._only_scaled(name, column):
                 continue
@@ -186,15 +196,24 @@ class Encoder:
                 if key in self._places:
                     found.append((0, key, values))
                 else:
-                    late.append((active, values))
-        known = self.now(Rows(numbers, self._fixed(found, rows), scales))
+                    late.append((key[1], active, values))
+        known, plain = self.now(Rows(numbers, self._fixed(found, rows), scales)), self.plain
         u = widened(known, max(width, len(self)))
-        new = np.full(rows, len(self))  # the next free input, row by row
-        for active, values in late:
-            here = np.flatnonzero(active & (new < u.shape[1]))
-            u[here, new[here]] = values[here]
-            new += active
-        return u, scales
+        lone = widened(known[:, plain], max(plain_width, len(plain)))
+        # The next free input, row by row.
+        new, new_plain = np.full(rows, len(self)), np.full(rows, len(plain))
+        for role, active, values in late:
+            _put(u, new, active, values)
+            if role not in BIN_ROLES:
+                _put(lone, new_plain, active, values)
+        return u, lone, scales
+
+    def at_full_voice(self, plain: np.ndarray) -> np.ndarray:
+        """Returns plain inputs, `(T, …)`, where every level that is met is 1."""
+        gains = self._layout.gains[: plain.shape[1]]
+        found = plain.copy()
+        found[:, : len(gains)] *= gains
+        return found
 
     def seen(self, u: np.ndarray, scales: Scales) -> Seen:
         """Returns rows as they are compared with others.
@@ -214,7 +233,8 @@ class Encoder:
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
         windows = {name: self.windows[name].state() for name in self._layout.numbers}
-        return {"inputs": list(self._places), "windows": windows}
+        levels = self._levels.state()
+        return {"inputs": list(self._places), "windows": windows, "levels": levels}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Encoder:
@@ -223,6 +243,7 @@ class Encoder:
         for k, (column, role) in enumerate(state["inputs"]):
             encoder._places[column, role] = k
             encoder._count(column, role)
+        encoder._levels = Levels(state["levels"])
         encoder.windows = {name: Window(w) for name, w in state["windows"].items()}
         return encoder
 
@@ -268,6 +289,8 @@ class Encoder:
         if len(column.values) != 1 or (binned := self._layout.numbers.get(name)) is None:
             return False
         same = ColumnKind.NUMBER if binned else ColumnKind.BOOLEAN
+        if self._levels.own.get(name):
+            return False
         return column.kind is same and abs(column.values.item()) <= LARGEST
 
     def _begun(self, name: str) -> bool:
@@ -297,6 +320,20 @@ class Encoder:
         if missing.any():
             yield int(np.argmax(missing)), (name, "is missing"), missing.astype(float)
 
+    def _levels_of(self, columns: Mapping[str, Column]) -> Iterator[Part]:
+        """Yields the inputs of numbers that are one of few, new ones from the row after."""
+        numbers = {
+            name: np.where(column.known, column.values, np.nan)
+            for name, column in columns.items()
+            if column.kind is ColumnKind.NUMBER and MARK not in name and self._levels.follows(name)
+        }
+        since = {(name, value): row + 1 for row, name, value in self._levels.learn(numbers)}
+        known = [key for key in self._levels.everywhere if key[0] in numbers and key not in since]
+        for (name, value), first in {**dict.fromkeys(known, 0), **since}.items():
+            here = numbers[name] == value
+            here[:first] = False
+            yield first, (name, LEVEL_ROLE.format(value)), LEVEL * here
+
     def _categories(self, name: str, column: Column) -> Iterator[Part]:
         self._own_values.setdefault(name, 0)
         for code, value in enumerate(column.categories):
@@ -324,6 +361,9 @@ class Encoder:
             if column.kind is ColumnKind.TIME:
                 for role, wave in _waves(column.values, known):
                     yield (name, role), met, wave
+            for level in self._levels.own.get(name, ()):
+                here = column.values == level
+                yield (name, LEVEL_ROLE.format(level)), here, LEVEL * here
         if begun:
             yield (name, "is missing"), ~known, (~known).astype(float)
 
@@ -352,6 +392,13 @@ def prepare() -> None:
     encoder.now(encoder.encode({"": Column(ColumnKind.NUMBER, np.zeros(1))}, 1))
 
 
+def _put(table: np.ndarray, place: np.ndarray, active: np.ndarray, values: np.ndarray) -> None:
+    """Puts a value into each active row, at its place if it has one, and moves the place on."""
+    here = np.flatnonzero(active & (place < table.shape[1]))
+    table[here, place[here]] = values[here]
+    place += active
+
+
 def _words(name: str, column: Column) -> Iterator[tuple[Key, np.ndarray]]:
     """Yields key and values of every bucket: nearly all of them are met within a few rows."""
     for bucket, values in enumerate(bags(column).T):
@@ -369,14 +416,18 @@ def _waves(seconds: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, np.nda
 
 def _layout(places: Mapping[Key, int]) -> Layout:
     numbers = {name: (name, BIN_ROLES[0]) in places for name, role in places if not role}
-    fixed = [key for key in places if key[1] and key[1] not in BIN_ROLES]
+    plain = [key for key in places if key[1] not in BIN_ROLES]
+    fixed = [key for key in plain if key[1]]
     return Layout(
         numbers=numbers,
         place=np.array([places[name, ""] for name in numbers], np.int64),
         binned=np.array(list(numbers.values()), bool),
         fixed={key: k for k, key in enumerate(fixed)},
         at=np.array([places[key] for key in fixed], np.int64),
-        plain=[k for (_, role), k in places.items() if role not in BIN_ROLES],
+        plain=[places[key] for key in plain],
+        gains=np.array(
+            [1 / LEVEL if role.startswith(LEVEL_ROLE[:7]) else 1.0 for _, role in plain]
+        ),
     )
 
 
@@ -403,10 +454,10 @@ def _scale(
                 continue
             real = 0
             for b in range(BINS):
-                real += edges[t, d, b + 1] > edges[t, d, b]
+                real += edges[t, d, b + 1] - edges[t, d, b] >= TINY
             for b in range(BINS):
                 width = edges[t, d, b + 1] - edges[t, d, b]
-                there = width > 0
+                there = width >= TINY
                 low[b] = edges[t, d, b] if there else 0.0
                 slope[b] = 1 / width if there else 0.0
                 middle[b] = (real - (b + 0.5)) / real if there else 0.0

@@ -9,20 +9,22 @@ import numpy as np
 
 from ..table.table import Column, ColumnKind
 from .defaults import FORECASTERS
+from .encode import MARK
 from .interval import Intervals, count_covered, coverage
 from .mixture import FAVOUR, Mixture
 from .moments import hold, standardised
 from .past import FIRST_OF_SLOT, GUESSES, LAST, OF_A_SEASON, SEASON, SLOTS, Past
 from .score import Score
 from .season import REACH, Seasons, Span
+from .stacking import STACKED, StackedNumbers
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
 from .window import Scales, Window
 
-MARK = "\x1f"  # names of what is derived begin with it, and no column's does
 JUDGED = 400  # rows by which a season is judged that was just found
 AGO = (1, 4)  # rows over which the changes of the other columns are looked at
 # Per row to come: what experts say, the last season, a change's size, the answer.
-EXPERTS = len(FORECASTERS) + len(GUESSES)
+NAMES = [*FORECASTERS, *GUESSES, STACKED]
+EXPERTS, ALONE = len(NAMES), len(NAMES) - 1  # all of them, and without what is put together
 FOOL, SIZE, ANSWER = range(EXPERTS, EXPERTS + 3)
 FOOLS = ["last value", "seasonal last value"]
 
@@ -52,7 +54,8 @@ class Forecast(AbstractTask):
     with what is known at $t$, and their answers are kept until row $t + H$ scores them. A network
     answers with the change from the last value, standardised with its mean and deviation lately.
     Beside the networks stand the guesses of `Past`, no further from the last value than it moved
-    lately: the last value, the last season, and others as simple. A season that is found is judged
+    lately: the last value, the last season, and others as simple; and what is put together of all
+    of these by weights that are learned (`StackedNumbers`). A season that is found is judged
     at once by what its guesses would have been worth.
     """
 
@@ -68,8 +71,9 @@ class Forecast(AbstractTask):
         # Values of the last rows, held over gaps, from the first on.
         self.past = np.array(state.get("past", []), dtype=float)
         self.others = {n: np.array(v, dtype=float) for n, v in state.get("others", {}).items()}
-        names, kept = [*FORECASTERS, *GUESSES], state.get("mixture")
-        self.mixture = Mixture(names, relative=True, first={GUESSES[LAST]: FAVOUR}, state=kept)
+        first, kept = {GUESSES[LAST]: FAVOUR}, state.get("mixture")
+        self.mixture = Mixture(NAMES, relative=True, first=first, state=kept)
+        self.stacked = StackedNumbers(ALONE, state.get("stacked"))
         nothing = [[np.nan] * (ANSWER + 1)] * horizon
         self.pending = np.array(state.get("pending", nothing), dtype=float)
         self.intervals = Intervals(state.get("intervals"))
@@ -133,7 +137,7 @@ class Forecast(AbstractTask):
         own_clipped = np.clip(own, key.least[:, None], key.most[:, None])
         new = np.full((rows, ANSWER + 1), np.nan)
         nets = key.scales.mean[:, None] + key.scales.deviation[:, None] * nets
-        new[:, :EXPERTS] = last[:, None] + np.hstack([nets, own_clipped])
+        new[:, :ALONE] = last[:, None] + np.hstack([nets, own_clipped])
         new[:, FOOL] = last + own[:, SEASON]
         new[:, SIZE] = key.size
         asked = np.concatenate([self.pending, new])
@@ -181,6 +185,7 @@ class Forecast(AbstractTask):
             "past": self.past.tolist(),
             "others": {name: values.tolist() for name, values in self.others.items()},
             "mixture": self.mixture.state(),
+            "stacked": self.stacked.state(),
             "pending": self.pending.tolist(),
             "intervals": self.intervals.state(),
             "covered": self.covered,
@@ -199,6 +204,7 @@ class Forecast(AbstractTask):
         if span.before is not None:
             self._judge_season(key, span, span.before)
         due, new = asked[here], asked[self.horizon :][here]
+        self._stack(due, new, y)
         unit = _unit(due[:, SIZE])[:, None]
         errors = np.abs(due[:, :EXPERTS] - y[:, None]) / unit
         judged = np.isfinite(errors[:, len(FORECASTERS) + LAST])
@@ -206,6 +212,20 @@ class Forecast(AbstractTask):
         weights = _held(self.mixture.after(errors[judged]), judged, weights)
         guesses = np.where(weights > 0, new[:, :EXPERTS], 0.0)
         new[:, ANSWER] = np.sum(guesses * weights, axis=1)
+
+    def _stack(self, due: np.ndarray, new: np.ndarray, y: np.ndarray) -> None:
+        """Puts together what is said in new rows, each after what was due there is known."""
+        both = np.stack([due, new], axis=1).reshape(-1, due.shape[1])
+        unit = _unit(both[:, SIZE])
+        said = both[:, :ALONE] / unit[:, None]
+        truth = np.stack([y, np.full(len(y), np.nan)], axis=1).ravel() / unit
+        truth[~np.isfinite(said).all(axis=1)] = np.nan
+        nets = said[:, : len(FORECASTERS)]
+        begun = nets[:, 0]
+        for k in range(1, nets.shape[1]):  # in one order, however many rows there are
+            begun = begun + nets[:, k]
+        found = self.stacked.learn(said, begun / nets.shape[1], truth) * unit
+        new[:, ALONE] = found[1::2]
 
     def _judge_season(self, key: Key, span: Span, before: tuple[int, ...]) -> None:
         """Gives the guesses of a season that was just found the losses that they would have had.

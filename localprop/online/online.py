@@ -51,8 +51,8 @@ class Online(ColumnModel):
         True
         >>> model.predict_one({"size": 0, "colour": "green"})  # a new word
         False
-        >>> list(model.task.mixture.shares)
-        ['fast', 'high', 'slow', 'linear', 'memory', 'the class before', 'neighbours']
+        >>> list(model.task.mixture.shares)[:5]
+        ['fast', 'high', 'slow', 'linear', 'memory']
 
         ```
     """

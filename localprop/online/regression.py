@@ -15,13 +15,15 @@ from .moments import Moments, hold, standardised
 from .neighbours import NEIGHBOURS
 from .score import Score
 from .smoothing import smooth
+from .stacking import STACKED, StackedNumbers
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
 from .window import Scales, Window
 
 FOLLOWED = NAMES.index("fast")  # whose errors of the last rows are added to its answer
 FOLLOW = 0.4  # share of an error by which that is moved
 LAST = "last value"
-OWN = ["fast, corrected", LAST, "mean", "median", NEIGHBOURS]  # experts that are no networks
+OWN = ["fast, corrected", LAST, "mean", "median", STACKED, NEIGHBOURS]  # that are no networks
+BEGUN = [NAMES.index(name) for name in ("fast", "high", "slow")]  # whose mean a stack begins from
 
 
 class Regression(AbstractTask):
@@ -30,7 +32,8 @@ class Regression(AbstractTask):
     Beside the networks four simple experts stand in the mixture: the fast network with the mean
     of its last errors added, $b \\leftarrow b + 0.4\\,(y - \\hat y - b)$, the last value, the mean
     and the median; and the nearest rows, where rows are kept. So nothing is ever much worse than
-    they are.
+    they are. One more puts together what networks, last value and nearest rows say, by weights
+    that are learned (`StackedNumbers`).
 
     **Arguments:** `state`, or `None` to begin; `neighbours`: whether rows are kept.
     """
@@ -46,6 +49,8 @@ class Regression(AbstractTask):
         names = kept["names"] if kept else [*NAMES, *(OWN if neighbours else OWN[:-1])]
         first = {LAST: FAVOUR, **FIRST_WEIGHTS}
         self.mixture = Mixture(names, relative=True, first=first, state=kept)
+        kept = state and state["stacked"]
+        self.stacked = StackedNumbers(len(NAMES) + 1 + (NEIGHBOURS in names), kept)
         self.bias = float(state["bias"]) if state else 0.0
         self.last = float("nan")  # the number that was met last
         if state and state["last"] is not None:
@@ -85,9 +90,10 @@ class Regression(AbstractTask):
         moved = smooth(errors, 1 - FOLLOW, FOLLOW, self.bias)
         bias = np.concatenate([[self.bias], moved])
         self.bias = float(bias[-1])
-        guesses = self._guesses(outputs, scales, bias[:-1], last, near)
         # A first value has nothing before it by which it could be predicted, not even a mean.
         scored = np.isfinite(last)
+        truth = np.where(scored & (scales.deviation > 0), y, np.nan)
+        guesses = self._guesses(outputs, scales, bias[:-1], last, near, truth)
         unit = np.where(scales.deviation > 0, scales.deviation, 1.0)
         losses = np.abs(guesses - y[:, None]) / unit[:, None]
         # Errors before there is a deviation have no unit by which they could be weighed.
@@ -104,7 +110,7 @@ class Regression(AbstractTask):
         rows = len(outputs)
         scales = self.window.still(rows)
         bias, last = np.full(rows, self.bias), np.full(rows, self.last)
-        guesses = self._guesses(outputs, scales, bias, last, near)
+        guesses = self._guesses(outputs, scales, bias, last, near, np.full(rows, np.nan))
         weights = np.broadcast_to(self.mixture.weights, guesses.shape)
         return Answers(_mixed(guesses, weights), radius=self.radius(LEVEL, rows))
 
@@ -125,6 +131,7 @@ class Regression(AbstractTask):
             "window": self.window.state(),
             "intervals": self.intervals.state(),
             "mixture": self.mixture.state(),
+            "stacked": self.stacked.state(),
             "bias": self.bias,
             "last": self.last,
             "covered": self.covered,
@@ -138,14 +145,24 @@ class Regression(AbstractTask):
         bias: np.ndarray,
         last: np.ndarray,
         near: np.ndarray | None,
+        truth: np.ndarray,
     ) -> np.ndarray:
-        """Returns what each expert says, in the target's unit, `(T, experts)`."""
+        """Returns what each expert says, in the target's unit, `(T, experts)`.
+
+        **Arguments:** `truth`: what the stack learns from after each row, NaN for nothing.
+        """
         mean, deviation = scales.mean[:, None], scales.deviation[:, None]
         nets = _in_unit(outputs[:, :, 0], mean, deviation)
-        simple = [nets[:, FOLLOWED] + bias, last, scales.mean, scales.median]
-        if near is not None:
-            simple.append(_neighbours(near, scales))
-        return np.column_stack([nets, *simple])
+        around = [] if near is None else [_neighbours(near, scales)]
+        unit = np.where(deviation > 0, deviation, 1.0)
+        said = (np.column_stack([nets, last, *around]) - mean) / unit
+        begun = said[:, BEGUN]
+        begun = (begun[:, 0] + begun[:, 1] + begun[:, 2]) / 3  # in this order, however many rows
+        stacked = self.stacked.learn(said, begun, (truth - scales.mean) / unit[:, 0])
+        stacked = scales.mean + unit[:, 0] * stacked
+        corrected = nets[:, FOLLOWED] + bias
+        simple = corrected, last, scales.mean, scales.median, stacked
+        return np.column_stack([nets, *simple, *around])
 
 
 def _in_unit(outputs: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:

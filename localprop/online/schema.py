@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Struct
 
 from ..checkpoint import DAMAGED
 from ..errors import CheckpointError
 from ..table.columns import ColumnKind
-from .classification import MOST_CLASSES, PERSISTENCE
+from .classification import MOST_CLASSES
+from .classification import OWN as OWN_OF_CLASSES
 from .curve import POINTS
-from .defaults import FORECASTERS, NAMES
-from .encode import BIN_ROLES
-from .forecast import AGO, ANSWER, most_kept
+from .defaults import NAMES
+from .encode import BIN_ROLES, LEVEL_ROLE
+from .forecast import AGO, ALONE, ANSWER, most_kept
+from .forecast import NAMES as NAMES_OF_FORECASTS
 from .interval import LEVELS
+from .levels import JUDGED, ROOM
+from .levels import MOST as FEW
 from .memory import MOST_SEQUENCES
-from .neighbours import NEIGHBOURS
-from .past import GUESSES
 from .regression import OWN as OWN_OF_NUMBERS
 from .season import LONGEST
 from .settings import OnlineSettings
@@ -113,6 +116,27 @@ class KeptIntervals(Kept):
         _same(len(self.radii), len(LEVELS))
 
 
+class KeptStackedClasses(Kept):
+    """`StackedClasses`."""
+
+    weights: list[float]
+    square: Share
+
+
+class KeptStackedNumbers(Kept):
+    """`StackedNumbers`: sums of squares and products, in which no row outweighs its square."""
+
+    products: list[list[float]]
+    moments: list[float]
+
+    def __post_init__(self) -> None:
+        for row in self.products:
+            _same(len(row), len(self.moments))
+        _same(len(self.products), len(self.moments))
+        products = np.array(self.products)
+        _same(bool(np.linalg.eigvalsh(products).min() > -1e-6 * (1 + products.max())), True)
+
+
 class KeptClasses(Kept, tag_field="name", tag="classification"):
     """`Classification`."""
 
@@ -123,12 +147,14 @@ class KeptClasses(Kept, tag_field="name", tag="classification"):
     last: Annotated[int, Meta(ge=-1)]
     stay: Annotated[float, Meta(ge=0, le=1)]
     mixture: KeptMixture
+    stacked: KeptStackedClasses
 
     def __post_init__(self) -> None:
         _same(len(self.classes), len(self.counts))
+        _same(len(self.stacked.weights), len(self.mixture.names) - 1)
         _same(len(self.classes), len(set(self.classes)))
         _same(self.score.metric, "accuracy")
-        _mixes(self.mixture, [*NAMES, PERSISTENCE, NEIGHBOURS])
+        _mixes(self.mixture, [*NAMES, *OWN_OF_CLASSES])
         if self.last >= len(self.classes):
             raise ValueError("the class met last is one of the classes")
 
@@ -140,6 +166,7 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
     window: KeptWindow
     intervals: KeptIntervals
     mixture: KeptMixture
+    stacked: KeptStackedNumbers
     bias: float
     last: Gap
     covered: tuple[Count, Count]
@@ -148,6 +175,8 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
         _mixes(self.mixture, [*NAMES, *OWN_OF_NUMBERS])
+        around = len(self.mixture.names) - len(NAMES) - len(OWN_OF_NUMBERS) + 1
+        _same(len(self.stacked.moments), len(NAMES) + 1 + around)
         _same(len(self.mixture.squares), len(self.mixture.names))
 
 
@@ -173,6 +202,7 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
     past: list[Gap]
     others: dict[str, Annotated[list[Gap], Meta(min_length=AGO[-1], max_length=AGO[-1])]]
     mixture: KeptMixture
+    stacked: KeptStackedNumbers
     pending: list[list[Gap]]
     intervals: KeptIntervals
     covered: tuple[Count, Count]
@@ -180,7 +210,8 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
 
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
-        _same(self.mixture.names, [*FORECASTERS, *GUESSES])
+        _same(self.mixture.names, NAMES_OF_FORECASTS)
+        _same(len(self.stacked.moments), ALONE)
         _same(len(self.mixture.squares), len(self.mixture.names))
         if len(self.past) > most_kept(len(self.pending)):
             raise ValueError("a forecast keeps a bounded past")
@@ -188,16 +219,36 @@ class KeptForecast(Kept, tag_field="name", tag="forecast"):
             _same(len(row), ANSWER + 1)
 
 
+class KeptLevels(Kept):
+    """`Levels`: of each column its values, or how many came and which, sorted."""
+
+    own: dict[str, Annotated[list[float], Meta(max_length=FEW)]]
+    watched: dict[str, tuple[Count, Annotated[list[float], Meta(max_length=FEW)]]]
+
+    def __post_init__(self) -> None:
+        _same(sum(map(len, self.own.values())) <= ROOM, True)
+        _same(set(self.own) & set(self.watched), set())
+        for count, values in self.watched.values():
+            _same(len(values) <= count < JUDGED, True)
+            _same(values, sorted(set(values)))
+
+
 class KeptEncoder(Kept):
     """`Encoder`."""
 
     inputs: list[tuple[str, str]]
     windows: dict[str, KeptWindow]
+    levels: KeptLevels
 
     def __post_init__(self) -> None:
         _same(len(self.inputs), len(set(self.inputs)))
         place = {key: k for k, key in enumerate(self.inputs)}
         _same(sorted(self.windows), sorted(name for name, role in place if not role))
+        levels = {
+            (name, LEVEL_ROLE.format(v)) for name, own in self.levels.own.items() for v in own
+        }
+        _same(len(levels), sum(map(len, self.levels.own.values())))
+        _same(levels - place.keys(), set())
         for name, role in place:
             if role in BIN_ROLES:  # all in their order, of a column that is scaled
                 first = place.get((name, BIN_ROLES[0]), -1)

@@ -180,8 +180,8 @@ UNKNOWN = {
     "LeastAction": {"law": LeastAction()},
     "FastCostates": {"law": Hamiltonian(FastCostates())},
     "settle hops": {"settle": 1},
-    "an activation": {"network": Layered.dense([2, 3, 1], activation=lambda a: a * a)},
-    "a loss": {"cost": Cost(lambda x, z: ((x - z) ** 4).sum())},
+    "the activation": {"network": Layered.dense([2, 3, 1], activation=lambda a: a * a)},
+    "the loss": {"cost": Cost(lambda x, z: ((x - z) ** 4).sum())},
     "clock": {"clock": "sample"},
     "infinite speed": {"network": Layered.dense([2, 3, 1], speed=2.0)},
     "Conv1d": {
@@ -236,5 +236,5 @@ def test_a_single_stream_is_answered_natively_too():
         native.run(phase, (u, u[:, :2]), record=("x_norm",))
     with pytest.raises(DivergenceError, match="sample 2"):
         native.run(phase, (u, np.where(np.arange(9) == 2, 1e38, 0.0)[:, None] * np.ones(2)))
-    with pytest.raises(ConfigError, match="does not know an activation"):
+    with pytest.raises(ConfigError, match="does not know the activation"):
         Learner(Layered.dense([3, 6, 2], activation=lambda a: a), cost, engine="native")

@@ -149,7 +149,7 @@ def test_bins_have_mean_zero_and_add_up_to_the_rank():
     values = np.random.default_rng(0).standard_cauchy(1500)
     encoder = Encoder()
     encoder.encode({"a": number(values)}, 1500)
-    u = encoder.look({"a": number(values)}, 1500, 7)[0][:, 1:]
+    u = encoder.look({"a": number(values)}, 1500, 7, 1)[0][:, 1:]
     rank = (rankdata(values) - 0.5) / 1500
     # Quantiles are of values up to 100 rows ago; within a bin ranks are not straight.
     assert np.abs(u.sum(axis=1) / 6 - (rank - 0.5)).max() < 1 / 6
@@ -176,7 +176,7 @@ def test_few_distinct_values_have_a_bin_between_each_two():
     encoder = Encoder()
     values = np.array([0.0, 1.0, 5.0] * 40)
     encoder.encode({"a": number(values)}, 120)
-    u = encoder.look({"a": number([0.0, 1.0, 3.0, 5.0])}, 4, 7)[0][:, 1:]
+    u = encoder.look({"a": number([0.0, 1.0, 3.0, 5.0])}, 4, 7, 1)[0][:, 1:7]
     # Two bins; the mean is as if both held equally many.
     np.testing.assert_allclose(u[:, 0] + 0.75, [0, 1, 1, 1], atol=1e-6)
     np.testing.assert_allclose(u[:, 1] + 0.25, [0, 0, 0.5, 1], atol=1e-6)
@@ -216,3 +216,74 @@ def test_names_that_look_like_roles_do_not_collide():
     u = now(encoder, {"b": text(["is missing", None, "in bucket 1", ""])}, 4)
     assert u.shape[1] == len(set(encoder.inputs)) == 4
     np.testing.assert_array_equal(u.sum(axis=1), 1.0)
+
+
+codes = st.sampled_from([None, -0.0, 0.0, 1.0, 2.0, 2.5, *map(float, range(100, 118))])
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(codes, codes, st.floats(0, 1)), min_size=150, max_size=200),
+    st.integers(2, 22),
+    st.lists(st.integers(1, 199), max_size=6),
+)
+def test_few_numbers_have_an_input_each_however_the_rows_are_cut(table, distinct, cuts):
+    """And each row is encoded as it looked before it came."""
+    few = [None if a is None else a % distinct for a, _, _ in table]
+    columns = {
+        "few": number(few),
+        "any": number([b for _, b, _ in table]),
+        "size": number([c for *_, c in table]),
+    }
+    whole = Encoder()
+    at_once = now(whole, columns, len(table))
+    parts, wide = Encoder(), at_once.shape[1]
+    for a, b in pairwise(sorted({0, len(table), *(c for c in cuts if c < len(table))})):
+        piece = {name: c.cut(a, b) for name, c in columns.items()}
+        first = {name: c.cut(0, 1) for name, c in piece.items()}
+        looked, *_ = parts.look(first, 1, wide, 0)
+        found = now(parts, piece, b - a)
+        np.testing.assert_array_equal(looked[0], np.pad(found[0], (0, wide - found.shape[1])))
+        np.testing.assert_array_equal(at_once[a:b, : found.shape[1]], found)
+        assert not at_once[a:b, found.shape[1] :].any()
+        parts = Encoder.restore(parts.state())
+    assert parts.inputs == whole.inputs
+    # By hand, for the first column.
+    values = [v for v in few if v is not None]
+    begun = len(values) >= 64 and 3 <= len(set(values[:64])) <= 16
+    own = [role for role in whole.inputs if role.startswith("few equals ")]
+    if not begun:
+        assert not own
+        return
+    judged = [t for t, v in enumerate(few) if v is not None][63]
+    seen = set(values[:64])
+    for t in range(judged + 1, len(table)):
+        v = few[t]
+        for role in own:
+            on = v is not None and v in seen and role == f"few equals {v + 0.0!r}"
+            assert at_once[t, whole.inputs.index(role)] == 0.5 * on
+        if v is not None and len(seen) < 16:
+            seen.add(v)
+    assert len(own) == len(seen)
+
+
+def test_few_numbers_of_all_columns_together_are_bounded():
+    rng = np.random.default_rng(0)
+    columns = {f"c{k}": number(rng.integers(0, 10, 200)) for k in range(9)}
+    encoder = Encoder()
+    encoder.encode(columns, 200)
+    own = [name for name in encoder.inputs if " equals " in name]
+    assert len(own) == 40  # whole columns, as long as there is room for 48
+    assert {name.split()[0] for name in own} == {"c0", "c1", "c2", "c3"}
+
+
+def test_a_new_value_is_seen_by_those_who_see_no_bins_as_well():
+    encoder = Encoder()
+    piece = {"kind": text(["a", "b"]), "size": number([1.0, 2.0])}
+    encoder.encode(piece, 2)
+    row = {"kind": text(["c"]), "size": number([3.0]), "new": number([4.0])}
+    looked, plain, _ = encoder.look(row, 1, 24, 8)
+    found = now(encoder, row, 1)
+    np.testing.assert_array_equal(looked[:, : found.shape[1]], found)
+    np.testing.assert_array_equal(plain[:, : len(encoder.plain)], found[:, encoder.plain])
+    assert found[0, encoder.inputs.index("kind = c")] == 1

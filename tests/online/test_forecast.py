@@ -18,6 +18,7 @@ from localprop import Online
 from localprop.online.defaults import FORECASTERS
 from localprop.online.forecast import AGO, Forecast
 from localprop.online.past import AROUND, LAGS, Past
+from localprop.online.stacking import StackedNumbers
 from localprop.online.target import restore_task
 from localprop.table.table import Column, ColumnKind
 
@@ -145,8 +146,17 @@ def test_forecasts_are_mixed_as_they_say_row_by_row(horizon):
         guesses += (key.held[-len(part) :, None] + np.hstack([nets, own])).tolist()
         sizes += key.size.tolist()
     assert not task.seasons.met  # or its guesses would have been judged anew
+    experts, nothing = len(guesses[0]), np.full(1, np.nan)
+    stack = StackedNumbers(experts)
+    for t in range(rows):
+        for row, truth in ((t - horizon, values[t : t + 1]), (t, nothing)):
+            if row >= 0:  # what was due is learned, and then what is new answered
+                unit = sizes[row] or 1.0
+                said = np.array([guesses[row][:experts]]) / unit
+                found = stack.learn(said, said[:, :NETS].mean(axis=1), truth / unit)
+        guesses[t].append(found[0] * unit)
     made = mixed_written_out(values.tolist(), guesses, sizes, horizon)
-    # 150 sums of 21 numbers near 1000.
+    # 150 sums of 22 numbers near 1000.
     np.testing.assert_allclose(np.concatenate(due)[horizon:], made[:-horizon], rtol=1e-9)
     assert task.score.value < 0.9 * task.score.baseline_value  # the networks were listened to
 

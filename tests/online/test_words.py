@@ -149,7 +149,7 @@ def test_pieces_and_checkpoints_change_no_input(texts, places):
     assert apart.inputs == whole.inputs
     # What is met again looks as it was learned.
     met = [text for text in texts if text is not None]
-    looked, _ = whole.look({"t": column(met)}, len(met), len(whole.inputs))
+    looked, *_ = whole.look({"t": column(met)}, len(met), len(whole.inputs), 0)
     np.testing.assert_array_equal(looked, inputs(whole, column(met)))
 
 

@@ -110,6 +110,21 @@ def test_regressor_gives_the_numbers_of_online():
         model.predict_interval_one(x, 1.5)
 
 
+def test_sequences_are_told_apart_as_by_online(tmp_path):
+    rows = [{"machine": "ab"[k % 2], "a": float(k % 5)} for k in range(60)]
+    model = LocalClassifier(hidden=(3,), sequence="machine")
+    online, blind = (Online("classification", hidden=(3,), sequence=s) for s in ("machine", None))
+    for k, x in enumerate(rows):
+        for each in (model, online, blind):
+            each.learn_one(x, (k // 4) % 2 == 0)
+    assert model.predict_proba_one(rows[0]) == online.predict_proba_one(rows[0])
+    assert model.predict_proba_one(rows[0]) != blind.predict_proba_one(rows[0])
+    model.online.save(tmp_path / "m.npz")
+    loaded = LocalClassifier.load(tmp_path / "m.npz")
+    assert loaded.sequence == "machine"
+    assert loaded.predict_proba_one(rows[1]) == model.predict_proba_one(rows[1])
+
+
 @ESTIMATORS
 def test_nothing_is_known_before_anything_is_learned(estimator, stream):
     model = estimator()

@@ -1,4 +1,0 @@
-"""Sizes that the loops and those who call them have to agree on."""
-
-LANES = 8  # numbers that are added up side by side
-BLOCK = 4096  # weights of which the force is held at once, as many as stay in the nearest cache
