@@ -133,6 +133,8 @@ class Memory:
         each = np.abs(known[:, :used] * slope[:, :used], dtype=float)
         channels = np.zeros((len(known), OF_TARGET + min(inputs, SHARED)))
         channels[:, :there] = each.reshape(len(known), there, NUMBERS).sum(axis=2)
+        if inputs <= SHARED:
+            return channels[:, OF_TARGET:]
         channel = np.arange(inputs) % SHARED
         return (channels[:, OF_TARGET:] / np.bincount(channel))[:, channel]
 

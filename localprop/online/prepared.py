@@ -5,7 +5,7 @@ Seconds that count as those of compiling.
 
 from __future__ import annotations
 
-from . import encode, interval, memory, mixture, neighbours, review, shares
+from . import encode, importance, interval, memory, mixture, neighbours, review, shares
 from .classification import Classification
 from .task import AbstractTask
 
@@ -14,6 +14,7 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
     """Prepares what learning by this task takes; `reviewed`: whether rows are kept."""
     names = task.mixture.names
     encode.prepare()
+    importance.prepare()
     mixture.prepare(names, relative=task.mixture.relative)
     if reviewed:
         review.prepare()

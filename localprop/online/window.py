@@ -270,9 +270,11 @@ def _scales(sums: np.ndarray, shift: np.ndarray, quantiles: np.ndarray) -> Scale
 
 def _scales_of_one(sums: tuple[int, float, float], shift: float, quantiles: np.ndarray) -> OfOne:
     n, total, squares = sums
-    mean = total / max(n, 1)
-    deviation = math.sqrt(max(squares / max(n, 1) - mean * mean, 0.0))
-    return mean + shift if n else 0.0, deviation, quantiles
+    if not n:
+        return 0.0, 0.0, quantiles
+    mean = total / n
+    variance = squares / n - mean * mean
+    return mean + shift, math.sqrt(variance) if variance > 0 else 0.0, quantiles
 
 
 def _as_arrays(one: OfOne) -> Scales:
