@@ -5,7 +5,7 @@ Seconds that count as those of compiling.
 
 from __future__ import annotations
 
-from . import encode, importance, interval, memory, mixture, neighbours, review, shares
+from . import encode, importance, interval, memory, mixture, neighbours, review, shares, stacking
 from .classification import Classification
 from .task import AbstractTask
 
@@ -18,6 +18,7 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
     mixture.prepare(names, relative=task.mixture.relative)
     if reviewed:
         review.prepare()
+    stacking.prepare(classes=isinstance(task, Classification))
     if isinstance(task, Classification):
         shares.prepare()
     else:

@@ -164,7 +164,7 @@ def test_a_row_is_looked_at_as_it_is_encoded(value):
     known = np.random.default_rng(0).normal(size=(300, 2))
     encoder.encode({"a": number(known[:, 0]), "b": number(known[:, 1])}, 300)
     here = {"a": number([value]), "b": number([1.0])}
-    looked, scales = encoder.look(here, 1, 16)
+    looked, _, scales = encoder.look(here, 1, 16, 2)
     again = encoder.encode(here, 1)
     u = encoder.now(again)
     np.testing.assert_array_equal(looked[:, : u.shape[1]], u)
