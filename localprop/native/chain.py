@@ -194,8 +194,7 @@ class ChainState:
             answers,
             *self._scratch,
         )
-        learned = slice(start, len(u) if fault < 0 else fault + 1)
-        self.hop += chain.hops * len(duration[learned])
+        self.hop += chain.hops * max(0, (len(u) if fault < 0 else fault + 1) - start)
         return fault
 
     def answer(self, u: np.ndarray, out: np.ndarray) -> None:

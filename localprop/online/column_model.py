@@ -25,10 +25,9 @@ from .forecast import Forecast
 from .growing import Model, Sizes, capacity
 from .importance import Importance
 from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
-from .memory import prepare as prepare_memory
 from .native import beside
 from .neighbours import NEIGHBOURS, SEARCHED, Kept, ask_neighbours
-from .neighbours import prepare as prepare_neighbours
+from .prepared import prepare
 from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
@@ -96,21 +95,22 @@ class ColumnModel:
         known = target.known
         if isinstance(self.task, Forecast):
             known = np.ones(rows, bool)  # time goes on, also where the target is missing
-        turns = np.flatnonzero(np.diff(known)) + 1
-        width = self._review.streams * (len(self._encoder.inputs) + 8 * len(columns))
-        most = capacity(PIECE, width)  # what a piece takes of memory is bounded too
-        cuts = sorted({0, *turns.tolist(), *range(most, rows, most), rows})
+        cuts = self._cuts(known, len(columns))
+        alone = len(cuts) == 2
         parts: list[Answers] = []
         learning: tuple[_Ready, Callable[[], Trace]] | None = None  # the piece before
         try:
             for start, stop in pairwise(cuts):
-                run = {name: column.cut(start, stop) for name, column in columns.items()}
+                run, wanted = columns, target
+                if not alone:
+                    run = {name: column.cut(start, stop) for name, column in columns.items()}
+                    wanted = target.cut(start, stop)
                 ready = None
                 if self.task is not None and known[start]:
-                    ready = self._made_ready(run, target.cut(start, stop), lines[start:stop])
+                    ready = self._made_ready(run, wanted, lines[start:stop])
                 done, learning = self._found(learning), None
                 if ready is not None:
-                    learning = ready, self._begin(ready, alone=len(cuts) == 2)
+                    learning = ready, self._begin(ready, alone=alone)
                 parts += self._scored(done)
                 if ready is None:
                     parts.append(self.ask(run, stop - start))
@@ -137,10 +137,10 @@ class ColumnModel:
         relative = None if clock is None else self._durations.look(clock.values)
         keys = self._keys(columns, rows)
         u, plain, scales = self._encoder.look(columns, rows, *model.sizes[:2])
-        near = self._near(u, scales, self._searched(), None)
+        near = self._near(lambda: u, scales, None)
         views = {"rows": u, "plain": plain}
         if self._memory is not None:
-            views[MEMORY] = self._memory.ask(self._remembered(plain), keys, relative)
+            views[MEMORY] = self._memory.ask(self._encoder.at_full_voice(plain), keys, relative)
         return task.read(model.preview(views, relative), near)
 
     def importance(self) -> dict[str, float]:
@@ -186,6 +186,15 @@ class ColumnModel:
     def started(self) -> bool:
         """Whether anything was learned."""
         return self._model is not None
+
+    def _cuts(self, known: np.ndarray, columns: int) -> list[int]:
+        """Returns where rows are cut: each piece has targets or none, and room in memory."""
+        rows = len(known)
+        if rows == 1:
+            return [0, 1]
+        turns = np.flatnonzero(np.diff(known)) + 1
+        most = capacity(PIECE, self._review.streams * (len(self._encoder) + 8 * columns))
+        return sorted({0, *turns.tolist(), *range(most, rows, most), rows})
 
     def _keys(self, columns: dict[str, Column], rows: int) -> Keys | None:
         """Takes the column of sequences out; returns to which one each row belongs."""
@@ -248,7 +257,7 @@ class ColumnModel:
                     for name, column in first.items()
                 }
             )
-            here = len(self._encoder.inputs)
+            here = len(self._encoder)
             self._room = room, len(self._encoder.plain) + room - here
         self._model_for(task)
         new = self._encoder.encode(used, rows)
@@ -256,15 +265,15 @@ class ColumnModel:
         if self._delay is not None:
             query, output = self._views(self._encoder.now(new)), "answer"
             new = self._delay.push(new)
-        kept = self._searched()
-        u, raw = self._reviewed(new, encoded.raw)
+        # Before these rows are among those that are kept.
         news = Kept(new.numbers, new.fixed, encoded.raw)
-        near = self._near(u[:, 0], new.scales, kept, news)
+        near = self._near(lambda: self._encoder.now(new), new.scales, news)
+        u, raw = self._reviewed(new, encoded.raw)
         z = task.targets(raw, encoded.key)
         views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
         if self._memory is not None:
             told = raw[:, 0] if isinstance(task, Classification) else z[:, 0, 0]
-            plain = self._remembered(views["plain"])
+            plain = self._encoder.at_full_voice(views["plain"])
             views[MEMORY] = self._memory.learn(plain, told, keys, duration)
         record = (output, "input_slope", *(["memory_slope"] if self._memory else []))
         for name, column in columns.items():
@@ -314,21 +323,17 @@ class ColumnModel:
             before = moved, share
         self._importance.update(u, trace["input_slope"], before)
 
-    def _searched(self) -> Kept | None:
-        """Returns the rows among which neighbours are looked for, `None` if none are asked."""
-        assert self.task is not None
-        asked = NEIGHBOURS in self.task.mixture.names
-        return self._review.last(SEARCHED) if asked else None
-
     def _near(
-        self, u: np.ndarray, scales: Scales, kept: Kept | None, news: Kept | None
+        self, u: Callable[[], np.ndarray], scales: Scales, news: Kept | None
     ) -> np.ndarray | None:
         """Returns what the neighbours of new rows say, `None` if none are asked."""
-        if kept is None:
+        assert self.task is not None
+        if NEIGHBOURS not in self.task.mixture.names:
             return None
         most = min(SEARCHED, self.settings.review)
         outputs = len(self.task.classes) if isinstance(self.task, Classification) else 0
-        return ask_neighbours(self._encoder.seen(u, scales), kept, news, most, outputs)
+        seen = self._encoder.seen(u(), scales)
+        return ask_neighbours(seen, self._review.kept, news, most, outputs)
 
     def _reviewed(self, new: Rows, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns inputs, by today's scales, and targets of rows and of those beside them.
@@ -344,11 +349,6 @@ class ColumnModel:
     def _views(self, u: np.ndarray) -> dict[str, np.ndarray]:
         """Returns what the experts see of new rows."""
         return {"rows": u, "plain": u[:, self._plain_of(u)]}
-
-    def _remembered(self, plain: np.ndarray) -> np.ndarray:
-        """Returns what the memory is told of rows."""
-        gains = self._encoder.plain_gains[: plain.shape[1]]
-        return plain * np.pad(gains, (0, plain.shape[1] - len(gains)), constant_values=1.0)
 
     def _plain_of(self, u: np.ndarray) -> list[int]:
         """Returns which of the inputs of rows are no bins."""
@@ -388,10 +388,7 @@ class ColumnModel:
                 self._learned_before + k + 1, name
             )
             with self._model.compiling():
-                if NEIGHBOURS in task.mixture.names:
-                    prepare_neighbours()
-                if MEMORY in task.mixture.names:
-                    prepare_memory()
+                prepare(task, reviewed=settings.review > 0)
             if MEMORY in task.mixture.names:
                 self._memory = Memory(classes=isinstance(task, Classification))
         return self._model

@@ -31,8 +31,11 @@ class Curve:
             stop = min(rows, start + self.width - int(last[0]))
             last[0] += stop - start
             # Strictly in order, as cumsum adds: a cut of the stream changes no bit.
-            before = np.array(last[1:])[:, None]
-            last[1:] = np.cumsum(np.hstack([before, values[:, start:stop]]), axis=1)[:, -1].tolist()
+            if rows == 1:
+                last[1:] = _added(last[1:], values[:, 0].tolist())
+            else:
+                new = np.hstack([np.array(last[1:])[:, None], values[:, start:stop]])
+                last[1:] = np.cumsum(new, axis=1)[:, -1].tolist()
             start = stop
 
     def means(self, quantities: int) -> tuple[np.ndarray, np.ndarray]:

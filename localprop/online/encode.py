@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..table.columns import LARGEST, is_known
 from ..table.table import Column, ColumnKind
+from .compiled import compiled
 from .levels import Levels
-from .moments import CLIP, standardised
+from .moments import CLIP
 from .neighbours import Seen
-from .window import BINS, Scales, Window
+from .wide import widened
+from .window import BINS, Scales, Window, side_by_side
 from .words import ROLE as WORD_ROLE
 from .words import bags
 
-CACHED = 1 << 15  # numbers that are worked on at once
 OWN_VALUES = 32  # distinct values of a text column that get an input of their own
 TEXT_ROOM = 8  # inputs that a text column probably comes to
 WORDS_ROOM = 32  # and one of sentences
@@ -26,7 +29,8 @@ CYCLES = {"day": 86_400.0, "week": 7 * 86_400.0, "year": 365.2425 * 86_400.0}
 WAVES = {np.sin: "(sin of {})", np.cos: "(cos of {})"}
 CYCLE_ROLES = [role.format(cycle) for cycle in CYCLES for role in WAVES.values()]
 BIN_ROLES = [f"in bin {k}" for k in range(1, BINS + 1)]
-LEVEL_ROLE = "is {!r}"  # of a number that is one of few
+IS_LEVEL = "equals "
+LEVEL_ROLE = IS_LEVEL + "{!r}"  # of a number that is one of few
 LEVEL = 0.5  # what it switches on: where its size says all, this shall not disturb much
 MARK = "\x1f"  # in the names of columns that are derived from others, and in no column's own
 SCALED = {ColumnKind.NUMBER: BIN_ROLES, ColumnKind.BOOLEAN: [], ColumnKind.TIME: []}
@@ -34,6 +38,8 @@ SCALED = {ColumnKind.NUMBER: BIN_ROLES, ColumnKind.BOOLEAN: [], ColumnKind.TIME:
 
 Key = tuple[str, str]  # column, role
 Part = tuple[int, Key, np.ndarray]  # first row, key, values
+Late = tuple[str, np.ndarray, np.ndarray]  # role, rows and values of an input without a place
+TINY = float(np.finfo(float).tiny)  # the least width of a bin, whose reciprocal is finite
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,24 @@ class Rows:
     numbers: np.ndarray
     fixed: np.ndarray
     scales: Scales
+
+
+class Layout(NamedTuple):
+    """Where inputs lie.
+
+    **Fields:** `numbers`: columns that are scaled, by first use, with whether each has bins, which
+    follow its standardised value; `place`, `binned`: the same as arrays, `(D,)`; `fixed`: keys of
+    the inputs that no scale changes, with where each stands among these; `at`: their places,
+    `(F,)`; `plain`: the inputs that are no bins; `gains`: by which these speak at full voice.
+    """
+
+    numbers: dict[str, bool]
+    place: np.ndarray
+    binned: np.ndarray
+    fixed: dict[Key, int]
+    at: np.ndarray
+    plain: list[int]
+    gains: np.ndarray
 
 
 class Encoder:
@@ -83,6 +107,11 @@ class Encoder:
         self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
         self._levels = Levels()  # of the columns of numbers
+        self._laid_out = 0, _layout({})  # for how many inputs, and where they lie
+
+    def __len__(self) -> int:
+        """Returns how many inputs there are."""
+        return len(self._places)
 
     @property
     def inputs(self) -> list[str]:
@@ -92,19 +121,12 @@ class Encoder:
     @property
     def plain(self) -> list[int]:
         """The inputs that are no bins, in order: all that a linear expert needs."""
-        return [k for (_, role), k in self._places.items() if role not in BIN_ROLES]
-
-    @property
-    def plain_gains(self) -> np.ndarray:
-        """By what plain inputs are to be multiplied so that each speaks at full voice."""
-        levels = {(name, LEVEL_ROLE.format(v)) for name, v in self._levels.everywhere}
-        places = list(self._places)
-        return np.array([1 / LEVEL if places[k] in levels else 1.0 for k in self.plain])
+        return self._layout.plain
 
     @property
     def fixed(self) -> int:
         """How many inputs no scale changes."""
-        return len(self._fixed_keys())
+        return len(self._layout.fixed)
 
     def expect(self, kinds: Mapping[str, ColumnKind]) -> int:
         """Gives numbers, booleans and times their inputs ahead; returns with how many to begin.
@@ -117,7 +139,7 @@ class Encoder:
         """
         for name, kind in kinds.items():
             if kind in SCALED:
-                self._scaled(name)
+                self.windows.setdefault(name, Window())
                 for role in ("", *SCALED[kind], *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
                     self._places.setdefault((name, role), len(self._places))
         room = {ColumnKind.TEXT: TEXT_ROOM, ColumnKind.WORDS: WORDS_ROOM}
@@ -126,27 +148,15 @@ class Encoder:
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> Rows:
         """Takes a piece of the table in and returns its rows, to be scaled by `now` or `again`."""
-        found, scaled = [*self._levels_of(columns)], {}
+        found: list[Part] = [*self._levels_of(columns)]
         for name, column in columns.items():
-            found += self._parts(name, column)
-            if name in self.windows:
-                values = np.where(column.known, column.values, np.nan)
-                scaled[name] = self.windows[name].update(values)[1], values
+            if not self._only_scaled(name, column):
+                found += self._parts(name, column)
         # By first use, so that places do not depend on how the stream is cut into pieces.
         for _, key, _ in sorted(found, key=lambda part: part[0]):
             self._places.setdefault(key, len(self._places))
-        nothing = np.full(rows, np.nan)
-        known = [scaled.get(name, (_unscaled(rows), nothing)) for name in self._numbers()]
-        at = {key: k for k, key in enumerate(self._fixed_keys())}
-        fixed = np.zeros((rows, len(at)))
-        for _, key, values in found:
-            if key in at:
-                fixed[:, at[key]] += values
-        return Rows(
-            np.stack([v for _, v in known], axis=1) if known else np.zeros((rows, 0)),
-            fixed,
-            _stacked([scales for scales, _ in known], rows),
-        )
+        numbers, scales = self._scaled(columns, rows, taken=True)
+        return Rows(numbers, self._fixed(found, rows), scales)
 
     def now(self, rows: Rows) -> np.ndarray:
         """Returns the inputs of rows by their own scales, `(T, inputs)`."""
@@ -158,25 +168,13 @@ class Encoder:
         **Arguments:** `numbers`, `fixed`: `(T, S, D)`, `(T, S, F)`, S rows for each; `scales`: of
         T rows. Columns and inputs that came later may be lacking at the end.
         """
+        layout = self._layout
         u = np.zeros((*numbers.shape[:2], len(self._places)), np.float32)
-        keys = self._fixed_keys()[: fixed.shape[2]]
-        u[:, :, [self._places[key] for key in keys]] = fixed
-        names = self._numbers()[: numbers.shape[2]]
-        place = np.array([self._places[name, ""] for name in names], int)
-        binned = np.array([(name, BIN_ROLES[0]) in self._places for name in names], bool)
-        # So many rows at a time that what comes between stays in the processor's cache.
-        some = max(1, CACHED // max(1, numbers.shape[1] * len(names) * BINS))
-        for start in range(0, len(u), some):
-            here = slice(start, start + some)
-            x, mean = numbers[here], scales.mean[here, None, : len(names)]
-            deviation = scales.deviation[here, None, : len(names)]
-            u[here][:, :, place] = standardised(x, mean, deviation, CLIP)
-            for columns in _neighbours(place, binned):
-                edges = scales.edges[here, None, columns]
-                first = place[columns][0]
-                bins = u[here, :, first : first + (1 + BINS) * (columns.stop - columns.start)]
-                bins = bins.reshape(*bins.shape[:2], -1, 1 + BINS)
-                bins[..., 1:] = _filled(x[:, :, columns], edges)
+        if layout.fixed:
+            u[:, :, layout.at[: fixed.shape[2]]] = fixed
+        lying = layout.place, layout.binned, scales.mean, scales.deviation
+        room = np.empty((3, BINS))
+        compiled(_scale)(numbers, *lying, np.ascontiguousarray(scales.edges), room, u)
         return u
 
     def look(
@@ -188,37 +186,44 @@ class Encoder:
         by and by gets it here in each row by itself, as long as there are so many; there are more
         where inputs that are known were never but 0, so that no network has room for them.
         """
-        scales = {
-            name: self.windows.get(name, Window()).look(column.values)
-            for name, column in columns.items()
-            if not column.kind.is_text
-        }
-        known, plain = len(self._places), self.plain
-        u = np.zeros((rows, max(width, known)), np.float32)
-        lone = np.zeros((rows, max(plain_width, len(plain))), np.float32)
-        # The next free input, row by row.
-        new, new_plain = np.full(rows, known), np.full(rows, len(plain))
+        numbers, scales = self._scaled(columns, rows, taken=False)
+        found: list[Part] = []
+        late: list[Late] = []
         for name, column in columns.items():
-            for key, active, values in self._glances(name, column, scales.get(name)):
+            if self._only_scaled(name, column):
+                continue
+            for key, active, values in self._glances(name, column):
                 if key in self._places:
-                    u[:, self._places[key]] += values
-                    continue
-                _put(u, new, active, values)
-                if key[1] not in BIN_ROLES:
-                    _put(lone, new_plain, active, values)
-        lone[:, : len(plain)] = u[:, plain]
-        of_numbers = [scales.get(name, _unscaled(rows)) for name in self._numbers()]
-        return u, lone, _stacked(of_numbers, rows)
+                    found.append((0, key, values))
+                else:
+                    late.append((key[1], active, values))
+        known, plain = self.now(Rows(numbers, self._fixed(found, rows), scales)), self.plain
+        u = widened(known, max(width, len(self)))
+        lone = widened(known[:, plain], max(plain_width, len(plain)))
+        # The next free input, row by row.
+        new, new_plain = np.full(rows, len(self)), np.full(rows, len(plain))
+        for role, active, values in late:
+            _put(u, new, active, values)
+            if role not in BIN_ROLES:
+                _put(lone, new_plain, active, values)
+        return u, lone, scales
+
+    def at_full_voice(self, plain: np.ndarray) -> np.ndarray:
+        """Returns plain inputs, `(T, …)`, where every level that is met is 1."""
+        gains = self._layout.gains[: plain.shape[1]]
+        found = plain.copy()
+        found[:, : len(gains)] *= gains
+        return found
 
     def seen(self, u: np.ndarray, scales: Scales) -> Seen:
         """Returns rows as they are compared with others.
 
         **Arguments:** `u`: their inputs, `(T, …)`, those without a place yet at the end; `scales`.
         """
-        numbers = [self._places[name, ""] for name in self._numbers()]
-        fixed = [self._places[key] for key in self._fixed_keys()]
-        fixed += range(len(self._places), u.shape[1])
-        return Seen(u[:, numbers], u[:, fixed], scales.mean, scales.deviation)
+        fixed = self._layout.at
+        if u.shape[1] > len(self):
+            fixed = np.append(fixed, np.arange(len(self), u.shape[1]))
+        return Seen(u[:, self._layout.place], u[:, fixed], scales.mean, scales.deviation)
 
     @property
     def columns(self) -> list[str]:
@@ -227,7 +232,7 @@ class Encoder:
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
-        windows = {name: self.windows[name].state() for name in self._numbers()}
+        windows = {name: self.windows[name].state() for name in self._layout.numbers}
         levels = self._levels.state()
         return {"inputs": list(self._places), "windows": windows, "levels": levels}
 
@@ -242,15 +247,51 @@ class Encoder:
         encoder.windows = {name: Window(w) for name, w in state["windows"].items()}
         return encoder
 
-    def _scaled(self, name: str) -> Window:
-        return self.windows.setdefault(name, Window())
+    @property
+    def _layout(self) -> Layout:
+        known, layout = self._laid_out
+        if known != len(self._places):
+            layout = _layout(self._places)
+            self._laid_out = len(self._places), layout
+        return layout
 
-    def _numbers(self) -> list[str]:
-        """Returns the columns that are scaled, by first use."""
-        return [column for column, role in self._places if not role]
+    def _scaled(
+        self, columns: Mapping[str, Column], rows: int, *, taken: bool
+    ) -> tuple[np.ndarray, Scales]:
+        """Returns the columns that are scaled side by side, `(T, D)`, and scales with each row."""
+        names = self._layout.numbers
+        there = [columns.get(name) for name in names]
+        windows = [
+            None if column is None else self.windows[name]
+            for name, column in zip(names, there, strict=True)
+        ]
+        if rows == 1:
+            numbers = np.array([[math.nan if c is None else c.values.item() for c in there]])
+        else:
+            numbers = np.full((rows, len(there)), np.nan)
+            for k, column in enumerate(there):
+                if column is not None:
+                    numbers[:, k] = column.values
+        numbers[~is_known(numbers)] = np.nan
+        return numbers, side_by_side(windows, numbers, taken=taken)
 
-    def _fixed_keys(self) -> list[Key]:
-        return [key for key in self._places if key[1] and key[1] not in BIN_ROLES]
+    def _fixed(self, found: list[Part], rows: int) -> np.ndarray:
+        """Returns the inputs that no scale changes, `(T, F)`, of all that was found."""
+        at = self._layout.fixed
+        fixed = np.zeros((rows, len(at)))
+        for _, key, values in found:
+            if key in at:
+                fixed[:, at[key]] += values
+        return fixed
+
+    def _only_scaled(self, name: str, column: Column) -> bool:
+        """Whether a column of one row has its inputs, and nothing but a number to say."""
+        if len(column.values) != 1 or (binned := self._layout.numbers.get(name)) is None:
+            return False
+        same = ColumnKind.NUMBER if binned else ColumnKind.BOOLEAN
+        if self._levels.own.get(name):
+            return False
+        return column.kind is same and abs(column.values.item()) <= LARGEST
 
     def _begun(self, name: str) -> bool:
         return name in self._own_values or (name in self.windows and self.windows[name].count > 0)
@@ -268,7 +309,7 @@ class Encoder:
         elif column.kind is ColumnKind.TEXT:
             yield from self._categories(name, column)
         else:
-            self._scaled(name)
+            self.windows.setdefault(name, Window())
             for role in ("", *SCALED.get(column.kind, [])):
                 yield first, (name, role), known
             if column.kind is ColumnKind.TIME:
@@ -284,7 +325,7 @@ class Encoder:
         numbers = {
             name: np.where(column.known, column.values, np.nan)
             for name, column in columns.items()
-            if column.kind is ColumnKind.NUMBER and MARK not in name
+            if column.kind is ColumnKind.NUMBER and MARK not in name and self._levels.follows(name)
         }
         since = {(name, value): row + 1 for row, name, value in self._levels.learn(numbers)}
         known = [key for key in self._levels.everywhere if key[0] in numbers and key not in since]
@@ -299,10 +340,11 @@ class Encoder:
             here = column.values == code
             yield int(np.argmax(here)), (name, self._role(name, value)), here.astype(float)
 
-    def _glances(
-        self, name: str, column: Column, scales: Scales | None
-    ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
-        """Yields key, rows in which it is met, and values of what `encode` would give them."""
+    def _glances(self, name: str, column: Column) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+        """Yields key, rows in which it is met, and values of what `encode` would give them.
+
+        Numbers that have inputs are left to their scales; a first one is its own mean, hence 0.
+        """
         known = column.known
         begun = self._begun(name)
         if column.kind is ColumnKind.WORDS:
@@ -312,19 +354,15 @@ class Encoder:
                 here = column.values == code
                 yield (name, self._role_of(name, value)), here, here.astype(float)
         else:
-            assert scales is not None  # which every column has that is no text
-            values = column.values
             met = known | begun
-            yield (name, ""), met, standardised(values, scales.mean, scales.deviation, CLIP)
-            if SCALED.get(column.kind):
-                filled = _filled(values[:, None], scales.edges[:, None])[:, 0]
-                for role, share in zip(BIN_ROLES, filled.T, strict=True):
-                    yield (name, role), met, share
+            if name not in self._layout.numbers:
+                for role in ("", *SCALED.get(column.kind, [])):
+                    yield (name, role), met, np.zeros(len(met))
             if column.kind is ColumnKind.TIME:
-                for role, wave in _waves(values, known):
+                for role, wave in _waves(column.values, known):
                     yield (name, role), met, wave
             for level in self._levels.own.get(name, ()):
-                here = values == level
+                here = column.values == level
                 yield (name, LEVEL_ROLE.format(level)), here, LEVEL * here
         if begun:
             yield (name, "is missing"), ~known, (~known).astype(float)
@@ -346,6 +384,12 @@ class Encoder:
             self._own_values.setdefault(column, 0)
         elif role.startswith("= "):
             self._own_values[column] = self._own_values.get(column, 0) + 1
+
+
+def prepare() -> None:
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
+    encoder = Encoder()
+    encoder.now(encoder.encode({"": Column(ColumnKind.NUMBER, np.zeros(1))}, 1))
 
 
 def _put(table: np.ndarray, place: np.ndarray, active: np.ndarray, values: np.ndarray) -> None:
@@ -370,50 +414,56 @@ def _waves(seconds: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, np.nda
             yield role.format(cycle), np.where(known, wave(angle), 0.0)
 
 
-def _neighbours(place: np.ndarray, binned: np.ndarray) -> Iterator[slice]:
-    """Yields runs of columns with bins whose inputs follow one another without a gap.
-
-    **Arguments:** `place`: of each column's standardised value, which its bins follow; `binned`.
-    """
-    start = 0
-    for k in range(1, len(place) + 1):
-        if k < len(place) and binned[k - 1 : k + 1].all() and place[k] == place[k - 1] + 1 + BINS:
-            continue
-        if binned[start]:
-            yield slice(start, k)
-        start = k
-
-
-def _filled(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Returns how far values fill the bins, less the mean if all bins hold equally many.
-
-    **Arguments:** `values`: `(…,)`, NaN where missing, which fills nothing; `edges`: `(…, 7)`.
-    """
-    width = np.diff(edges)
-    real = width >= np.finfo(float).tiny  # whose reciprocal is finite
-    bins = real.sum(axis=-1, keepdims=True)
-    mean = np.where(real, (bins - np.arange(0.5, BINS)) / np.maximum(bins, 1), 0.0)
-    slope = np.where(real, 1 / np.where(real, width, 1.0), 0.0)
-    low = np.where(real, edges[..., :-1], 0.0)
-    missing = ~np.isfinite(values)
-    share = np.where(missing, 0.0, values)[..., None] - low
-    with np.errstate(over="ignore"):  # a quotient too large to represent is clipped anyway
-        share *= slope
-    np.clip(share, 0.0, 1.0, out=share)
-    share -= mean
-    if missing.any():
-        share[missing] = 0.0
-    return share
+def _layout(places: Mapping[Key, int]) -> Layout:
+    numbers = {name: (name, BIN_ROLES[0]) in places for name, role in places if not role}
+    plain = [key for key in places if key[1] not in BIN_ROLES]
+    fixed = [key for key in plain if key[1]]
+    return Layout(
+        numbers=numbers,
+        place=np.array([places[name, ""] for name in numbers], np.int64),
+        binned=np.array(list(numbers.values()), bool),
+        fixed={key: k for k, key in enumerate(fixed)},
+        at=np.array([places[key] for key in fixed], np.int64),
+        plain=[places[key] for key in plain],
+        gains=np.array(
+            [1 / LEVEL if role.startswith(LEVEL_ROLE[:7]) else 1.0 for _, role in plain]
+        ),
+    )
 
 
-def _unscaled(rows: int) -> Scales:
-    nothing, none = np.zeros(rows), np.full((rows, BINS + 1), np.nan)
-    return Scales(nothing, nothing, none, none[:, 0])
-
-
-def _stacked(scales: list[Scales], rows: int) -> Scales:
-    if not scales:
-        nothing, none = np.zeros((rows, 0)), np.zeros((rows, 0, BINS + 1))
-        return Scales(nothing, nothing, none, nothing)
-    names = [field.name for field in fields(Scales)]
-    return Scales(*(np.stack([getattr(s, name) for s in scales], axis=1) for name in names))
+def _scale(
+    numbers: Any,
+    place: Any,
+    binned: Any,
+    mean: Any,
+    deviation: Any,
+    edges: Any,
+    room: Any,
+    u: Any,
+) -> None:
+    """Writes standardised numbers, and how far they fill their bins, less the mean of that."""
+    low, slope, middle = room[0], room[1], room[2]  # taken apart at once, they would be no vectors
+    for t in range(numbers.shape[0]):
+        for d in range(numbers.shape[2]):
+            at, centre, unit = place[d], mean[t, d], deviation[t, d]
+            for s in range(numbers.shape[1]):
+                x = numbers[t, s, d]
+                if unit > 0 and abs(x) <= LARGEST:
+                    u[t, s, at] = min(max((x - centre) / unit, -CLIP), CLIP)
+            if not binned[d]:
+                continue
+            real = 0
+            for b in range(BINS):
+                real += edges[t, d, b + 1] - edges[t, d, b] >= TINY
+            for b in range(BINS):
+                width = edges[t, d, b + 1] - edges[t, d, b]
+                there = width >= TINY
+                low[b] = edges[t, d, b] if there else 0.0
+                slope[b] = 1 / width if there else 0.0
+                middle[b] = (real - (b + 0.5)) / real if there else 0.0
+            for s in range(numbers.shape[1]):
+                x = numbers[t, s, d]
+                if abs(x) < np.inf:
+                    for b in range(BINS):
+                        share = min(max((x - low[b]) * slope[b], 0.0), 1.0)
+                        u[t, s, at + 1 + b] = share - middle[b]

@@ -182,17 +182,18 @@ class Model:
         """
         if not self.begun:
             self.make_room(self.start)
-        now = [samples.u["rows"][:, 0], samples.u["plain"], ~np.isnan(samples.z[:, 0])]
-        if samples.query is not None:  # whoever is asked of inputs has neurons for them
-            now[0] = (now[0] != 0) | (samples.query["rows"] != 0)
-            now[1] = (now[1] != 0) | (samples.query["plain"] != 0)
-        needed = [_reach(a != 0) for a in now]
         traces, start, rows = [], 0, len(samples.z)
+        needed = self._needed(samples)
         while start < rows:
-            self.make_room(Sizes(*(int(n[start]) for n in needed)))
-            fits = [np.searchsorted(n, s, "right") for n, s in zip(needed, self.sizes, strict=True)]
-            stop = min(start + self.capacity, *(int(f) for f in fits))
-            part = jax.tree.map(lambda a, rows=slice(start, stop): a[rows], samples)
+            stop = min(rows, start + self.capacity)
+            if needed is not None:
+                self.make_room(Sizes(*(int(n[start]) for n in needed)))
+                pairs = zip(needed, self.sizes, strict=True)
+                fits = [int(np.searchsorted(n, s, "right")) for n, s in pairs]
+                stop = min(start + self.capacity, *fits)
+            part = samples
+            if start or stop < rows:
+                part = jax.tree.map(lambda a, rows=slice(start, stop): a[rows], samples)
             traces.append(self._learn_part(part, record, start))
             start = stop
         return {name: _joined([trace[name] for trace in traces]) for name in record}
@@ -223,6 +224,18 @@ class Model:
             parts.append(self.bank.preview_many(self.phase, part, capacity=room))
             self._compiled.add(("answer", room))
         return np.concatenate(parts)
+
+    def _needed(self, samples: Samples) -> list[np.ndarray] | None:
+        """Returns the sizes that each row needs, with those before it; `None` where all fit."""
+        views, target, query = samples.u, samples.z, samples.query
+        given = Sizes(views["rows"].shape[2], views["plain"].shape[1], target.shape[2])
+        if all(a <= b for a, b in zip(given, self.sizes, strict=True)):
+            return None
+        used = [views["rows"][:, 0] != 0, views["plain"] != 0, ~np.isnan(target[:, 0])]
+        if query is not None:  # whoever is asked of inputs has neurons for them
+            used[0] |= query["rows"] != 0
+            used[1] |= query["plain"] != 0
+        return [_reach(a) for a in used]
 
     def _learn_part(self, samples: Samples, record: Sequence[str], first: int) -> Trace:
         part, native = self._fit(samples), self._native
@@ -284,6 +297,8 @@ def _reach(used: np.ndarray) -> np.ndarray:
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    if len(parts) == 1:
+        return parts[0]
     if parts[0].ndim > 1:
         width = max(part.shape[-1] for part in parts)
         parts = [widened(part, width, 0.0) for part in parts]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .smoothing import smooth
+from .compiled import compiled
 from .wide import widened
 
 MEMORY = 500.0  # rows over which importance is averaged
@@ -31,17 +31,10 @@ class Importance:
         **Arguments:** `before`: what mattered of the inputs of rows before, `(rows, inputs)`, and
         the share in the answer that it has, `(rows,)`.
         """
-        width = max(u.shape[1], len(self.means))
-        self.means = widened(self.means, width)
-        used = min(u.shape[1], slope.shape[1])  # what was never but 0 has no neuron yet
-        moved = np.abs(u[:, :used] * slope[:, :used], dtype=float)
-        moved = widened(moved, width)
-        if before is not None:
-            more, share = before
-            moved *= 1 - share[:, None]
-            moved[:, : more.shape[1]] += share[:, None] * more
-        keep = 1 - 1 / MEMORY
-        self.means = smooth(moved, keep, 1 - keep, self.means)[-1]
+        self.means = widened(self.means, max(u.shape[1], len(self.means))).copy()
+        more, share = (np.zeros((len(u), 0)), np.zeros(len(u))) if before is None else before
+        given = np.ascontiguousarray(u), np.ascontiguousarray(slope), more, share
+        compiled(_follow)(*given, 1 - 1 / MEMORY, self.means)
 
     def shares(self, columns: list[str], names: list[str]) -> dict[str, float]:
         """Returns each column's share of the whole, the largest first.
@@ -58,3 +51,20 @@ class Importance:
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
         return {"means": self.means.tolist()}
+
+
+def prepare() -> None:
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
+    one = np.zeros((1, 1), np.float32)
+    Importance().update(one, one)
+
+
+def _follow(u: Any, slope: Any, more: Any, share: Any, keep: float, means: Any) -> None:
+    for t in range(len(u)):
+        used = min(u.shape[1], slope.shape[1])  # what was never but 0 has no neuron yet
+        for j in range(len(means)):
+            moved = np.float64(abs(u[t, j] * slope[t, j])) if j < used else 0.0
+            moved *= 1 - share[t]
+            if j < more.shape[1]:
+                moved += share[t] * more[t, j]
+            means[j] = (1 - keep) * moved + keep * means[j]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+
+from .compiled import compiled
 
 LEVELS = np.array([0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99])
 STEP = 0.1  # of the logarithm of a radius, per row
 MEMORY = 50  # rows over which the size of an error is averaged
 LEAP = 10.0  # errors count as at most so many times their usual size
-ROWS = 1000  # rows in a call of the compiled loop
+_PLACES = np.concatenate([[0.0], -np.log(1 - LEVELS)])  # between which radii are interpolated
+_OUTSIDE = (1 - LEVELS).astype(np.float32)
+_STEP, _LEAP, _ONE = np.float32(STEP), np.float32(LEAP), np.float32(1)
 
 
 class Intervals:
@@ -53,25 +55,15 @@ class Intervals:
         **Arguments:** `errors`: `(T,)`, absolute, in any unit; NaN changes nothing.
         """
         found = np.empty(len(errors))
-        for start in range(0, len(errors), ROWS):
-            part = errors[start : start + ROWS]
-            padded = np.full(ROWS, np.nan, np.float32)
-            padded[: len(part)] = part
-            carry = (self.radii, self.size, np.int32(self.count))
-            carry, sizes, radii = _track(padded, len(part), carry)
-            self.radii, self.size = np.asarray(carry[0]), np.float32(carry[1])
-            self.count = int(carry[2])
-            rows = np.asarray(radii)[: len(part)].astype(float)
-            found[start : start + len(part)] = np.asarray(sizes)[: len(part)] * _between(
-                rows, level
-            )
+        given = np.asarray(errors, float), -math.log(1 - level), _PLACES, _OUTSIDE, self.radii
+        size, self.count = compiled(_track)(*given, self.size, self.count, found)
+        self.size = np.float32(size)
         return found
 
     def radius(self, level: float) -> float:
         """Returns the radius that the next error stays within, with probability `level`."""
-        if not self.count:
-            return float("nan")
-        return float(self.size) * float(_between(self.radii[None].astype(float), level)[0])
+        nothing = np.full(1, np.nan)  # which changes nothing
+        return float(self.update(nothing, level)[0]) if self.count else float("nan")
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
@@ -91,36 +83,41 @@ def coverage(covered: list[int]) -> dict[str, float]:
     return {"coverage of 90 % intervals": inside / judged} if judged else {}
 
 
-def _between(radii: np.ndarray, level: float) -> np.ndarray:
-    """Returns the radius at a level, row by row, interpolated over $-\\log(1 - \\text{level})$."""
-    places = np.concatenate([[0.0], -np.log(1 - LEVELS)])
-    values = np.maximum.accumulate(np.exp(radii), axis=1)
-    values = np.concatenate([np.zeros((len(values), 1)), values], axis=1)
-    place = -np.log(1 - level)
-    if place > places[-1]:  # beyond the last level radii go on as they went
-        return values[:, -1] * place / places[-1]
-    above = max(1, int(np.searchsorted(places, place)))
-    share = (place - places[above - 1]) / (places[above] - places[above - 1])
-    return values[:, above - 1] + share * (values[:, above] - values[:, above - 1])
+def prepare() -> None:
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
+    Intervals().update(np.zeros(1))
 
 
-@jax.jit
-def _track(errors: Array, rows: Any, carry: Any) -> Any:
-    """Returns the carry after the first `rows` errors, and sizes and radii before each of them."""
-    outside = jnp.asarray(1 - LEVELS, errors.dtype)
+def _track(
+    errors: Any,
+    place: float,
+    places: Any,
+    outside: Any,
+    radii: Any,
+    size: Any,
+    count: int,
+    found: Any,
+) -> tuple[Any, int]:
+    """Follows errors; writes the radius before each, interpolated over $-\\log(1-\\text{level})$.
 
-    def body(i: Any, everything: Any) -> Any:
-        (radii, size, count), sizes, before = everything
-        sizes, before = sizes.at[i].set(size), before.at[i].set(radii)
-        error, known = errors[i], jnp.isfinite(errors[i])
-        missed = error > size * jnp.exp(radii)
-        moved = jnp.where(count > 0, radii + STEP * (missed - outside), radii)
-        usual = jnp.where(size > 0, jnp.minimum(error, LEAP * size), error)
-        share = 1 / jnp.minimum(count + 1, MEMORY)
-        after = (moved, size + share * (usual - size), count + 1)
-        kept = [jnp.where(known, a, b) for a, b in zip(after, (radii, size, count), strict=True)]
-        return tuple(kept), sizes, before
-
-    sizes = jnp.zeros(errors.shape, errors.dtype)
-    before = jnp.zeros((len(errors), len(LEVELS)), errors.dtype)
-    return jax.lax.fori_loop(0, rows, body, (carry, sizes, before))
+    In single precision, as radii are kept.
+    """
+    last = len(radii)
+    for t in range(len(errors)):
+        below, above, k = 0.0, np.exp(np.float64(radii[0])), 1
+        while k < last and places[k] < place:
+            below, above, k = above, max(above, np.exp(np.float64(radii[k]))), k + 1
+        share = (place - places[k - 1]) / (places[k] - places[k - 1])
+        found[t] = size * (below + share * (above - below))
+        if place > places[last]:  # beyond the last level radii go on as they went
+            found[t] = size * (above * place / places[last])
+        error = np.float32(errors[t])
+        if not abs(error) < np.inf:
+            continue
+        for k in range(last if count > 0 else 0):
+            missed = _ONE if error > size * np.exp(radii[k]) else _ONE - _ONE
+            radii[k] += _STEP * (missed - outside[k])
+        usual = min(error, _LEAP * size) if size > 0 else error
+        size += _ONE / np.float32(min(count + 1, MEMORY)) * (usual - size)
+        count += 1
+    return size, count

@@ -68,6 +68,10 @@ class Levels:
         """Returns the values that have an input, each with its column."""
         return [(name, value) for name, values in self.own.items() for value in values]
 
+    def follows(self, column: str) -> bool:
+        """Whether a column has such values, or may yet be found to."""
+        return bool(self.own.get(column, True))
+
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
         return {"own": self.own, "watched": self._watched}

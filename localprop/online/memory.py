@@ -108,9 +108,11 @@ class Memory:
     ) -> np.ndarray:
         """Returns what `learn` would of each row were it the next; takes none of them in."""
         x, rows = _folded(inputs), len(inputs)
-        names = [None] if keys is None else [*keys[1], None]
-        known = np.array([self._places.get(name, -1) for name in names], np.int64)
-        places = known[np.zeros(rows, int) if keys is None else keys[0]]
+        if keys is None:
+            places = np.full(rows, self._places.get(None, -1))
+        else:
+            known = [self._places.get(name, -1) for name in [*keys[1], None]]
+            places = np.array(known, np.int64)[keys[0]]
         state = self._grown(max(1, len(self._keys)), _channels(x))
         nothing = np.full(rows, np.nan)
         given = x, nothing, np.maximum(places, 0), places < 0, lapse
@@ -131,6 +133,8 @@ class Memory:
         each = np.abs(known[:, :used] * slope[:, :used], dtype=float)
         channels = np.zeros((len(known), OF_TARGET + min(inputs, SHARED)))
         channels[:, :there] = each.reshape(len(known), there, NUMBERS).sum(axis=2)
+        if inputs <= SHARED:
+            return channels[:, OF_TARGET:]
         channel = np.arange(inputs) % SHARED
         return (channels[:, OF_TARGET:] / np.bincount(channel))[:, channel]
 
@@ -156,7 +160,12 @@ class Memory:
 
         Where there are too many sequences, the one that rested longest is forgotten.
         """
-        codes, names = (np.zeros(rows, int), [None]) if keys is None else keys
+        if keys is None:
+            begins = np.zeros(rows, bool)
+            place, begins[:1] = self._seat(None)
+            self._used[place] = self.rows + rows - 1
+            return np.full(rows, place), begins
+        codes, names = keys
         names = [*names, None]  # for -1
         here, first, which = np.unique(codes, return_index=True, return_inverse=True)
         new = [code for code in here if names[code] not in self._places]
@@ -213,18 +222,27 @@ def _advanced(
     keep: bool,
 ) -> np.ndarray:
     """Returns what is known at each row; the modes go on only to be kept."""
-    time = np.ones((1, 1)) if lapse is None else np.asarray(lapse, float)[:, None]
-    turn, push = np.exp(-SPEEDS * time), -np.expm1(-SPEEDS * time) * GAINS
     known = np.zeros((len(x), _channels(x) * NUMBERS), np.float32)
-    # Real and imaginary parts, each in one piece: complex numbers take twice as long to compile.
-    parts = [np.ascontiguousarray(f(a)) for a in (turn, push) for f in (np.real, np.imag)]
+    parts = _EVERY_ROW if lapse is None else _turns(np.asarray(lapse, float))
     given = x, np.asarray(targets, float), places, begins, *parts, PLACES, NUMBERS
     compiled(_advance)(*given, *state, classes, keep, np.zeros((2, MODES)), known)
     return known
 
 
+def _turns(time: np.ndarray) -> list[np.ndarray]:
+    """Returns how modes turn, and are pushed, in times `(T,)`: real and imaginary parts `(T, M)`.
+
+    Each in one piece: complex numbers take twice as long to compile.
+    """
+    turn, push = np.exp(-SPEEDS * time[:, None]), -np.expm1(-SPEEDS * time[:, None]) * GAINS
+    return [np.ascontiguousarray(f(a)) for a in (turn, push) for f in (np.real, np.imag)]
+
+
+_EVERY_ROW = _turns(np.ones(1))
+
+
 def prepare() -> None:
-    """Compiles the loop, or reads it from where it was kept: seconds that learning never sees."""
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
     Memory(classes=True).learn(np.zeros((1, 1)), np.zeros(1))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .compiled import compiled
 from .curve import Curve
-from .smoothing import smooth
 
 MEMORY = 200.0  # rows over which losses count
 RATE = 0.2  # of classes, per unit of loss
@@ -67,6 +67,7 @@ class Mixture:
         self.squares = np.zeros((len(self.names),) * 2 if relative else (0, 0))
         if state:
             self.squares = np.array(state["squares"], dtype=float).reshape(self.squares.shape)
+        self._present: np.ndarray | None = None  # weights of the next row, where they are known
         self.before = np.zeros((0, len(self.names)))  # weights before the rows of the last update
         self.curve = Curve(state["width"], state["curve"]) if state else Curve()
 
@@ -75,10 +76,10 @@ class Mixture:
 
         **Arguments:** `losses`: `(T, experts)`; `judged`: the rows that have some, `(T,)`.
         """
-        start, rows = self.weights[None], len(losses)
-        judged = np.ones(rows, bool) if judged is None else judged
-        after = np.concatenate([start, self.after(losses[judged])])
-        self.before = after[np.cumsum(judged) - judged]
+        if judged is None:
+            self.before = self._follow(losses)[:-1]
+        else:
+            self.before = self._follow(losses[judged])[np.cumsum(judged) - judged]
         return self.before
 
     def after(self, losses: np.ndarray) -> np.ndarray:
@@ -86,21 +87,7 @@ class Mixture:
 
         **Arguments:** `losses`: `(T, experts)`.
         """
-        if not len(losses):
-            return np.zeros(losses.shape)
-        losses = bounded(losses)
-        keep = 1 - 1 / MEMORY
-        sums = np.column_stack([losses, np.ones(len(losses))])
-        sums = smooth(sums, keep, 1.0, np.append(self.losses, self.rows))
-        self.losses, self.rows = sums[-1, :-1], float(sums[-1, -1])
-        squares = np.zeros((len(losses), *self.squares.shape))
-        if self.relative:
-            squares = (losses[:, :, None] - losses[:, None]) ** 2
-            squares = smooth(squares, keep, 1.0, self.squares)
-            self.squares = squares[-1].copy()
-        weights = self._weights(sums[:, :-1], sums[:, -1:], squares)
-        self.curve.extend(weights.T)
-        return weights
+        return self._follow(losses)[1:]
 
     def replace(self, names: Sequence[str], judged: Sequence[str], losses: np.ndarray) -> None:
         """Takes some experts to have had these losses so far, in place of what they had.
@@ -126,11 +113,14 @@ class Mixture:
             self.squares[k, known] = squares * unit**2 * self.rows
             self.squares[k, apart] = self.squares[k, known[0]] + self.squares[known[0], apart]
             self.squares[:, k] = self.squares[k]
+        self._present = None
 
     @property
     def weights(self) -> np.ndarray:
         """The weights of the next row, `(experts,)`."""
-        return self._weights(self.losses[None], np.array([[self.rows]]), self.squares[None])[0]
+        if self._present is None:
+            return self._follow(np.zeros((0, len(self.names))))[0]
+        return self._present
 
     @property
     def shares(self) -> dict[str, float]:
@@ -149,24 +139,22 @@ class Mixture:
             "curve": self.curve.points,
         }
 
-    def _weights(self, losses: np.ndarray, rows: np.ndarray, squares: np.ndarray) -> np.ndarray:
-        least = losses.min(axis=1, keepdims=True)
-        rates = np.full_like(losses, RATE)
-        if self.relative:
-            error = np.sqrt(squares[np.arange(len(losses)), losses.argmin(axis=1)])
-            rates = CERTAINTY / np.where(error > 0, error, np.inf)
-            share = RELATIVE_RATE * rows / np.maximum(least, 1e-9 * np.maximum(rows, 1.0))
-            rates = np.maximum(rates, share)
-        weights = self._first * np.exp(-rates * (losses - least))
-        return weights / weights.sum(axis=1, keepdims=True)
+    def _follow(self, losses: np.ndarray) -> np.ndarray:
+        """Takes losses in; returns the weights before the first row and after each."""
+        weights = np.empty((len(losses) + 1, len(self.names)))
+        losses = bounded(losses.reshape(len(losses), len(self.names)))
+        given = losses, self._first, self.relative, self.rows, self.losses, self.squares
+        self.rows = compiled(_follow)(*given, weights)
+        self._present = weights[-1].copy()
+        self.curve.extend(weights[1:].T)
+        return weights
 
 
 def bounded(losses: np.ndarray) -> np.ndarray:
     """Returns losses such that no row decides for good, the least of a row and what is above it."""
-    losses = np.where(np.isfinite(losses), losses, np.inf)
-    least = np.min(losses, axis=1, keepdims=True)
-    above = losses - np.where(np.isfinite(least), least, 0.0)
-    return np.minimum(least, WORST) + np.minimum(above, BEHIND)
+    found = np.array(losses, float, order="C")
+    compiled(_bound)(found)
+    return found
 
 
 def class_losses(shares: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -175,9 +163,64 @@ def class_losses(shares: np.ndarray, truth: np.ndarray) -> np.ndarray:
     **Arguments:** `shares`: probabilities `(T, experts, classes)`; `truth`: `(T,)`, a class that
     is not among them is thought nothing of.
     """
-    rows = np.arange(len(truth))
-    known = truth < shares.shape[2]
-    of_truth = shares[rows, :, np.where(known, truth, 0)]
-    of_truth = np.where(known[:, None], of_truth, 0.0)
-    wrong = shares.argmax(axis=2) != truth[:, None]
-    return wrong - WRONG * np.log(np.maximum(of_truth, LEAST_SHARE))
+    losses = np.empty(shares.shape[:2])
+    compiled(_judge)(shares, truth, losses)
+    return losses
+
+
+def prepare(names: Sequence[str], *, relative: bool) -> None:
+    """Compiles the loops, or reads them from where they were kept, before anything is learned."""
+    Mixture(names, relative=relative).update(np.zeros((1, len(names))))
+    if not relative:
+        class_losses(np.zeros((1, 1, 1)), np.zeros(1, np.int64))
+
+
+def _follow(
+    losses: Any, first: Any, relative: bool, rows: float, sums: Any, squares: Any, weights: Any
+) -> float:
+    """Adds losses up, in place, and writes weights; returns the discounted number of rows."""
+    keep, experts = 1 - 1 / MEMORY, len(sums)
+    for t in range(len(weights)):
+        if t > 0:
+            row = losses[t - 1]
+            rows = 1.0 + keep * rows
+            for e in range(experts):
+                sums[e] = row[e] + keep * sums[e]
+                for f in range(experts if relative else 0):
+                    squares[e, f] = (row[e] - row[f]) ** 2 + keep * squares[e, f]
+        best, total = 0, 0.0
+        for e in range(experts):
+            best = e if sums[e] < sums[best] else best
+        share = RELATIVE_RATE * rows / max(sums[best], 1e-9 * max(rows, 1.0))
+        for e in range(experts):
+            rate = RATE
+            if relative:
+                error = np.sqrt(squares[best, e])
+                rate = max(CERTAINTY / error if error > 0 else 0.0, share)
+            weights[t, e] = first[e] * np.exp(-rate * (sums[e] - sums[best]))
+            total += weights[t, e]
+        for e in range(experts):
+            weights[t, e] /= total
+    return rows
+
+
+def _bound(losses: Any) -> None:
+    for t in range(len(losses)):
+        least = np.inf
+        for e in range(losses.shape[1]):
+            if not abs(losses[t, e]) < np.inf:
+                losses[t, e] = np.inf
+            least = min(least, losses[t, e])
+        for e in range(losses.shape[1]):
+            above = losses[t, e] - (least if least < np.inf else 0.0)
+            losses[t, e] = min(least, WORST) + min(above, BEHIND)
+
+
+def _judge(shares: Any, truth: Any, losses: Any) -> None:
+    for t in range(len(shares)):
+        for e in range(shares.shape[1]):
+            own, most = shares[t, e], 0
+            for k in range(len(own)):
+                most = k if own[k] > own[most] else most
+            of_truth = own[truth[t]] if truth[t] < len(own) else 0.0
+            losses[t, e] = (most != truth[t]) - WRONG * np.log(max(of_truth, LEAST_SHARE))

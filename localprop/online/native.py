@@ -53,6 +53,7 @@ class NativeBank:
         self.chains = chains(bank)
         each = [bank.of(phases, k) for k in range(len(bank.experts))]
         self._states = [ChainState(c, p) for c, p in zip(self.chains, each, strict=True)]
+        self._views = [expert.view for expert in bank.experts]
 
     def phases(self) -> Phases:
         """Returns the phases, which do not change with what is learned later."""
@@ -69,26 +70,29 @@ class NativeBank:
         """
         refuse_lame_fork()
         rows, outputs, dtype = len(part.z), part.z.shape[2], part.z.dtype
-        found = np.zeros((2, rows, len(self.chains), outputs), dtype)
         answering = rows if "answer" in record else 0
-        slopes: list[np.ndarray] = []
-        for expert, chain in zip(self.bank.experts, self.chains, strict=True):
-            wanted = "memory_slope" if expert.view == "memory" else "input_slope"
-            asked = wanted in record and expert.view != "plain"
-            slopes.append(np.zeros((rows if asked else 0, chain.sizes[0]), dtype))
+        said = np.zeros((len(self.chains), rows, 1, outputs), dtype)
+        answers = np.zeros((len(self.chains), answering, outputs), dtype)
+        asked = {
+            "plain": False,
+            "memory": "memory_slope" in record,
+            "new": "input_slope" in record,
+            "reviewed": "input_slope" in record,
+        }
+        slopes = [
+            np.zeros((rows if asked[view] else 0, chain.sizes[0]), dtype)
+            for view, chain in zip(self._views, self.chains, strict=True)
+        ]
         restarted: list[tuple[int, str]] = []
 
         def learn(k: int) -> None:
-            view, chain = self.bank.experts[k].view, self.chains[k]
-            single = view in ALONE
-            u = part.u[view][:, None] if single else part.u["rows"]
-            z = part.z[:, :1] if single else part.z
-            own, answers = (
-                np.zeros((rows, 1, outputs), dtype),
-                np.zeros((answering, outputs), dtype),
-            )
-            query = part.query[view if single else "rows"] if answering else part.u["plain"][:0]
-            given = u, z, part.duration * chain.duration, own, slopes[k], query, answers
+            view, u, z, query = self._views[k], part.u["rows"], part.z, part.u["plain"][:0]
+            if answering:
+                query = part.query[view if view in ALONE else "rows"]
+            if view in ALONE:
+                u, z = part.u[view][:, None], z[:, :1]
+            lasts = part.duration * self.chains[k].duration
+            given = u, z, lasts, said[k], slopes[k], query, answers[k]
             start, fault = 0, 0
             while start < rows and fault >= 0:
                 fault = self._states[k].learn(*given, start=start, alone=view == "new")
@@ -96,21 +100,19 @@ class NativeBank:
                     self._restart(k)
                     restarted.append((fault, self.bank.names[k]))
                     start = fault + 1
-            found[0, :, k] = own[:, 0]
-            if answering:
-                found[1, :, k] = answers
 
         self._each(learn, rows)
-        trace: Trace = {"output": found[0], "answer": found[1]}
-        views = [expert.view for expert in self.bank.experts]
+        trace: Trace = {"output": said[:, :, 0].swapaxes(0, 1), "answer": answers.swapaxes(0, 1)}
         if "input_slope" in record:
-            seen = [slope for slope, view in zip(slopes, views, strict=True) if view not in ALONE]
+            seen = [s for s, view in zip(slopes, self._views, strict=True) if view not in ALONE]
             trace["input_slope"] = sum(seen[1:], start=seen[0]) / len(seen)
         if "memory_slope" in record:
-            trace["memory_slope"] = slopes[views.index("memory")]
+            trace["memory_slope"] = slopes[self._views.index("memory")]
         trace = {name: trace[name] for name in record}
-        order = {name: k for k, name in enumerate(self.bank.names)}
-        return trace, sorted(restarted, key=lambda one: (one[0], order[one[1]]))
+        if restarted:
+            order = {name: k for k, name in enumerate(self.bank.names)}
+            restarted.sort(key=lambda one: (one[0], order[one[1]]))
+        return trace, restarted
 
     def compile(self) -> None:
         """Compiles the loops, or reads them from where they are kept; it learns nothing."""
@@ -128,16 +130,14 @@ class NativeBank:
         """
         refuse_lame_fork()
         rows, outputs = len(u["rows"]), self.chains[0].sizes[-1]
-        found = np.zeros((rows, len(self.chains), outputs), u["rows"].dtype)
+        found = np.zeros((len(self.chains), rows, outputs), u["rows"].dtype)
 
         def answer(k: int) -> None:
-            view = self.bank.experts[k].view
-            own = np.zeros((rows, outputs), found.dtype)
-            self._states[k].answer(u[view if view in ALONE else "rows"], own)
-            found[:, k] = own
+            view = self._views[k]
+            self._states[k].answer(u[view if view in ALONE else "rows"], found[k])
 
         self._each(answer, rows)
-        return found
+        return found.swapaxes(0, 1)
 
     def _each(self, do: Callable[[int], None], rows: int) -> None:
         """Does something for every expert, several at once where that pays, the longest first."""

@@ -30,14 +30,16 @@ class Seen(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """Rows as they came, the oldest first: `numbers` `(N, D)`, `fixed` `(N, F)`, `targets` `(N,)`.
+    """Rows as they came: `numbers` `(N, D)`, `fixed` `(N, F)`, `targets` `(N,)`, NaN if missing.
 
-    Columns that came later may be lacking at the end; a target is NaN where there was none.
+    Columns that came later may be lacking at the end. Of `count` rows the k-th stands at place
+    k mod N; `None`: there were N, the oldest first.
     """
 
     numbers: np.ndarray
     fixed: np.ndarray
     targets: np.ndarray
+    count: int | None = None
 
 
 def ask_neighbours(
@@ -72,21 +74,22 @@ def ask_neighbours(
 
         ```
     """
-    rows, parts = len(seen.z), [kept] if news is None else [kept, news]
-    numbers = _joined([part.numbers for part in parts], seen.z.shape[1], np.nan)
+    rows, (numbers, fixed, targets, count) = len(seen.z), kept
+    count = len(targets) if count is None else count
+    # Without rows among which to look a layout is needed all the same: for another one the loop
+    # would be compiled again.
+    after = news or Kept(numbers[:0], fixed[:0], targets[:0])
+    given = [np.ascontiguousarray(a, float) for a in (*seen, targets, after.targets)]
     # In the precision in which the review keeps them, whether they come from there or not.
-    fixed = _joined([part.fixed.astype(np.float32) for part in parts], seen.fixed.shape[1], 0.0)
-    targets = np.concatenate([part.targets for part in parts])
-    stop = len(kept.targets) + np.arange(rows) * (news is not None)
-    deviation = seen.deviation
-    with np.errstate(over="ignore"):  # what is infinitely far away is clipped anyway
-        inverse = np.divide(1.0, deviation, where=deviation > 0, out=np.zeros_like(deviation))
-    given = seen.z, seen.fixed, seen.mean, inverse, numbers, fixed, targets
-    # In one layout: another one would be compiled for.
-    given = [np.ascontiguousarray(a, float) for a in given]
+    lying = [
+        np.ascontiguousarray(a.T, kind)
+        for part in (kept, after)
+        for a, kind in ((part.numbers, float), (part.fixed, np.float32))
+    ]
     found = np.full((rows, max(outputs, 1)), 0.0 if outputs else np.nan)
-    room = np.empty(min(most, len(targets))), np.empty(NEAREST)
-    compiled(_search)(*given, stop.astype(np.int64), most, outputs, *room, found)
+    most = min(most, count + len(after.targets))
+    room = np.empty(most), np.empty(most), np.empty(NEAREST)
+    compiled(_search)(*given, *lying, count, news is not None, most, outputs, *room, found)
     return found
 
 
@@ -97,52 +100,77 @@ def prepare() -> None:
     ask_neighbours(seen, Kept(nothing, nothing, nothing[0]), None, SEARCHED, 1)
 
 
-def _joined(parts: list[np.ndarray], width: int, value: float) -> np.ndarray:
-    """Returns rows one after the other with as many columns, turned, each column in one piece."""
-    turned = np.full((width, sum(len(part) for part in parts)), value)
-    first = 0
-    for part in parts:
-        turned[: part.shape[1], first : first + len(part)] = part.T[:width]
-        first += len(part)
-    return turned
-
-
 def _search(
     z: Any,
     fixed_z: Any,
     mean: Any,
-    inverse: Any,
-    numbers: Any,
-    fixed: Any,
-    targets: Any,
-    stops: Any,
+    deviation: Any,
+    old_targets: Any,
+    new_targets: Any,
+    old_numbers: Any,
+    old_fixed: Any,
+    new_numbers: Any,
+    new_fixed: Any,
+    count: int,
+    together: bool,
     most: int,
     outputs: int,
     squares: Any,
+    said: Any,
     nearest: Any,
     found: Any,
 ) -> None:
-    """Sums, for every pair of rows, in the same order, whatever stands beside them."""
+    """Sums, for every pair of rows, in the same order, whatever stands beside them.
+
+    Columns of the rows before lie in one piece each, those of the older ones in a ring.
+    """
     for t in range(len(z)):
-        stop = stops[t]
+        stop = count + t if together else count
         start = max(0, stop - most)
-        n = stop - start
+        n, at = stop - start, 0
         for j in range(n):  # a slice that is filled takes seconds to compile, once for each
             squares[j] = 0.0
-        for d in range(z.shape[1]):
-            own, centre, scale = z[t, d], mean[t, d], inverse[t, d]
-            for j in range(n):
-                x = (numbers[d, start + j] - centre) * scale
-                x = 0.0 if x != x else min(max(x, -CLIP), CLIP)
-                squares[j] += (x - own) * (x - own)
-        for f in range(fixed_z.shape[1]):
-            own = fixed_z[t, f]
-            for j in range(n):
-                squares[j] += (fixed[f, start + j] - own) * (fixed[f, start + j] - own)
+        for run in range(3):  # up to the end of the ring, from its beginning, new ones
+            numbers, fixed, targets = old_numbers, old_fixed, old_targets
+            if run == 2:
+                numbers, fixed, targets = new_numbers, new_fixed, new_targets
+                first, some = start + at - count, n - at
+            elif start + at < count:
+                first = (start + at) % len(targets)
+                some = min(count - start - at, len(targets) - first)
+            else:
+                first, some = 0, 0
+            # Slices, in which no place can be negative, become vector instructions.
+            sums = squares[at : at + some]
+            for d in range(z.shape[1]):
+                own, centre = z[t, d], mean[t, d]
+                scale = 1.0 / deviation[t, d] if deviation[t, d] > 0 else 0.0
+                if d >= len(numbers):  # a column that came later
+                    for j in range(some):
+                        sums[j] += own * own
+                    continue
+                column = numbers[d, first : first + some]
+                for j in range(some):
+                    x = (column[j] - centre) * scale
+                    x = 0.0 if x != x else min(max(x, -CLIP), CLIP)
+                    sums[j] += (x - own) * (x - own)
+            for f in range(fixed_z.shape[1]):
+                own = fixed_z[t, f]
+                if f >= len(fixed):
+                    for j in range(some):
+                        sums[j] += own * own
+                    continue
+                marks = fixed[f, first : first + some]
+                for j in range(some):
+                    x = np.float64(marks[j])
+                    sums[j] += (x - own) * (x - own)
+            for j in range(some):
+                said[at + j] = targets[first + j]
+            at += some
         for k in range(NEAREST):
             nearest[k] = np.inf
         for j in range(n):
-            if targets[start + j] == targets[start + j] and squares[j] < nearest[-1]:
+            if said[j] == said[j] and squares[j] < nearest[-1]:
                 k = NEAREST - 1
                 while k > 0 and nearest[k - 1] > squares[j]:
                     nearest[k] = nearest[k - 1]
@@ -152,19 +180,19 @@ def _search(
         for k in range(NEAREST):
             if nearest[k] < np.inf:
                 reach = nearest[k]
-        count, total, mass = 0, 0.0, 0.0
+        heard, total, mass = 0, 0.0, 0.0
         for j in range(n):
-            y = targets[start + j]
+            y = said[j]
             if y == y and squares[j] <= reach:
                 weight = 1.0 / max(np.sqrt(squares[j]), CLOSEST)
-                count += 1
+                heard += 1
                 total += weight
                 if outputs:
                     found[t, int(y)] += weight
                 else:
                     mass += weight * y
-        if count and outputs:
+        if heard and outputs:
             for k in range(outputs):
-                found[t, k] *= count / total
-        elif count:
+                found[t, k] *= heard / total
+        elif heard:
             found[t, 0] = mass / total

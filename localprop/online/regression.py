@@ -108,7 +108,7 @@ class Regression(AbstractTask):
 
     def read(self, outputs: np.ndarray, near: np.ndarray | None = None) -> Answers:
         rows = len(outputs)
-        scales = self.window.look(np.full(rows, np.nan))
+        scales = self.window.still(rows)
         bias, last = np.full(rows, self.bias), np.full(rows, self.last)
         guesses = self._guesses(outputs, scales, bias, last, near, np.full(rows, np.nan))
         weights = np.broadcast_to(self.mixture.weights, guesses.shape)

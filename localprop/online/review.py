@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..learner.reservoir import BESIDE
+from .compiled import compiled
 from .encode import Rows
 from .neighbours import Kept
+from .window import Scales
 
 DRAWS = 8  # random numbers kept for a row: two blocks of Philox
 
@@ -35,9 +37,11 @@ class Review:
         self.most, self.seed = most, seed
         self.count = int(state["count"]) if state else 0  # rows that were learned
         kept = arrays or {}
-        self._numbers = kept.get("numbers", np.zeros((0, 0)))
-        self._fixed = kept.get("fixed", np.zeros((0, 0), np.float32))
+        # A ring, each column in one piece, as neighbours are searched; it gets places by and by.
+        self._numbers = np.ascontiguousarray(kept.get("numbers", np.zeros((0, 0))).T)
+        self._fixed = np.ascontiguousarray(kept.get("fixed", np.zeros((0, 0), np.float32)).T)
         self._targets = kept.get("targets", np.zeros(0))
+        self._generator: tuple[int, np.random.Philox] | None = None  # before which row it stands
 
     @property
     def streams(self) -> int:
@@ -56,32 +60,21 @@ class Review:
         if not self.most:
             return numbers[:, None][:, :0], fixed[:, None][:, :0], targets[:, None][:, :0]
         self._make_room(numbers.shape[1], fixed.shape[1], min(self.most, self.count + new))
-        number = self.count + np.arange(new)[:, None]  # of the new row
-        drawn = number - 1 - self._draw(new) % np.maximum(np.minimum(number, self.most), 1)
-        here = drawn >= self.count  # within this piece
-        old, own = np.maximum(drawn, 0) % self.most, np.maximum(drawn - self.count, 0)
-        old = np.minimum(old, len(self._targets) - 1)
-        found = [
-            np.where(here[(...,) + (None,) * (a.ndim - 1)], a[own], ring[old])
-            for a, ring in (
-                (numbers, self._numbers),
-                (fixed, self._fixed),
-                (targets, self._targets),
-            )
-        ]
-        found[2] = np.where(number > 0, found[2], np.nan)
-        last = slice(max(0, new - self.most), None)
-        place = number[last, 0] % self.most
-        self._numbers[place], self._fixed[place] = numbers[last], fixed[last]
-        self._targets[place] = targets[last]
+        found = (
+            np.full((new, BESIDE, numbers.shape[1]), np.nan),
+            np.zeros((new, BESIDE, fixed.shape[1]), np.float32),
+            np.full((new, BESIDE), np.nan),
+        )
+        own = [np.ascontiguousarray(a) for a in (numbers, fixed, targets)]
+        ring = self._numbers, self._fixed, self._targets
+        compiled(_recall)(self._draw(new), self.count, self.most, *own, *ring, *found)
         self.count += new
-        return found[0], found[1], found[2]
+        return found
 
-    def last(self, rows: int) -> Kept:
-        """Returns the last rows of those that are kept, at most so many, the oldest first."""
-        rows = min(rows, len(self._targets))
-        place = (self.count - rows + np.arange(rows)) % max(self.most, 1)
-        return Kept(self._numbers[place], self._fixed[place], self._targets[place])
+    @property
+    def kept(self) -> Kept:
+        """The rows that are kept."""
+        return Kept(self._numbers.T, self._fixed.T, self._targets, self.count)
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep, beside the arrays."""
@@ -89,21 +82,71 @@ class Review:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns the rows that are kept."""
-        return {"numbers": self._numbers, "fixed": self._fixed, "targets": self._targets}
+        rows = min(self.most, self.count)
+        numbers, fixed = (np.ascontiguousarray(a.T[:rows]) for a in (self._numbers, self._fixed))
+        return {"numbers": numbers, "fixed": fixed, "targets": self._targets[:rows]}
 
     def _draw(self, rows: int) -> np.ndarray:
         """Returns seven random numbers for each of the next rows, `(rows, 7)`."""
-        generator = np.random.Philox(key=self.seed, counter=self.count * DRAWS // 4)
+        stands, generator = self._generator or (-1, None)
+        if generator is None or stands != self.count:
+            generator = np.random.Philox(key=self.seed, counter=self.count * DRAWS // 4)
         drawn = generator.random_raw(rows * DRAWS).reshape(rows, DRAWS)
+        self._generator = self.count + rows, generator
         return (drawn[:, :BESIDE] >> np.uint64(1)).astype(np.int64)
 
     def _make_room(self, numbers: int, fixed: int, rows: int) -> None:
-        self._numbers = padded(self._numbers, rows, numbers, np.nan)
-        self._fixed = padded(self._fixed, rows, fixed, 0)
-        self._targets = np.pad(self._targets, (0, rows - len(self._targets)))
+        places = len(self._targets)
+        if rows > places:
+            places = min(self.most, max(rows, 2 * places))
+        self._numbers = padded(self._numbers, numbers, places, np.nan)
+        self._fixed = padded(self._fixed, fixed, places, 0)
+        self._targets = padded(self._targets[None], 1, places, np.nan)[0]
+
+
+def prepare() -> None:
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
+    nothing = np.zeros((1, 1))
+    scales = Scales(nothing, nothing, nothing[None], nothing)
+    Review(1, 0).beside(Rows(nothing, nothing, scales), nothing[0])
 
 
 def padded(a: np.ndarray, rows: int, width: int, value: float) -> np.ndarray:
     """Returns a table with so many rows and columns, the new ones filled with a value."""
     room = [(0, rows - a.shape[0]), (0, width - a.shape[1])]
     return np.pad(a, room, constant_values=value) if room != [(0, 0), (0, 0)] else a
+
+
+def _recall(
+    draws: Any,
+    count: int,
+    most: int,
+    numbers: Any,
+    fixed: Any,
+    targets: Any,
+    old_numbers: Any,
+    old_fixed: Any,
+    old_targets: Any,
+    found_numbers: Any,
+    found_fixed: Any,
+    found_targets: Any,
+) -> None:
+    """Writes which rows were drawn, of those kept and of a piece, and keeps the piece."""
+    places = len(old_targets)
+    for t in range(len(targets)):
+        number = count + t
+        for s in range(draws.shape[1] if number else 0):
+            row = number - 1 - draws[t, s] % min(number, most)
+            k = row - count if row >= count else row % places
+            for d in range(numbers.shape[1]):
+                found_numbers[t, s, d] = numbers[k, d] if row >= count else old_numbers[d, k]
+            for f in range(fixed.shape[1]):
+                found_fixed[t, s, f] = fixed[k, f] if row >= count else old_fixed[f, k]
+            found_targets[t, s] = targets[k] if row >= count else old_targets[k]
+    for t in range(max(0, len(targets) - most), len(targets)):
+        k = (count + t) % places
+        for d in range(numbers.shape[1]):
+            old_numbers[d, k] = numbers[t, d]
+        for f in range(fixed.shape[1]):
+            old_fixed[f, k] = fixed[t, f]
+        old_targets[k] = targets[t]

@@ -31,7 +31,7 @@ def read_row(x: Mapping[Any, Any], kinds: Kinds) -> dict[str, Column]:
     """
     if not isinstance(x, Mapping):
         raise StreamError(f"a row is a mapping of columns to values, not {_type(x)}")
-    return {str(n): _from_values([value], _sound(str(n)), kinds) for n, value in x.items()}
+    return {str(n): _from_value(value, _sound(str(n)), kinds) for n, value in x.items()}
 
 
 def read_rows(X: Any, kinds: Kinds) -> dict[str, Column]:
@@ -50,6 +50,8 @@ def read_rows(X: Any, kinds: Kinds) -> dict[str, Column]:
             raise StreamError(f"rows are a two-dimensional array, not one of shape {X.shape}")
         columns = {f"x{i}": _column(X[:, i], f"x{i}", kinds) for i in range(X.shape[1])}
     elif isinstance(X, Sequence) and not isinstance(X, str):
+        if len(X) == 1 and isinstance(X[0], Mapping):
+            return read_row(X[0], kinds)
         rows = [_named(row) for row in X]
         if len({len(row) for row in X if not isinstance(row, Mapping)}) > 1:
             raise StreamError("rows are ragged; give as many values in each, or name them")
@@ -201,6 +203,16 @@ def _text(array: pa.Array, known: ColumnKind) -> Column:
         first = array.drop_null()[:1]
         known = ColumnKind.WORDS if are_sentences(first) else ColumnKind.TEXT
     return encode_text(array, known)
+
+
+def _from_value(value: Any, name: str, kinds: Kinds) -> Column:
+    """Returns a plain value as a column of one row, without a detour where it is what it was."""
+    known = kinds.get(name)
+    if known in NUMERIC and type(value) in (float, int, bool):
+        return Column(known, np.array([_number(value)]))
+    if known is ColumnKind.TEXT and type(value) is str and value:
+        return Column(known, np.zeros(1, np.int32), [_sound(value, name)])
+    return _from_values([value], name, kinds)
 
 
 def _from_values(values: list[Any], name: str, kinds: Kinds) -> Column:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .curve import Curve
-from .moments import running
+from .moments import summed
 
 
 @dataclass
@@ -36,9 +36,9 @@ class Score:
         """Takes in one value per scored sample, and what each fool got for it."""
         if len(values) == 0:
             return
-        self.total = float(running(self.total, values)[-1])
+        self.total = summed(self.total, values)
         pairs = zip(self.fools_totals, fools, strict=True)
-        self.fools_totals = [float(running(total, got)[-1]) for total, got in pairs]
+        self.fools_totals = [summed(total, got) for total, got in pairs]
         curve = Curve(self.width, self.curve)
         curve.extend(np.stack([values, *fools]))
         self.width, self.curve = curve.width, curve.points

@@ -117,6 +117,15 @@ class StackedClasses:
         return {"weights": self._weights.tolist(), "square": float(self._square[0])}
 
 
+def prepare(*, classes: bool) -> None:
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
+    one = np.zeros(1)
+    if classes:
+        StackedClasses(1).learn(np.ones((1, 1, 1)), one + 1, one)
+    else:
+        StackedNumbers(1).learn(one[:, None], one, one)
+
+
 def _stack_numbers(x: Any, error: Any, products: Any, moments: Any, room: Any, found: Any) -> None:
     """Solves $(P + 3) v = m$ by Cholesky's decomposition, for each row anew."""
     many = x.shape[1]

@@ -58,6 +58,8 @@ class Answers:
     @staticmethod
     def joined(parts: list[Answers]) -> Answers:
         """Returns the answers one after the other; classes not known yet have probability 0."""
+        if len(parts) == 1:
+            return parts[0]
         values = np.concatenate([part.values for part in parts])
         found = Answers(values)
         if any(part.radius is not None for part in parts):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ EARLY, STEP, GROWTH, LATEST = 20, 5, 1.15, 200  # when the quantiles are found a
 FENCES = (0.05, 0.02, 0.01, 0.005)  # the first that has a spread bounds what moments take in
 LEAP = 1000.0  # times the spread: a column that moved so far has begun anew
 FEWEST = 50  # values by which that is judged
+
+OfOne = tuple[float, float, np.ndarray]  # mean, deviation, edges and median for one value
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class Window:
         the scales as they are. The edges are those before, in both.
         """
         if len(values) == 1:
-            return self._update_one(float(values[0]))
+            before = _scales_of_one(self._sums, self._shift, self._quantiles)
+            return _as_arrays(before), _as_arrays(self.take(float(values[0])))
         found = np.flatnonzero(is_known(values))
         known = np.asarray(values, dtype=float)[found]
         before = [np.empty((3, 0))]  # number, sum, squares
@@ -148,13 +151,35 @@ class Window:
         quantiles = np.broadcast_to(self._quantiles, (len(values), BINS + 2))
         return _scales(sums, shift, quantiles)
 
+    def glance(self, value: float) -> OfOne:
+        """Returns what `look` does for one value, operation for operation, without arrays."""
+        return _scales_of_one(*self._with(value), self._quantiles)
+
+    def still(self, rows: int) -> Scales:
+        """Returns the scales of so many rows without a value, taking nothing in."""
+        mean, deviation, quantiles = self.glance(math.nan)
+        every = np.broadcast_to(quantiles, (rows, BINS + 2))
+        return Scales(np.full(rows, mean), np.full(rows, deviation), every[:, :-1], every[:, -1])
+
+    def take(self, value: float) -> OfOne:
+        """Takes one value in as `update` does; returns the scales with it, without arrays."""
+        quantiles = self._quantiles
+        self._sums, self._shift = self._with(value)
+        now = _scales_of_one(self._sums, self._shift, quantiles)
+        if abs(value) <= LARGEST:
+            self._new.append(value)
+            self.count += 1
+            self._due -= 1
+            if not self._due:
+                self._refresh()
+        return now
+
     @property
     def present(self) -> tuple[float, float]:
         """Mean and deviation so far, NaN before the first value."""
         if not self.count:
             return float("nan"), float("nan")
-        scales = self.look(np.array([np.nan]))
-        return float(scales.mean[0]), float(scales.deviation[0])
+        return self.glance(float("nan"))[:2]
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
@@ -183,25 +208,14 @@ class Window:
             self._middle = _middle(np.sort(np.concatenate(self._parts)))
             self._quantiles[-1] = self._middle[0]
 
-    def _update_one(self, value: float) -> tuple[Scales, Scales]:
-        """Does what `update` does for one value, operation for operation, without arrays."""
-        quantiles = self._quantiles[None]
-        if not abs(value) <= LARGEST:
-            same = _scales_of_one(self._sums, self._shift, quantiles)
-            return same, same
-        if not self._sums[0]:
-            self._shift = value
-        before = _scales_of_one(self._sums, self._shift, quantiles)
+    def _with(self, value: float) -> tuple[tuple[int, float, float], float]:
+        """Returns the sums with a value, and the shift."""
         n, total, squares = self._sums
-        clipped = min(max(value, self._low), self._high) - self._shift
-        self._sums = n + 1, total + clipped, squares + clipped * clipped
-        now = _scales_of_one(self._sums, self._shift, quantiles)
-        self._new.append(value)
-        self.count += 1
-        self._due -= 1
-        if not self._due:
-            self._refresh()
-        return before, now
+        if not abs(value) <= LARGEST:
+            return self._sums, self._shift
+        shift = self._shift if n else value
+        clipped = min(max(value, self._low), self._high) - shift
+        return (n + 1, total + clipped, squares + clipped * clipped), shift
 
     def _added(self, values: np.ndarray) -> np.ndarray:
         """Returns the sums before the values and after each, `(3, T + 1)`, strictly in order."""
@@ -242,6 +256,9 @@ class Window:
         self._due = FEWEST if anew else min(step, LATEST)
 
 
+_UNSCALED: OfOne = 0.0, 0.0, np.full(BINS + 2, np.nan)
+
+
 def _scales(sums: np.ndarray, shift: np.ndarray, quantiles: np.ndarray) -> Scales:
     n, total, squares = sums
     count = np.maximum(n, 1)
@@ -251,12 +268,49 @@ def _scales(sums: np.ndarray, shift: np.ndarray, quantiles: np.ndarray) -> Scale
     return Scales(mean, np.sqrt(variance), quantiles[:, :-1], quantiles[:, -1])
 
 
-def _scales_of_one(sums: tuple[int, float, float], shift: float, quantiles: np.ndarray) -> Scales:
+def _scales_of_one(sums: tuple[int, float, float], shift: float, quantiles: np.ndarray) -> OfOne:
     n, total, squares = sums
-    mean = total / max(n, 1)
-    deviation = math.sqrt(max(squares / max(n, 1) - mean * mean, 0.0))
-    mean = np.array([mean + shift if n else 0.0])
-    return Scales(mean, np.array([deviation]), quantiles[:, :-1], quantiles[:, -1])
+    if not n:
+        return 0.0, 0.0, quantiles
+    mean = total / n
+    variance = squares / n - mean * mean
+    return mean + shift, math.sqrt(variance) if variance > 0 else 0.0, quantiles
+
+
+def _as_arrays(one: OfOne) -> Scales:
+    mean, deviation, quantiles = one
+    return Scales(
+        np.array([mean]), np.array([deviation]), quantiles[None, :-1], quantiles[None, -1]
+    )
+
+
+def side_by_side(windows: Sequence[Window | None], numbers: np.ndarray, *, taken: bool) -> Scales:
+    """Returns the scales of columns with each of their values, `(T, D)`, edges `(T, D, 7)`.
+
+    **Arguments:** `windows`: of the columns, `None` for one that is not there, and has no scales;
+    `numbers`: `(T, D)`; `taken`: whether values are taken in, or each is looked at by itself.
+    """
+    rows, width = numbers.shape
+    if not width:
+        nothing, none = np.zeros((rows, 0)), np.zeros((rows, 0, BINS + 1))
+        return Scales(nothing, nothing, none, nothing)
+    if rows == 1:
+        pairs = zip(windows, numbers[0].tolist(), strict=True)
+        ones = [_UNSCALED if w is None else w.take(x) if taken else w.glance(x) for w, x in pairs]
+        mean, deviation, each = zip(*ones, strict=True)
+        quantiles = np.concatenate(each).reshape(1, width, BINS + 2)
+        return Scales(
+            np.array([mean]), np.array([deviation]), quantiles[..., :-1], quantiles[..., -1]
+        )
+    several = []
+    for window, values in zip(windows, numbers.T, strict=True):
+        if window is None:
+            none = np.full((rows, BINS + 2), np.nan)
+            several.append(_scales(np.zeros((3, rows)), np.zeros(rows), none))
+        else:
+            several.append(window.update(values)[1] if taken else window.look(values))
+    names = [field.name for field in fields(Scales)]
+    return Scales(*(np.stack([getattr(s, name) for s in several], axis=1) for name in names))
 
 
 def _fences(values: np.ndarray) -> tuple[float, float]:

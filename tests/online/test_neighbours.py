@@ -29,7 +29,7 @@ def table(seed):
 
 
 def rows_of(parts, where):
-    return type(parts)(*(part[where] for part in parts))
+    return type(parts)(*(part[where] for part in parts if part is not None))
 
 
 @pytest.mark.parametrize("classes", [CLASSES, 0])
@@ -58,6 +58,23 @@ def test_they_are_those_of_scikit_learn(classes, most):
         else:
             peer = KNeighborsRegressor(**near).fit(old, y[before])
             np.testing.assert_allclose(found[t], peer.predict(new), rtol=1e-9)
+
+
+@pytest.mark.parametrize("places", [50, 64, 130])
+def test_rows_that_go_round_in_a_ring_are_found_like_those_in_a_row(places):
+    numbers, fixed, seen, rng = table(1)
+    rows = Kept(numbers, fixed, rng.integers(0, CLASSES, ROWS).astype(float))
+    old, new = slice(0, ROWS - 20), slice(ROWS - 20, None)
+    count = ROWS - 20
+    ring = [np.full((places, *a.shape[1:]), np.nan, a.dtype) for a in rows if a is not None]
+    for place, a in zip(ring, rows, strict=False):
+        for k in range(count):
+            place[k % places] = a[k]
+    for news in (None, rows_of(rows, new)):
+        given = news, 50, CLASSES
+        found = ask_neighbours(rows_of(seen, new), Kept(*ring, count), *given)
+        expected = ask_neighbours(rows_of(seen, new), rows_of(rows, old), *given)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_rows_that_are_as_near_as_the_fifth_all_count():

@@ -85,7 +85,7 @@ def test_classes_are_known_from_the_row_on_in_which_they_appear(labels, place):
     assert parts.state() == whole.state()
     assert whole.classes == known
     counts = Counter(labels)
-    assert dict(zip(whole.classes, whole.counts, strict=True)) == counts
+    assert dict(zip(whole.classes, whole.before.counts, strict=True)) == counts
 
 
 def test_an_answer_counts_only_among_the_classes_known_before():

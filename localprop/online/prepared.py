@@ -1,0 +1,29 @@
+"""The loops that a stream needs, compiled, or read from where they were kept, before it is learned.
+
+Seconds that count as those of compiling.
+"""
+
+from __future__ import annotations
+
+from . import encode, importance, interval, memory, mixture, neighbours, review, shares, stacking
+from .classification import Classification
+from .task import AbstractTask
+
+
+def prepare(task: AbstractTask, *, reviewed: bool) -> None:
+    """Prepares what learning by this task takes; `reviewed`: whether rows are kept."""
+    names = task.mixture.names
+    encode.prepare()
+    importance.prepare()
+    mixture.prepare(names, relative=task.mixture.relative)
+    if reviewed:
+        review.prepare()
+    stacking.prepare(classes=isinstance(task, Classification))
+    if isinstance(task, Classification):
+        shares.prepare()
+    else:
+        interval.prepare()
+    if neighbours.NEIGHBOURS in names:
+        neighbours.prepare()
+    if memory.MEMORY in names:
+        memory.prepare()
