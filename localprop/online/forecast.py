@@ -203,6 +203,11 @@ class Forecast(AbstractTask):
         here, y = slice(span.start, span.stop), key.y[span.start : span.stop]
         if span.before is not None:
             self._judge_season(key, span, span.before)
+        # Without a season its guesses are the last value, which has its own weight.
+        unknown = FIRST_OF_SLOT[len(span.periods) :]
+        self.mixture.leave_out(
+            [name for k in unknown for name in GUESSES[k : k + len(OF_A_SEASON)]]
+        )
         due, new = asked[here], asked[self.horizon :][here]
         self._stack(due, new, y)
         unit = _unit(due[:, SIZE])[:, None]

@@ -60,7 +60,9 @@ class Mixture:
         state: Mapping[str, Any] | None = None,
     ):
         self.names, self.relative = list(names), relative
-        self._first = np.array([(first or {}).get(name, 1.0) for name in self.names])
+        self._at_first = self._first = np.array(
+            [(first or {}).get(name, 1.0) for name in self.names]
+        )
         self.losses = np.array(state["losses"] if state else np.zeros(len(self.names)), dtype=float)
         self.rows = float(state["rows"]) if state else 0.0
         # Of the differences between losses, two by two, where these have no scale.
@@ -70,6 +72,10 @@ class Mixture:
         self._present: np.ndarray | None = None  # weights of the next row, where they are known
         self.before = np.zeros((0, len(self.names)))  # weights before the rows of the last update
         self.curve = Curve(state["width"], state["curve"]) if state else Curve()
+
+    def leave_out(self, names: Sequence[str]) -> None:
+        """Gives these experts no weight from now on, and all others theirs."""
+        self._first = np.where(np.isin(self.names, names), 0.0, self._at_first)
 
     def update(self, losses: np.ndarray, judged: np.ndarray | None = None) -> np.ndarray:
         """Takes losses in and returns the weights before each row, `(T, experts)`.

@@ -17,7 +17,7 @@ from river import datasets
 from localprop import Online
 from localprop.online.defaults import FORECASTERS
 from localprop.online.forecast import AGO, Forecast
-from localprop.online.past import AROUND, LAGS, Past
+from localprop.online.past import AROUND, GUESSES, LAGS, Past
 from localprop.online.stacking import StackedNumbers
 from localprop.online.target import restore_task
 from localprop.table.table import Column, ColumnKind
@@ -100,6 +100,8 @@ def mixed_written_out(y, guesses, sizes, horizon):
     """The forecasts made at each row, in plain Python: expert by expert, row by row."""
     keep, experts = 1 - 1 / 200, range(len(guesses[0]))
     prior = [5.0 if k == NETS else 1.0 for k in experts]
+    for k, name in enumerate(GUESSES):
+        prior[NETS + k] *= "season" not in name  # which there are none of
     losses, squares = [0.0 for _ in experts], [[0.0 for _ in experts] for _ in experts]
     rows, made = 0.0, []
     for t, value in enumerate(y):
