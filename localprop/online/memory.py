@@ -108,6 +108,9 @@ class Memory:
     ) -> np.ndarray:
         """Returns what `learn` would of each row were it the next; takes none of them in."""
         x, rows = _folded(inputs), len(inputs)
+        there = self._modes.shape[1] - OF_TARGET
+        if x.shape[1] > there and not x[:, there:].any():  # nothing is known of what has no channel
+            x = np.ascontiguousarray(x[:, :there])
         if keys is None:
             places = np.full(rows, self._places.get(None, -1))
         else:
