@@ -9,6 +9,7 @@ import math
 import random
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +219,53 @@ def test_a_curve_of_no_width_is_refused(kept, tmp_path, width):
     path.write_bytes(packed(header, kept[1]))
     with pytest.raises(CheckpointError, match="is damaged"):
         Online.load(path)
+
+
+def behind_its_bins(online, arrays):
+    """The scaled value of a column no longer before its bins, which loops count on."""
+    inputs = online["encoder"]["inputs"]
+    online["encoder"]["inputs"] = [key for key in inputs if key != ("a", "")] + [("a", "")]
+
+
+def of_a_class_that_is_not(online, arrays):
+    arrays["review targets"][:] = 7.0
+
+
+def products_of_nothing(online, arrays):
+    products = online["task"]["stacked"]["products"]
+    products[0][0], products[1][1] = -3.0, 3.1e6
+
+
+def products_without_bounds(online, arrays):
+    many = len(online["task"]["stacked"]["moments"])
+    online["task"]["stacked"]["products"] = [[1e308] * many] * many
+
+
+def squares_of_classes(online, arrays):
+    online["task"]["mixture"]["squares"] = [[0.0] * len(online["task"]["mixture"]["names"])]
+
+
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [
+        ("regression", behind_its_bins),
+        ("classification", of_a_class_that_is_not),
+        ("regression", products_of_nothing),
+        ("regression", products_without_bounds),
+        ("classification", squares_of_classes),
+    ],
+)
+def test_what_would_lead_a_compiled_loop_astray_is_refused(task, change):
+    """Loops have no bounds of their own: what is wrong must be found before they run."""
+    model = Online(task, hidden=(2,))
+    for k in range(40):
+        model.learn_one({"a": float(k % 9), "b": k / 7}, k % 2 == 0 if task[0] == "c" else k % 3)
+    bank, phase, rest = model._parts(None)
+    rest["arrays"] = {name: a.copy() for name, a in rest["arrays"].items()}
+    online = copy.deepcopy(rest["extra"]["online"])
+    whole = checkpoint.dumps(bank, phase, **rest)
+    Online.restore(checkpoint.parse(Path("whole"), whole))
+    change(online, rest["arrays"])
+    rest["extra"] = {**rest["extra"], "online": online}
+    with pytest.raises(CheckpointError, match="damaged"):
+        Online.restore(checkpoint.parse(Path("crafted"), checkpoint.dumps(bank, phase, **rest)))

@@ -480,7 +480,11 @@ class ColumnModel:
                     return None
         if isinstance(task, Classification):
             classes = found["review"]["targets"]
-            if (classes % 1 > 0).any() or (classes < 0).any() or (classes >= task.outputs).any():
+            if (
+                (classes % 1 > 0).any()
+                or (classes < 0).any()
+                or (classes >= len(task.classes)).any()
+            ):
                 return None
         return found
 

@@ -31,7 +31,7 @@ CYCLE_ROLES = [role.format(cycle) for cycle in CYCLES for role in WAVES.values()
 BIN_ROLES = [f"in bin {k}" for k in range(1, BINS + 1)]
 IS_LEVEL = "equals "
 LEVEL_ROLE = IS_LEVEL + "{!r}"  # of a number that is one of few
-LEVEL = 0.5  # what it switches on: where its size says all, this shall not disturb much
+VOICE = 0.5  # what a level switches on: where its size says all, this shall not disturb much
 MARK = "\x1f"  # in the names of columns that are derived from others, and in no column's own
 SCALED = {ColumnKind.NUMBER: BIN_ROLES, ColumnKind.BOOLEAN: [], ColumnKind.TIME: []}
 
@@ -183,8 +183,9 @@ class Encoder:
         """Returns the inputs of each row as if it were the next one, the plain ones, and scales.
 
         Nothing is taken in, and no row changes the inputs of another. What would get a new input
-        by and by gets it here in each row by itself, as long as there are so many; there are more
-        where inputs that are known were never but 0, so that no network has room for them.
+        by and by gets it here in each row by itself. There are at least so many inputs, and more
+        where a row brings more than that, or where those that are known were never but 0, so that
+        no network has room for them.
         """
         numbers, scales = self._scaled(columns, rows, taken=False)
         found: list[Part] = []
@@ -198,8 +199,9 @@ class Encoder:
                 else:
                     late.append((key[1], active, values))
         known, plain = self.now(Rows(numbers, self._fixed(found, rows), scales)), self.plain
-        u = widened(known, max(width, len(self)))
-        lone = widened(known[:, plain], max(plain_width, len(plain)))
+        more, more_plain = _most(late), _most([part for part in late if part[0] not in BIN_ROLES])
+        u = widened(known, max(width, len(self) + more))
+        lone = widened(known[:, plain], max(plain_width, len(plain) + more_plain))
         # The next free input, row by row.
         new, new_plain = np.full(rows, len(self)), np.full(rows, len(plain))
         for role, active, values in late:
@@ -332,7 +334,7 @@ class Encoder:
         for (name, value), first in {**dict.fromkeys(known, 0), **since}.items():
             here = numbers[name] == value
             here[:first] = False
-            yield first, (name, LEVEL_ROLE.format(value)), LEVEL * here
+            yield first, (name, LEVEL_ROLE.format(value)), VOICE * here
 
     def _categories(self, name: str, column: Column) -> Iterator[Part]:
         self._own_values.setdefault(name, 0)
@@ -363,7 +365,7 @@ class Encoder:
                     yield (name, role), met, wave
             for level in self._levels.own.get(name, ()):
                 here = column.values == level
-                yield (name, LEVEL_ROLE.format(level)), here, LEVEL * here
+                yield (name, LEVEL_ROLE.format(level)), here, VOICE * here
         if begun:
             yield (name, "is missing"), ~known, (~known).astype(float)
 
@@ -392,9 +394,14 @@ def prepare() -> None:
     encoder.now(encoder.encode({"": Column(ColumnKind.NUMBER, np.zeros(1))}, 1))
 
 
+def _most(late: list[Late]) -> int:
+    """Returns how many inputs without a place a row has at most."""
+    return int(sum((active.astype(int) for _, active, _ in late), np.zeros(1, int)).max(initial=0))
+
+
 def _put(table: np.ndarray, place: np.ndarray, active: np.ndarray, values: np.ndarray) -> None:
     """Puts a value into each active row, at its place if it has one, and moves the place on."""
-    here = np.flatnonzero(active & (place < table.shape[1]))
+    here = np.flatnonzero(active)
     table[here, place[here]] = values[here]
     place += active
 
@@ -425,9 +432,7 @@ def _layout(places: Mapping[Key, int]) -> Layout:
         fixed={key: k for k, key in enumerate(fixed)},
         at=np.array([places[key] for key in fixed], np.int64),
         plain=[places[key] for key in plain],
-        gains=np.array(
-            [1 / LEVEL if role.startswith(LEVEL_ROLE[:7]) else 1.0 for _, role in plain]
-        ),
+        gains=np.array([1 / VOICE if role.startswith(IS_LEVEL) else 1.0 for _, role in plain]),
     )
 
 

@@ -222,8 +222,9 @@ class Forecast(AbstractTask):
         """Puts together what is said in new rows, each after what was due there is known."""
         both = np.stack([due, new], axis=1).reshape(-1, due.shape[1])
         unit = _unit(both[:, SIZE])
-        said = both[:, :ALONE] / unit[:, None]
-        truth = np.stack([y, np.full(len(y), np.nan)], axis=1).ravel() / unit
+        truth = np.stack([y, np.full(len(y), np.nan)], axis=1).ravel()
+        with np.errstate(over="ignore"):  # a value far beyond all scales teaches no weights
+            said, truth = both[:, :ALONE] / unit[:, None], truth / unit
         truth[~np.isfinite(said).all(axis=1)] = np.nan
         nets = said[:, : len(FORECASTERS)]
         begun = nets[:, 0]

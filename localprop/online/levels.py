@@ -40,7 +40,7 @@ class Levels:
 
     def __init__(self, state: Mapping[str, Any] | None = None):
         state = state or {"own": {}, "watched": {}}
-        # By column, none for one that takes other than few.
+        # By column; without any where they are too many or too few, or there was no room for them.
         self.own: dict[str, list[float]] = {n: list(v) for n, v in state["own"].items()}
         # How many values came of those that are not judged yet, and which, sorted.
         self._watched: dict[str, tuple[int, list[float]]] = {

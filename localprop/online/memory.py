@@ -125,8 +125,9 @@ class Memory:
     def importance(known: np.ndarray, slope: np.ndarray, inputs: int) -> np.ndarray:
         """Returns $|h\\,(D_h^\\top\\lambda)_h|$ summed over what is known of each input.
 
-        **Arguments:** `known`, `slope`: `(T, numbers)`; `inputs`: how many there are. Those that
-        share a channel share its sum.
+        **Arguments:** `known`, `slope`: `(T, numbers)`; `inputs`: how many there are. The
+        first of those that share a channel gets its sum, the next one half, a third, … of it:
+        what an input gets does not hang on those that come later.
 
         **Returns:** `(T, inputs)`.
         """
@@ -138,8 +139,8 @@ class Memory:
         channels[:, :there] = each.reshape(len(known), there, NUMBERS).sum(axis=2)
         if inputs <= SHARED:
             return channels[:, OF_TARGET:]
-        channel = np.arange(inputs) % SHARED
-        return (channels[:, OF_TARGET:] / np.bincount(channel))[:, channel]
+        turn, channel = np.divmod(np.arange(inputs), SHARED)
+        return channels[:, OF_TARGET:][:, channel] / (turn + 1)
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep, beside the arrays."""
@@ -211,7 +212,7 @@ def _folded(inputs: np.ndarray) -> np.ndarray:
     if wide <= SHARED:
         return np.ascontiguousarray(inputs, float)
     room = np.pad(np.asarray(inputs, float), [(0, 0), (0, -wide % SHARED)])
-    return np.ascontiguousarray(room.reshape(rows, -1, SHARED).sum(axis=1))
+    return np.ascontiguousarray(room.reshape(rows, room.shape[1] // SHARED, SHARED).sum(axis=1))
 
 
 def _advanced(
@@ -227,7 +228,7 @@ def _advanced(
     """Returns what is known at each row; the modes go on only to be kept."""
     known = np.zeros((len(x), _channels(x) * NUMBERS), np.float32)
     parts = _EVERY_ROW if lapse is None else _turns(np.asarray(lapse, float))
-    given = x, np.asarray(targets, float), places, begins, *parts, PLACES, NUMBERS
+    given = x, np.ascontiguousarray(targets, float), places, begins, *parts, PLACES, NUMBERS
     compiled(_advance)(*given, *state, classes, keep, np.zeros((2, MODES)), known)
     return known
 

@@ -5,7 +5,18 @@ Seconds that count as those of compiling.
 
 from __future__ import annotations
 
-from . import encode, importance, interval, memory, mixture, neighbours, review, shares, stacking
+from . import (
+    encode,
+    importance,
+    interval,
+    memory,
+    mixture,
+    neighbours,
+    review,
+    shares,
+    smoothing,
+    stacking,
+)
 from .classification import Classification
 from .task import AbstractTask
 
@@ -23,6 +34,7 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
         shares.prepare()
     else:
         interval.prepare()
+        smoothing.prepare()
     if neighbours.NEIGHBOURS in names:
         neighbours.prepare()
     if memory.MEMORY in names:

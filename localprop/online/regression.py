@@ -155,10 +155,12 @@ class Regression(AbstractTask):
         nets = _in_unit(outputs[:, :, 0], mean, deviation)
         around = [] if near is None else [_neighbours(near, scales)]
         unit = np.where(deviation > 0, deviation, 1.0)
-        said = (np.column_stack([nets, last, *around]) - mean) / unit
+        with np.errstate(over="ignore"):  # a value far beyond all scales teaches no weights
+            said = (np.column_stack([nets, last, *around]) - mean) / unit
+            truth = (truth - scales.mean) / unit[:, 0]
         begun = said[:, BEGUN]
         begun = (begun[:, 0] + begun[:, 1] + begun[:, 2]) / 3  # in this order, however many rows
-        stacked = self.stacked.learn(said, begun, (truth - scales.mean) / unit[:, 0])
+        stacked = self.stacked.learn(said, begun, truth)
         stacked = scales.mean + unit[:, 0] * stacked
         corrected = nets[:, FOLLOWED] + bias
         simple = corrected, last, scales.mean, scales.median, stacked

@@ -25,6 +25,7 @@ from .memory import MOST_SEQUENCES
 from .regression import OWN as OWN_OF_NUMBERS
 from .season import LONGEST
 from .settings import OnlineSettings
+from .stacking import FAR, KEEP
 from .window import BINS, LATEST, MOST
 
 Count = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -124,7 +125,7 @@ class KeptStackedClasses(Kept):
 
 
 class KeptStackedNumbers(Kept):
-    """`StackedNumbers`: sums of squares and products, in which no row outweighs its square."""
+    """`StackedNumbers`: a matrix of products that is bounded, and positive but for rounding."""
 
     products: list[list[float]]
     moments: list[float]
@@ -134,7 +135,8 @@ class KeptStackedNumbers(Kept):
             _same(len(row), len(self.moments))
         _same(len(self.products), len(self.moments))
         products = np.array(self.products)
-        _same(bool(np.linalg.eigvalsh(products).min() > -1e-6 * (1 + products.max())), True)
+        _same(bool(np.abs(products).max() <= 1 + FAR**2 / (1 - KEEP)), True)
+        _same(bool(np.linalg.eigvalsh(products).min() > -1e-3), True)
 
 
 class KeptClasses(Kept, tag_field="name", tag="classification"):
@@ -155,6 +157,7 @@ class KeptClasses(Kept, tag_field="name", tag="classification"):
         _same(len(self.classes), len(set(self.classes)))
         _same(self.score.metric, "accuracy")
         _mixes(self.mixture, [*NAMES, *OWN_OF_CLASSES])
+        _same(self.mixture.squares, [])
         if self.last >= len(self.classes):
             raise ValueError("the class met last is one of the classes")
 
@@ -251,7 +254,7 @@ class KeptEncoder(Kept):
         _same(levels - place.keys(), set())
         for name, role in place:
             if role in BIN_ROLES:  # all in their order, of a column that is scaled
-                first = place.get((name, BIN_ROLES[0]), -1)
+                first = place.get((name, ""), -2) + 1
                 _same([place.get((name, r), -1) - first for r in BIN_ROLES], list(range(BINS)))
                 _same(name in self.windows, True)
 

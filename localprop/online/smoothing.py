@@ -30,6 +30,11 @@ def smooth(values: np.ndarray, keep: float, gain: float, start: np.ndarray | flo
     return smoothed
 
 
+def prepare() -> None:
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
+    smooth(np.zeros((FEW, 1)), 1.0, 1.0, 0.0)
+
+
 def _smooth(rows: Any, keep: float, last: Any) -> None:
     for k in range(rows.shape[1]):
         rows[0, k] += keep * last[k]

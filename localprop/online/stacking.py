@@ -60,6 +60,7 @@ class StackedNumbers:
         """
         guess = np.nan_to_num(guess)
         apart = np.clip(np.nan_to_num(said - guess[:, None]), -FAR, FAR)
+        apart = np.ascontiguousarray(apart)  # in one layout: another one would be compiled for
         error, found = truth - guess, np.zeros(len(said))
         room = np.zeros((3, *self._products.shape))
         compiled(_stack_numbers)(apart, error, self._products, self._moments, room, found)
@@ -149,7 +150,7 @@ def _stack_numbers(x: Any, error: Any, products: Any, moments: Any, room: Any, f
         for i in range(many):
             found[t] += v[i] * x[t, i]
         y = error[t]
-        if y != y:
+        if not abs(y) < np.inf:
             continue
         off = abs(y - found[t])
         weight = 1.0 if off < SMALL else SMALL / off

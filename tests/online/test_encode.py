@@ -287,3 +287,13 @@ def test_a_new_value_is_seen_by_those_who_see_no_bins_as_well():
     np.testing.assert_array_equal(looked[:, : found.shape[1]], found)
     np.testing.assert_array_equal(plain[:, : len(encoder.plain)], found[:, encoder.plain])
     assert found[0, encoder.inputs.index("kind = c")] == 1
+
+
+def test_a_row_that_brings_more_inputs_than_there_is_room_for_is_seen_whole():
+    encoder = Encoder()
+    encoder.encode({"size": number([1.0, 2.0])}, 2)
+    row = {"size": number([3.0])} | {f"kind{k}": text(["a"]) for k in range(30)}
+    looked, plain, _ = encoder.look(row, 1, 8, 2)
+    found = now(encoder, row, 1)
+    np.testing.assert_array_equal(looked, found)
+    np.testing.assert_array_equal(plain, found[:, encoder.plain])

@@ -157,7 +157,7 @@ def test_importance_counts_what_came_before():
     known, slope = rng.normal(size=(2, 5, NUMBERS * (OF_TARGET + 56)))
     found = Memory.importance(known, slope, 60)
     for k in range(60):
-        sharing = 2 if k % 56 < 4 else 1
+        sharing = k // 56 + 1
         here = slice(NUMBERS * (OF_TARGET + k % 56), NUMBERS * (OF_TARGET + k % 56 + 1))
         by_hand = np.abs(known[:, here] * slope[:, here]).sum(axis=1) / sharing
         np.testing.assert_allclose(found[:, k], by_hand)
@@ -202,3 +202,10 @@ def test_what_makes_no_sense_is_refused_in_a_sentence():
         Online(sequence="t", time="t")
     with pytest.raises(StreamError, match="no such column to tell sequences apart"):
         Online(sequence="machine").learn_one({"a": 1.0}, 2.0)
+
+
+def test_no_row_of_many_columns_is_asked_and_learned():
+    model = Online("regression", hidden=(2,), review=0)
+    model.learn_many(np.ones((3, 70)), [1.0, 2.0, 3.0])
+    assert model.predict_many(np.zeros((0, 70))) == []
+    model.learn_many(np.zeros((0, 70)), [])

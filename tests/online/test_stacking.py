@@ -64,7 +64,9 @@ def test_classes_are_put_together_along_the_gradient_of_their_log_loss():
 
 
 rows = st.lists(
-    st.tuples(*[st.floats(-1e300, 1e300) | st.just(float("nan"))] * 4), min_size=2, max_size=40
+    st.tuples(*[st.floats(-1e300, 1e300) | st.sampled_from([np.nan, np.inf, -np.inf])] * 4),
+    min_size=2,
+    max_size=40,
 )
 
 

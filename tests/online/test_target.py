@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import dummy, stats
 
+from localprop import Online
 from localprop.errors import StreamError
 from localprop.online.classification import Classification, as_categories
 from localprop.online.defaults import NAMES
@@ -234,3 +235,14 @@ def test_columns_that_no_task_can_predict():
     for task in ("regression", "forecast"):
         with pytest.raises(StreamError, match=f"column 'y': {task} needs numbers"):
             choose_task(text(["a"]), task, None, "y")
+
+
+def test_a_target_of_another_order_of_magnitude_leaves_answers_finite():
+    """1e150 by the unit of 1e-161 is no number; nothing may be put together of it."""
+    model = Online("regression", hidden=(2,))
+    for k in range(60):
+        model.learn_one({"a": k % 5}, 1e-161 * (k % 3))
+    model.learn_one({"a": 1}, 1e150)
+    for k in range(20):
+        model.learn_one({"a": k % 5}, 1.0 * (k % 3))
+        assert np.isfinite(model.predict_one({"a": k % 5}))
