@@ -76,6 +76,7 @@ class Mixture:
     def leave_out(self, names: Sequence[str]) -> None:
         """Gives these experts no weight from now on, and all others theirs."""
         self._first = np.where(np.isin(self.names, names), 0.0, self._at_first)
+        self._present = None
 
     def update(self, losses: np.ndarray, judged: np.ndarray | None = None) -> np.ndarray:
         """Takes losses in and returns the weights before each row, `(T, experts)`.

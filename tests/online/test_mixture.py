@@ -202,3 +202,15 @@ def test_losses_of_classes_are_mistakes_and_a_share_of_the_log_loss():
     # A class that is not among them: wrong, and nothing thought of it.
     unknown = class_losses(shares[:1, :, :2], np.array([3]))
     np.testing.assert_allclose(unknown, 1 - WRONG * math.log(LEAST_SHARE), rtol=1e-12)
+
+
+def test_who_is_left_out_has_no_weight_until_let_in_again():
+    """At once, whether anything was judged since or not."""
+    mixture = Mixture(["a", "b", "c"], relative=True, first={"a": 2.0})
+    assert mixture.weights.tolist() == [0.5, 0.25, 0.25]
+    mixture.leave_out(["c"])
+    np.testing.assert_allclose(mixture.weights, [2 / 3, 1 / 3, 0])
+    mixture.after(np.array([[0.1, 0.2, 0.3]]))
+    assert mixture.weights[2] == 0
+    mixture.leave_out([])
+    assert mixture.weights[2] > 0
