@@ -48,8 +48,15 @@ class AbstractLocal(base.Estimator):
         """
         self.law, self.hops, self.hidden = law, hops, hidden
         self.review, self.seed, self.sequence = review, seed, sequence
-        sizes: dict[str, Any] = {"hops": hops, "hidden": hidden, "review": review}
-        self._online = Online(self._task, law=law, **sizes, seed=seed, sequence=sequence)
+        self._online = Online(
+            self._task,
+            law=law,
+            sequence=sequence,
+            hops=hops,
+            hidden=hidden,
+            review=review,
+            seed=seed,
+        )
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:

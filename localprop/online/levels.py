@@ -86,14 +86,11 @@ class Levels:
             count, seen = self._watched.pop(name, (0, []))
             first, rows = np.split(rows, [JUDGED - count])
             known = np.unique(np.concatenate([seen, values[first] + 0.0])).tolist()
-            if len(known) > MOST:
-                self.own[name] = []
-                return
             count += len(first)
-            if count < JUDGED:
+            if count < JUDGED and len(known) <= MOST:
                 self._watched[name] = count, known
                 return
-            if len(known) < FEWEST:
+            if not FEWEST <= len(known) <= MOST:
                 self.own[name] = []
                 return
             yield int(first[-1]), known

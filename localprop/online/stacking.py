@@ -110,7 +110,8 @@ class StackedClasses:
         logs = np.log(np.maximum(shares, LEAST_SHARE))
         found = np.zeros((len(shares), shares.shape[2]))
         given = logs, np.asarray(known, np.int64), np.asarray(truth, np.int64)
-        compiled(_stack_classes)(*given, self._weights, self._square, found)
+        slopes = np.empty(len(self._weights))
+        compiled(_stack_classes)(*given, self._weights, self._square, slopes, found)
         return found
 
     def state(self) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def _stack_numbers(x: Any, error: Any, products: Any, moments: Any, room: Any, f
 
 
 def _stack_classes(
-    logs: Any, known: Any, truth: Any, weights: Any, square: Any, found: Any
+    logs: Any, known: Any, truth: Any, weights: Any, square: Any, slopes: Any, found: Any
 ) -> None:
     many = logs.shape[1]
     for t in range(len(logs)):
@@ -187,11 +188,9 @@ def _stack_classes(
             slope = -logs[t, e, y]
             for c in range(classes):
                 slope += found[t, c] * logs[t, e, c]
+            slopes[e] = slope
             size += slope * slope
         square[0] = FADE * square[0] + size / many
         step = STEP / np.sqrt(square[0] + DAMPED)
         for e in range(many):
-            slope = -logs[t, e, y]
-            for c in range(classes):
-                slope += found[t, c] * logs[t, e, c]
-            weights[e] -= step * slope
+            weights[e] -= step * slopes[e]
