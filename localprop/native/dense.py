@@ -1,8 +1,8 @@
 """Rows of a weight matrix, each read once and written once in a hop.
 
-A row's activation $a_i = \\sum_j w_{ij} s_j$ comes first. While the row is near, its part of the
-errors that go back, $\\lambda_i \\sigma'_i w_{ij}$, is added up, and weight, momentum and mass
-move.
+While a row is near, its part of the errors that go back, $\\lambda_i \\sigma'_i w_{ij}$, is added
+up, weight, momentum and mass move, and the row's next activation $a_i = \\sum_j w_{ij} s_j$ is
+taken: what sources say after a hop is known before it moves any weight.
 """
 
 from __future__ import annotations
@@ -94,8 +94,25 @@ def move(w, p, v, m, force, mass, implicit, keep, push, step, v_keep, v_gain, fl
 
 
 @apart
-def move_one(w, p, v, m, c, s, g, decay, mass, implicit, keep, push, step, v_keep, v_gain, floor):
-    """Does `send_back`, `add_force`, `finish_force` and `move` of one stream in one loop."""
+def settle_one(w, m, c, after, g):
+    """Does `send_back`, and returns the `product` of the row with what comes after the hop."""
+    total = w.dtype.type(0)
+    for j in range(m):
+        here = w[j]
+        g[j] += c * here
+        total += here * after[j]
+    return total
+
+
+@apart
+def move_one(
+    w, p, v, m, c, s, after, g, decay, mass, implicit, keep, push, step, v_keep, v_gain, floor
+):  # fmt: skip
+    """Does `send_back`, `add_force`, `finish_force` and `move` of one stream in one loop.
+
+    Returns the `product` of the row, now moved, with what the sources say after the hop.
+    """
+    total = w.dtype.type(0)
     if mass == CONSTANT:
         for j in range(m):
             here = w[j]
@@ -103,55 +120,64 @@ def move_one(w, p, v, m, c, s, g, decay, mass, implicit, keep, push, step, v_kee
             old = p[j]
             new = keep * old + push * (c * s[j] + decay * here)
             p[j] = new
-            w[j] = here + step * (new if implicit else old)
+            moved = here + step * (new if implicit else old)
+            w[j] = moved
+            total += moved * after[j]
     else:
         for j in range(m):
             here = w[j]
             g[j] += c * here
             f = c * s[j] + decay * here
-            new_v = v_keep * v[j] + v_gain * f * f
-            v[j] = new_v
+            memory = v_keep * v[j] + v_gain * f * f
+            v[j] = memory
             old = p[j]
             new = keep * old + push * f
             p[j] = new
-            w[j] = here + step * (new if implicit else old) / (math.sqrt(new_v) + floor)
+            moved = here + step * (new if implicit else old) / (math.sqrt(memory) + floor)
+            w[j] = moved
+            total += moved * after[j]
+    return total
 
 
 @apart
-def move_two(
-    w0, w1, p0, p1, next0, next1, m, c0, c1, s, g, decay, implicit, keep, push, step
+def move_four(
+    w0, w1, w2, w3, p0, p1, p2, p3, m, c0, c1, c2, c3, s, after, g, decay, implicit, keep, push,
+    step,
 ):  # fmt: skip
-    """Does `move_one` of two rows of constant mass, and returns the `product` of the next two.
-
-    So what comes from memory and what goes there are at every moment the same mixture.
-    """
-    a0 = a1 = w0.dtype.type(0)
+    """Does `move_one` of four rows of constant mass, for which `s`, `after` and `g` come once."""
+    a0 = a1 = a2 = a3 = w0.dtype.type(0)
     for j in range(m):
-        source, here0, here1 = s[j], w0[j], w1[j]
-        g[j] += c0 * here0 + c1 * here1
-        a0 += next0[j] * source
-        a1 += next1[j] * source
-        old0, old1 = p0[j], p1[j]
+        source, then = s[j], after[j]
+        here0, here1, here2, here3 = w0[j], w1[j], w2[j], w3[j]
+        g[j] += (c0 * here0 + c1 * here1) + (c2 * here2 + c3 * here3)
+        old0, old1, old2, old3 = p0[j], p1[j], p2[j], p3[j]
         new0 = keep * old0 + push * (c0 * source + decay * here0)
         new1 = keep * old1 + push * (c1 * source + decay * here1)
-        p0[j], p1[j] = new0, new1
-        w0[j] = here0 + step * (new0 if implicit else old0)
-        w1[j] = here1 + step * (new1 if implicit else old1)
-    return a0, a1
+        new2 = keep * old2 + push * (c2 * source + decay * here2)
+        new3 = keep * old3 + push * (c3 * source + decay * here3)
+        p0[j], p1[j], p2[j], p3[j] = new0, new1, new2, new3
+        here0 += step * (new0 if implicit else old0)
+        here1 += step * (new1 if implicit else old1)
+        here2 += step * (new2 if implicit else old2)
+        here3 += step * (new3 if implicit else old3)
+        w0[j], w1[j], w2[j], w3[j] = here0, here1, here2, here3
+        a0 += here0 * then
+        a1 += here1 * then
+        a2 += here2 * then
+        a3 += here3 * then
+    return a0, a1, a2, a3
 
 
 @apart
 def move_two_adaptive(
-    w0, w1, p0, p1, v0, v1, next0, next1, m, c0, c1, s, g, decay, implicit, keep, push, step,
-    v_keep, v_gain, floor,
+    w0, w1, p0, p1, v0, v1, m, c0, c1, s, after, g, decay, implicit, keep, push, step, v_keep,
+    v_gain, floor,
 ):  # fmt: skip
-    """Does `move_two` under an adaptive mass."""
+    """Does `move_one` of two rows of adaptive mass."""
     a0 = a1 = w0.dtype.type(0)
     for j in range(m):
-        source, here0, here1 = s[j], w0[j], w1[j]
+        source, then, here0, here1 = s[j], after[j], w0[j], w1[j]
         g[j] += c0 * here0 + c1 * here1
-        a0 += next0[j] * source
-        a1 += next1[j] * source
         f0, f1 = c0 * source + decay * here0, c1 * source + decay * here1
         memory0 = v_keep * v0[j] + v_gain * f0 * f0
         memory1 = v_keep * v1[j] + v_gain * f1 * f1
@@ -159,8 +185,11 @@ def move_two_adaptive(
         old0, old1 = p0[j], p1[j]
         new0, new1 = keep * old0 + push * f0, keep * old1 + push * f1
         p0[j], p1[j] = new0, new1
-        w0[j] = here0 + step * (new0 if implicit else old0) / (math.sqrt(memory0) + floor)
-        w1[j] = here1 + step * (new1 if implicit else old1) / (math.sqrt(memory1) + floor)
+        here0 += step * (new0 if implicit else old0) / (math.sqrt(memory0) + floor)
+        here1 += step * (new1 if implicit else old1) / (math.sqrt(memory1) + floor)
+        w0[j], w1[j] = here0, here1
+        a0 += here0 * then
+        a1 += here1 * then
     return a0, a1
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ..law import Phase
+from .places import FLOATS, INTS, POLICY, RECORD_LOSS, RECORD_NORMS, X_SIGN
 from .plan import Plan
 from .workers import free_cores, together
 
@@ -49,8 +50,8 @@ class Engine:
 
         self.plan, self.loop, self.close_up = plan, loop, dense.close_up
         ints, floats = plan.ints, plan.floats
-        self.ints = np.array([ints.get(name, 0) for name in _INTS], np.int64)
-        self.floats = np.array([floats.get(name, 0.0) for name in _FLOATS])
+        self.ints = np.array([ints.get(name, 0) for name in INTS], np.int64)
+        self.floats = np.array([floats.get(name, 0.0) for name in FLOATS])
         self.m, self.n = ints["sources"], ints["neurons"]
         self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
         self.dense = plan.tails is None
@@ -70,9 +71,9 @@ class Engine:
     def _relaxing(self) -> np.ndarray:
         """Returns what states keep, and how they are pulled, in hops that only answer."""
         ints, floats = self.ints.copy(), self.floats.copy()
-        floats[_FLOATS.index("x_sign")] = 1.0
+        floats[X_SIGN] = 1.0
         gains = np.zeros((4, 2, self.n), self.plan.dtype)
-        ints[_INTS.index("policy")] = 0
+        ints[POLICY] = 0
         duration = self.plan.floats["duration"]
         if not self.plan.ints["instant"]:
             self.loop._find_gains(
@@ -91,7 +92,8 @@ class Engine:
         found = {
             "gains": new(4, 2, n),
             "share": np.zeros(streams),
-            "coef": new(parts, streams),
+            "a": new(streams, n),
+            "coef": new(streams, n),
             "force": new(parts, plan.longest),
             "shown": new(streams, len(plan.outputs)),
             "s": new(2, streams, size),
@@ -100,8 +102,8 @@ class Engine:
         }
         if self.here > plan.ints["inputs"]:
             found["s"][:, :, self.here - 1] = 1
-        found["g"] = new(parts, streams, size) if self.dense else None
-        found["pair"] = None if self.dense else new(parts, streams, self.m, 2)
+        found["g"] = new(parts, streams, size)
+        found["both"] = None if self.dense else new(streams, self.m, 2)
         return found
 
     def fits(self, phase: Phase) -> bool:
@@ -190,7 +192,7 @@ class Engine:
         ints = self._ints(record)
         out = np.empty((count, streams, len(plan.outputs)), dtype)
         losses = np.empty(count if "loss" in record else 0, dtype)
-        norms = np.empty((count if ints[_NORMED] else 0, 4), dtype)
+        norms = np.empty((count if ints[RECORD_NORMS] else 0, 4), dtype)
         state, c = np.zeros(9, np.int64), self._scratch()
         threads = 1
         if plan.ints["parts"] > 1 and plan.ints["policy"] != 3:
@@ -200,15 +202,15 @@ class Engine:
             threads,
             (
                 count, ints, self.floats, plan.speeds, plan.acts, plan.outputs, plan.arcs,
-                state[8:], state, c["gains"], c["share"], c["coef"], c["force"], c["shown"], c["s"],
-                x, lam, c["error"], c["g"], c["lx"], w, p, v, w.reshape(-1),
+                state[8:], state, c["gains"], c["share"], c["a"], c["coef"], c["force"],
+                c["shown"], c["s"], x, lam, c["error"], c["g"], c["lx"], w, p, v, w.reshape(-1),
                 p.reshape(-1), v.reshape(-1), average.reshape(-1), moments, hops,
                 _writable(u.reshape(len(u), streams, plan.ints["inputs"])),
                 _writable(z.reshape(len(z), streams, len(plan.outputs))),
                 None if durations is None else _writable(durations),
                 None if weights is None else _each(weights, streams),
                 None if begins is None else _each(begins, streams),
-                out, losses, norms, watch, plan.starts, plan.tails, c["pair"],
+                out, losses, norms, watch, plan.starts, plan.tails, c["both"],
             ),
         )  # fmt: skip
         self.free.append(c)
@@ -246,7 +248,7 @@ class Engine:
         self.loop.relax(
             len(u), plan.depth, self._ints(()), plan.acts, plan.outputs, plan.arcs, self.relaxing,
             c["s"], x, c["g"], _writable(weights), _writable(u), out,
-            plan.starts, plan.tails, c["pair"],
+            plan.starts, plan.tails, c["both"],
         )  # fmt: skip
         self.free.append(c)
         return out.reshape(len(u), *plan.shapes["z"])
@@ -255,8 +257,8 @@ class Engine:
         found = self.recording.get(record)
         if found is None:
             found = self.ints.copy()
-            found[_INTS.index("record_loss")] = "loss" in record
-            found[_NORMED] = any(name in record for name in NORMS)
+            found[RECORD_LOSS] = "loss" in record
+            found[RECORD_NORMS] = any(name in record for name in NORMS)
             self.recording[record] = found
         return found
 
@@ -277,19 +279,6 @@ class Engine:
         a = a.reshape(-1)
         self.close_up(a, self.n, self.m, stride)
         return a[: self.n * self.m].reshape(self.n, self.m)
-
-
-_INTS = [
-    "streams", "neurons", "sources", "inputs", "hops", "settle_hops", "blind", "parts",
-    "law", "policy", "period", "by_sample", "exponential", "instant", "mass", "implicit", "loss",
-    "record_loss", "record_norms", "average", "inertial",
-]  # fmt: skip
-_FLOATS = [
-    "duration", "x_sign", "costate_sign", "friction", "omega", "radius", "speed", "m", "rate",
-    "decay", "floor", "weight_decay", "loss_setting", "costate_friction", "stiffness",
-    "neuron_mass", "neuron_friction", "neuron_speed", "over",
-]  # fmt: skip
-_NORMED = _INTS.index("record_norms")
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, empty: bool = False) -> np.ndarray:

@@ -7,181 +7,55 @@ import math
 import numpy as np
 
 from .barrier import wait
-from .codes import ADAPTIVE, CONSTANT, GROWING
-from .dense import (
-    add_force,
-    finish_force,
-    move,
-    move_one,
-    move_two,
-    move_two_adaptive,
-    product,
-    send_back,
-)
-from .jit import inner, kernel
+from .codes import ADAPTIVE, CONSTANT
+from .hop import activation, feel, move_neurons, move_rows, relax_one, say
+from .jit import kernel
 from .losses import loss, loss_slope, share_out
 from .neurons import activated, finite, leak, squares
-from .sparse import gather_force, gathered, move_arcs, scatter
-
-FORWARD, SETTLE, LEARN = range(3)
-HAMILTONIAN, LEAST_ACTION = range(2)
-STEADY, EVERY, COSINE, BALL = range(4)  # policies: two signs for ever; flips; inside and outside
-(
-    STREAMS, NEURONS, SOURCES, INPUTS, HOPS, SETTLE_HOPS, BLIND, PARTS, LAW, POLICY, PERIOD,
-    BY_SAMPLE, EXPONENTIAL, INSTANT, MASS, IMPLICIT, LOSS, RECORD_LOSS, RECORD_NORMS, AVERAGE,
-    INERTIAL,
-) = range(21)  # fmt: skip
-(
-    DURATION, X_SIGN, COSTATE_SIGN, FRICTION, OMEGA, RADIUS, SPEED, M, RATE, DECAY, FLOOR,
-    WEIGHT_DECAY, LOSS_SETTING, COSTATE_FRICTION, STIFFNESS, NEURON_MASS, NEURON_FRICTION,
-    NEURON_SPEED, OVER,
-) = range(19)  # fmt: skip
-
-
-@inner
-def _activation(i, t, q, cur, m, arcs, s, g, w, starts, tails, pair):
-    """Returns the activation of a neuron."""
-    if g is not None:
-        a = product(w[i], s[cur, t], m, arcs[i] if arcs.size > 0 else arcs[0])
-    if tails is not None:
-        at, end = starts[i], starts[i + 1]
-        a = gathered(w[at:end], tails[at:end], pair[q, t])
-    return a
-
-
-@inner
-def _relaxed(i, t, y, cur, here, signs, ints, gains, s):
-    """Moves the state of a neuron towards its drive."""
-    if ints[INSTANT] == 0 and gains[signs, 0, i] != 0:
-        x = s[cur, t, here + i]
-        s[1 - cur, t, here + i] = gains[signs, 0, i] * x + gains[signs, 1, i] * y
-    else:
-        s[1 - cur, t, here + i] = y
-
-
-@inner
-def _felt(
-    i, t, q, a, mode, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
-):  # fmt: skip
-    """Takes a neuron through a hop, and returns the error that it passes to its parents."""
-    here = ints[SOURCES] - ints[NEURONS]
-    y, slope = activated(acts[i], a)
-    if mode == FORWARD or ints[LAW] == HAMILTONIAN:
-        _relaxed(i, t, y, cur, here, signs, ints, gains, s)
-    if ints[LAW] == HAMILTONIAN:
-        coef[q, t] = lam[t, i] * slope
-    else:
-        error[t, i] = stiffness * (y - s[cur, t, here + i])
-        coef[q, t] = error[t, i] * slope
-    return coef[q, t]
-
-
-@inner
-def _rows_by_two(
-    first, last, q, mode, cur, ints, signs, moving, acts, arcs, gains, coef, s, lam, error, g, w,
-    p, v,
-):  # fmt: skip
-    """Does what `_rows` does to the rows of one stream, none of which has a hole."""
-    m, mass, implicit = ints[SOURCES], ints[MASS], ints[IMPLICIT] == 1
-    keep, push, step, v_keep, v_gain, floor, decay, stiffness = moving
-    none = np.int64(0)
-    source, back = s[cur, none], g[q, none]
-    a0 = a1 = w.dtype.type(0)
-    if first < last:
-        a0 = product(w[first], source, m, arcs[0])
-    if first + 1 < last:
-        a1 = product(w[first + 1], source, m, arcs[0])
-    for i in range(first, last, 2):
-        c0 = _felt(
-            i, none, q, a0, mode, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
-        )
-        if i + 1 == last:
-            v_row = v[i] if mass == ADAPTIVE else p[i]
-            move_one(
-                w[i], p[i], v_row, m, c0, source, back, decay, mass, implicit, keep, push, step,
-                v_keep, v_gain, floor,
-            )  # fmt: skip
-            break
-        k = i + 1
-        c1 = _felt(
-            k, none, q, a1, mode, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
-        )
-        # What is only read may stand where nothing is next.
-        next0 = w[i + 2] if i + 2 < last else source
-        next1 = w[i + 3] if i + 3 < last else source
-        if mass == CONSTANT:
-            a0, a1 = move_two(
-                w[i], w[k], p[i], p[k], next0, next1, m, c0, c1, source, back, decay, implicit,
-                keep, push, step,
-            )  # fmt: skip
-        else:
-            a0, a1 = move_two_adaptive(
-                w[i], w[k], p[i], p[k], v[i], v[k], next0, next1, m, c0, c1, source, back, decay,
-                implicit, keep, push, step, v_keep, v_gain, floor,
-            )  # fmt: skip
-
-
-@inner
-def _rows(
-    first, last, q, mode, cur, ints, floats, signs, moving, acts, arcs, gains, share, coef, force,
-    s, lam, error, g, w, p, v, starts, tails, pair,
-):  # fmt: skip
-    """Takes the rows of one part through a hop."""
-    number = w.dtype.type
-    streams, m = ints[STREAMS], ints[SOURCES]
-    law, mass, implicit = ints[LAW], ints[MASS], ints[IMPLICIT] == 1
-    keep, push, step, v_keep, v_gain, floor, decay, stiffness = moving
-    if g is not None:  # noqa: SIM102
-        if mode == LEARN and streams == 1 and arcs.size == 0 and mass != GROWING:
-            _rows_by_two(
-                first, last, q, mode, cur, ints, signs, moving, acts, arcs, gains, coef, s, lam,
-                error, g, w, p, v,
-            )  # fmt: skip
-            return
-    for i in range(first, last):
-        if g is not None:
-            size, known = m, arcs[i] if arcs.size > 0 else arcs[0]
-            row, p_row, v_row = w[i], p[i], v[i] if mass != CONSTANT else p[i]
-        if tails is not None:
-            at, end = starts[i], starts[i + 1]
-            size, known, to = end - at, arcs[at:end], tails[at:end]
-            row, p_row, v_row = w[at:end], p[at:end], v[at:end]
-        for t in range(streams):
-            a = _activation(i, t, q, cur, m, arcs, s, g, w, starts, tails, pair)
-            _felt(
-                i, t, q, a, mode, cur, ints, signs, stiffness, acts, gains, coef, s, lam, error
-            )  # fmt: skip
-        if mode == FORWARD:
-            continue
-        if tails is not None:  # noqa: SIM102
-            if mode == LEARN and streams == 1 and arcs.size == 0 and mass != GROWING:
-                move_arcs(
-                    row, p_row, v_row, coef[q, 0], to, pair[q, 0], decay, mass, implicit, keep,
-                    push, step, v_keep, v_gain, floor,
-                )  # fmt: skip
-                continue
-        f = force[q]
-        if mode == LEARN:
-            for j in range(size):
-                f[j] = 0
-        for t in range(streams):
-            c = coef[q, t]
-            if g is not None:
-                send_back(row, c, g[q, t], m, known)
-            if tails is not None:
-                scatter(row, c, to, pair[q, t])
-            if mode == LEARN:
-                if law == LEAST_ACTION:
-                    c = number(c * share[t])
-                if g is not None:
-                    add_force(c, s[cur, t], m, f)
-                if tails is not None:
-                    gather_force(c, to, pair[q, t], f)
-        if mode == LEARN:
-            finish_force(row, decay, size, known, f)
-            move(
-                row, p_row, v_row, size, f, mass, implicit, keep, push, step, v_keep, v_gain, floor
-            )
+from .places import (
+    AVERAGE,
+    BLIND,
+    BY_SAMPLE,
+    COSINE,
+    COSTATE_FRICTION,
+    COSTATE_SIGN,
+    DECAY,
+    DURATION,
+    EVERY,
+    EXPONENTIAL,
+    FLOOR,
+    FORWARD,
+    FRICTION,
+    HAMILTONIAN,
+    HOPS,
+    INSTANT,
+    LAW,
+    LEARN,
+    LEAST_ACTION,
+    LOSS,
+    LOSS_SETTING,
+    MASS,
+    NEURONS,
+    OMEGA,
+    OVER,
+    PARTS,
+    PERIOD,
+    POLICY,
+    RADIUS,
+    RATE,
+    RECORD_LOSS,
+    RECORD_NORMS,
+    SETTLE,
+    SETTLE_HOPS,
+    SOURCES,
+    SPEED,
+    STEADY,
+    STIFFNESS,
+    STREAMS,
+    WEIGHT_DECAY,
+    X_SIGN,
+    M,
+)  # fmt: skip
 
 
 @kernel
@@ -233,88 +107,41 @@ def _moving(ints, floats, number, tau, x_sign, costate_sign):
     )  # fmt: skip
 
 
-@inner
-def _move_neurons(
-    first, last, ints, floats, signs, cur, tau, gains, s, lam, error, g, lx, pair, tails
-):
-    """Gathers what neurons get back, and moves costates; under least action, states as well."""
-    number = lam.dtype.type
-    here, parts = ints[SOURCES] - ints[NEURONS], ints[PARTS]
-    friction = floats[NEURON_FRICTION]
-    x_keep, heavy = number(1 / (1 + friction * tau)), number(tau / floats[NEURON_MASS])
-    x_push = number(tau) * x_keep
-    light = number(-math.expm1(-floats[NEURON_SPEED] * floats[STIFFNESS] * tau) / floats[STIFFNESS])
-    for t in range(ints[STREAMS]):
-        for i in range(first, last):
-            back = number(0)
-            for q in range(parts):
-                if g is not None:
-                    back += g[q, t, here + i]
-                    g[q, t, here + i] = 0
-                if tails is not None:
-                    back += pair[q, t, here + i, 1]
-                    pair[q, t, here + i, 1] = 0
-            back += lx[t, i]
-            if ints[LAW] == LEAST_ACTION:
-                force, x = back - error[t, i], s[cur, t, here + i]
-                if ints[INERTIAL] == 1:
-                    lam[t, i] = x_keep * lam[t, i] - x_push * force
-                    s[1 - cur, t, here + i] = x + heavy * lam[t, i]
-                else:
-                    lam[t, i] = 0
-                    s[1 - cur, t, here + i] = x - light * force
-            elif ints[INSTANT] == 1:
-                lam[t, i] = back
-            else:
-                keep, pull = gains[2 + signs, 0, i], gains[2 + signs, 1, i]
-                lam[t, i] = back if keep == 0 and pull == 1 else keep * lam[t, i] + pull * back
-            if tails is not None:
-                for q in range(parts):
-                    pair[q, t, here + i, 0] = s[1 - cur, t, here + i]
-
-
 @kernel
-def _fill(x, s, here, g, pair, tails):
+def _fill(x, s, here, g, tails, both):
     """Puts states, and the constant input, among the sources; nothing has come back to them yet."""
-    if g is not None:
-        g[:] = 0
+    g[:] = 0
     for t in range(x.shape[0]):
-        for j in range(here, here + x.shape[1]):
-            s[0, t, j] = x[t, j - here]
-        if tails is not None:
-            for q in range(pair.shape[0]):
-                for j in range(here + x.shape[1]):
-                    pair[q, t, j, 0] = s[0, t, j]
-                    pair[q, t, j, 1] = 0
+        for j in range(here):
+            if tails is not None:
+                both[t, j, 0] = both[t, j, 1] = s[0, t, j]
+        for i in range(x.shape[1]):
+            say(i, t, 0, x[t, i], here, s, tails, both)
 
 
 @kernel
-def _show(u, cur, s, pair, tails):
+def _show(u, s, tails, both):
     """Puts an input among the sources."""
     for t in range(u.shape[0]):
         for j in range(u.shape[1]):
             s[0, t, j] = s[1, t, j] = u[t, j]
             if tails is not None:
-                for q in range(pair.shape[0]):
-                    pair[q, t, j, 0] = u[t, j]
+                both[t, j, 0] = both[t, j, 1] = u[t, j]
 
 
 @kernel
-def _set_rest(cur, t, here, s, lam, pair, tails):
+def _set_rest(cur, t, here, s, lam, tails, both):
     """Puts states and costates of a stream at rest."""
     for i in range(lam.shape[1]):
         lam[t, i] = 0
-        s[cur, t, here + i] = 0
-        if tails is not None:
-            for q in range(pair.shape[0]):
-                pair[q, t, here + i, 0] = 0
+        say(i, t, cur, lam[t, i], here, s, tails, both)
 
 
 @kernel
-def _square(w, m, g, tails):
+def _square(w, m, tails):
     """Returns the sum of squares of what is stored as weights are, row by row."""
     total = w.dtype.type(0)
-    if g is not None:
+    if w.ndim == 2:
         for i in range(w.shape[0]):
             total += squares(w[i], m)
     if tails is not None:
@@ -323,32 +150,32 @@ def _square(w, m, g, tails):
 
 
 @kernel
-def _answer(i, t, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair):
+def _answer(i, t, law, cur, m, here, acts, arcs, s, w, starts, tails, both):
     """Returns the state of a neuron, or under least action its drive."""
     if law == HAMILTONIAN:
         return s[cur, t, here + i]
-    a = _activation(i, t, np.int64(0), cur, m, arcs, s, g, w, starts, tails, pair)
+    a = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
     return activated(acts[i], a)[0]
 
 
 @kernel
 def _answers(
-    out, outputs, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair
+    out, outputs, law, cur, m, here, acts, arcs, s, w, starts, tails, both
 ):  # fmt: skip
     """Writes what the outputs say, `(streams, outputs)`."""
     for t in range(out.shape[0]):
         for o in range(outputs.size):
             out[t, o] = _answer(
-                outputs[o], t, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair
+                outputs[o], t, law, cur, m, here, acts, arcs, s, w, starts, tails, both
             )
 
 
 @kernel
 def learn(
     thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains,
-    share, coef, force, shown, s, x, lam, error, g, lx, w, p, v, flat_w, flat_p, flat_v, mean,
+    share, a, coef, force, shown, s, x, lam, error, g, lx, w, p, v, flat_w, flat_p, flat_v, mean,
     moments, hops_made, u, z, durations, weights, begins, out, losses, norms, watch, starts, tails,
-    pair,
+    both,
 ):  # fmt: skip
     """Learns samples, one after the other, up to the first that does harm.
 
@@ -365,18 +192,18 @@ def learn(
     turn, cur, clock, hop, before = np.int64(1), np.int64(0), moments[0], hops_made[0], np.nan
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     if thread == 0:
-        _fill(x, s, here, g, pair, tails)
+        _fill(x, s, here, g, tails, both)
         state[0] = -1
     for k in range(samples):
         duration = floats[DURATION] if durations is None else np.float64(durations[k])
         tau = np.float64(number(duration / hops))
         if thread == 0:
-            _show(u[k], cur, s, pair, tails)
+            _show(u[k], s, tails, both)
             share_out(z[k], share)
             if begins is not None:
                 for t in range(streams):
                     if begins[k, t] != 0:
-                        _set_rest(cur, t, here, s, lam, pair, tails)
+                        _set_rest(cur, t, here, s, lam, tails, both)
             if ints[INSTANT] == 0 and duration != before:
                 _find_gains(ints, floats, speeds, duration, tau, gains)
         if duration != before:
@@ -385,14 +212,6 @@ def learn(
         before = duration
         turn = wait(arrived, threads, turn)
         for h in range(hops):
-            if h == ints[BLIND]:
-                if thread == 0:
-                    _answers(
-                        out[k], outputs, law, cur, m, here, acts, arcs, s, g, w, starts, tails,
-                        pair,
-                    )  # fmt: skip
-                if law == LEAST_ACTION:
-                    turn = wait(arrived, threads, turn)  # before weights move on
             signs = 0
             if ints[POLICY] != STEADY:
                 if ints[POLICY] == EVERY:
@@ -400,8 +219,8 @@ def learn(
                 elif ints[POLICY] == COSINE:
                     forward = math.cos(number(floats[OMEGA]) * clock) >= 0
                 else:
-                    square = _square(w, m, g, tails) + number(floats[SPEED] ** 2) * _square(
-                        p, m, g, tails
+                    square = _square(w, m, tails) + number(floats[SPEED] ** 2) * _square(
+                        p, m, tails
                     )
                     for t in range(streams):
                         square += squares(s[cur, t, here:m], n) + squares(lam[t], n)
@@ -414,6 +233,20 @@ def learn(
             if settles:
                 mode = SETTLE if law == HAMILTONIAN else FORWARD
             moving = ahead if signs == 0 or ints[BY_SAMPLE] == 1 else back
+            if law == HAMILTONIAN:
+                feel(
+                    low, high, h == 0, cur, ints, signs, acts, arcs, gains, a, coef, s, lam, w,
+                    starts, tails, both,
+                )  # fmt: skip
+            turn = wait(arrived, threads, turn)
+            if h == ints[BLIND]:
+                if thread == 0:
+                    _answers(
+                        out[k], outputs, law, cur, m, here, acts, arcs, s, w, starts, tails,
+                        both,
+                    )  # fmt: skip
+                if law == LEAST_ACTION:
+                    turn = wait(arrived, threads, turn)  # before weights move on
             if thread == 0 and mode != FORWARD:
                 for t in range(streams):
                     for o in range(outputs.size):
@@ -425,36 +258,30 @@ def learn(
                         ints[LOSS], floats[LOSS_SETTING], shown[t], z[k, t], weight, outputs, lx[t]
                     )
             for q in range(thread, parts, threads):
-                _rows(
-                    q * n // parts, (q + 1) * n // parts, q, mode, cur, ints, floats, signs, moving,
-                    acts, arcs, gains, share, coef, force, s, lam, error, g, w, p, v, starts, tails,
-                    pair,
+                move_rows(
+                    q * n // parts, (q + 1) * n // parts, q, mode, cur, ints, signs, moving, acts,
+                    arcs, gains, share, a, coef, force, s, error, g, w, p, v, starts, tails, both,
                 )  # fmt: skip
             turn = wait(arrived, threads, turn)
             if mode == FORWARD:
                 for t in range(streams):
                     for i in range(low, high):
                         lam[t, i] = 0
-                        if tails is not None:
-                            for q in range(parts):
-                                pair[q, t, here + i, 0] = s[1 - cur, t, here + i]
             else:
                 flipped = signs if ints[POLICY] != STEADY else 0
-                _move_neurons(
-                    low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx, pair,
-                    tails,
+                move_neurons(
+                    low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx, tails,
+                    both,
                 )  # fmt: skip
-            turn = wait(arrived, threads, turn)
             cur = 1 - cur
             hop += 1
             clock += number(tau)
             if ints[POLICY] == COSINE:
                 clock %= number(2 * math.pi / floats[OMEGA])
+        turn = wait(arrived, threads, turn)
         if thread == 0:
             if ints[BLIND] == hops:
-                _answers(
-                    out[k], outputs, law, cur, m, here, acts, arcs, s, g, w, starts, tails, pair
-                )
+                _answers(out[k], outputs, law, cur, m, here, acts, arcs, s, w, starts, tails, both)
             sound = True
             for t in range(streams):
                 sound = sound and finite(s[cur, t, here:m]) and finite(lam[t])
@@ -477,8 +304,8 @@ def learn(
                     of_x += squares(s[cur, t, here:m], n)
                     of_costates += squares(lam[t], n)
                 norms[k, 0], norms[k, 1] = math.sqrt(of_x), math.sqrt(of_costates)
-                norms[k, 2] = math.sqrt(_square(w, m, g, tails))
-                norms[k, 3] = math.sqrt(_square(p, m, g, tails))
+                norms[k, 2] = math.sqrt(_square(w, m, tails))
+                norms[k, 3] = math.sqrt(_square(p, m, tails))
             if not sound:
                 state[0] = k
         turn = wait(arrived, threads, turn)
@@ -497,7 +324,7 @@ def learn(
 
 @kernel
 def relax(
-    rows, hops, ints, acts, outputs, arcs, gains, s, x, g, w, u, out, starts, tails, pair,
+    rows, hops, ints, acts, outputs, arcs, gains, s, x, g, w, u, out, starts, tails, both,
 ):  # fmt: skip
     """Sets what is answered to each of some rows of inputs after hops of the state alone."""
     n, m = ints[NEURONS], ints[SOURCES]
@@ -505,20 +332,16 @@ def relax(
     none = np.int64(0)
     for k in range(rows):
         cur = none
-        _fill(x, s, here, g, pair, tails)
-        _show(u[k], cur, s, pair, tails)
+        _fill(x, s, here, g, tails, both)
+        _show(u[k], s, tails, both)
         for h in range(hops):
             signs = 1 if ints[BY_SAMPLE] == 1 and h > 0 else 0
             for t in range(x.shape[0]):
                 for i in range(n):
-                    a = _activation(i, t, none, cur, m, arcs, s, g, w, starts, tails, pair)
+                    a = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
                     y = activated(acts[i], a)[0]
-                    _relaxed(i, t, y, cur, here, signs, ints, gains, s)
+                    relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both)
             cur = 1 - cur
-            if tails is not None:
-                for t in range(x.shape[0]):
-                    for i in range(n):
-                        pair[0, t, here + i, 0] = s[cur, t, here + i]
         for t in range(x.shape[0]):
             for o in range(outputs.size):
                 out[k, t, o] = s[cur, t, here + outputs[o]]

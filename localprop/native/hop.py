@@ -1,0 +1,249 @@
+"""What a hop does to neurons, and to the arcs into them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .codes import ADAPTIVE, CONSTANT, GROWING
+from .dense import (
+    add_force,
+    finish_force,
+    move,
+    move_four,
+    move_one,
+    move_two_adaptive,
+    product,
+    send_back,
+    settle_one,
+)
+from .jit import inner
+from .neurons import activated
+from .places import (
+    FORWARD,
+    HAMILTONIAN,
+    IMPLICIT,
+    INERTIAL,
+    INSTANT,
+    LAW,
+    LEARN,
+    LEAST_ACTION,
+    MASS,
+    NEURON_FRICTION,
+    NEURON_MASS,
+    NEURON_SPEED,
+    NEURONS,
+    PARTS,
+    SETTLE,
+    SOURCES,
+    STIFFNESS,
+    STREAMS,
+)  # fmt: skip
+from .sparse import gather_force, gathered, give_back, move_arcs, scatter
+
+
+@inner
+def activation(i, t, now, m, arcs, s, w, starts, tails, both):
+    """Returns the activation of a neuron under what the sources say."""
+    if w.ndim == 2:
+        a = product(w[i], s[now, t], m, arcs[i] if arcs.size > 0 else arcs[0])
+    if tails is not None:
+        at, end = starts[i], starts[i + 1]
+        a = gathered(w[at:end], tails[at:end], both[t], now)
+    return a
+
+
+@inner
+def say(i, t, which, x, here, s, tails, both):
+    """Sets the state of a neuron, and so what it says as a source."""
+    s[which, t, here + i] = x
+    if tails is not None:
+        both[t, here + i, which] = x
+
+
+@inner
+def relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both):
+    """Moves the state of a neuron towards its drive."""
+    if ints[INSTANT] == 0 and gains[signs, 0, i] != 0:
+        y = gains[signs, 0, i] * s[cur, t, here + i] + gains[signs, 1, i] * y
+    say(i, t, 1 - cur, y, here, s, tails, both)
+
+
+@inner
+def feel(
+    first, last, fresh, cur, ints, signs, acts, arcs, gains, a, coef, s, lam, w, starts, tails, both
+):  # fmt: skip
+    """Takes neurons of finite or infinite speed to their next states, and finds their errors.
+
+    **Arguments:** `fresh`: whether their activations are not known yet.
+    """
+    here, m = ints[SOURCES] - ints[NEURONS], ints[SOURCES]
+    for t in range(ints[STREAMS]):
+        for i in range(first, last):
+            if fresh:
+                a[t, i] = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
+            y, slope = activated(acts[i], a[t, i])
+            relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both)
+            coef[t, i] = lam[t, i] * slope
+
+
+@inner
+def _pull(
+    i, mode, cur, ints, signs, stiffness, acts, arcs, gains, coef, s, error, w, starts, tails, both
+):
+    """Finds by how much a neuron is off, under least action; settling, takes it there."""
+    here, m = ints[SOURCES] - ints[NEURONS], ints[SOURCES]
+    for t in range(ints[STREAMS]):
+        a = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
+        y, slope = activated(acts[i], a)
+        if mode == FORWARD:
+            relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both)
+        error[t, i] = stiffness * (y - s[cur, t, here + i])
+        coef[t, i] = error[t, i] * slope
+
+
+@inner
+def _plain_rows(first, last, q, mode, cur, ints, moving, a, coef, s, g, w, p, v):
+    """Does what `move_rows` does to the rows of one stream, none of which has a hole."""
+    m, mass, implicit = ints[SOURCES], ints[MASS], ints[IMPLICIT] == 1
+    keep, push, step, v_keep, v_gain, floor, decay, _ = moving
+    none, i = np.int64(0), first
+    source, after, back, c, then = s[cur, none], s[1 - cur, none], g[q, none], coef[none], a[none]
+    if mode == SETTLE:
+        for k in range(first, last):
+            then[k] = settle_one(w[k], m, c[k], after, back)
+        return
+    if mass == CONSTANT:
+        while i + 4 <= last:
+            then[i], then[i + 1], then[i + 2], then[i + 3] = move_four(
+                w[i], w[i + 1], w[i + 2], w[i + 3], p[i], p[i + 1], p[i + 2], p[i + 3], m,
+                c[i], c[i + 1], c[i + 2], c[i + 3], source, after, back, decay, implicit, keep,
+                push, step,
+            )  # fmt: skip
+            i += 4
+    else:
+        while i + 2 <= last:
+            then[i], then[i + 1] = move_two_adaptive(
+                w[i], w[i + 1], p[i], p[i + 1], v[i], v[i + 1], m, c[i], c[i + 1], source, after,
+                back, decay, implicit, keep, push, step, v_keep, v_gain, floor,
+            )  # fmt: skip
+            i += 2
+    for k in range(i, last):
+        v_row = v[k] if mass == ADAPTIVE else p[k]
+        then[k] = move_one(
+            w[k], p[k], v_row, m, c[k], source, after, back, decay, mass, implicit, keep, push,
+            step, v_keep, v_gain, floor,
+        )  # fmt: skip
+
+
+@inner
+def _plain_arcs(first, last, q, cur, ints, moving, a, coef, force, g, w, p, v, starts, tails, both):
+    """Does what `move_rows` does to the arcs of one stream, all of which learn."""
+    keep, push, step, v_keep, v_gain, floor, decay, _ = moving
+    mass, implicit, none = ints[MASS], ints[IMPLICIT] == 1, np.int64(0)
+    for i in range(first, last):
+        at, end = starts[i], starts[i + 1]
+        a[none, i] = move_arcs(
+            w[at:end], p[at:end], v[at:end], coef[none, i], tails[at:end], both[none], cur,
+            force[q], decay, mass, implicit, keep, push, step, v_keep, v_gain, floor,
+        )  # fmt: skip
+        give_back(force[q], tails[at:end], g[q, none])
+
+
+@inner
+def move_rows(
+    first, last, q, mode, cur, ints, signs, moving, acts, arcs, gains, share, a, coef, force, s,
+    error, g, w, p, v, starts, tails, both,
+):  # fmt: skip
+    """Takes the rows of one part through a hop."""
+    number = w.dtype.type
+    streams, m = ints[STREAMS], ints[SOURCES]
+    law, mass, implicit = ints[LAW], ints[MASS], ints[IMPLICIT] == 1
+    keep, push, step, v_keep, v_gain, floor, decay, stiffness = moving
+    plain = law == HAMILTONIAN and streams == 1 and arcs.size == 0 and mass != GROWING
+    # Which arrays there are, the compiler has to see in a condition of its own.
+    if w.ndim == 2:  # noqa: SIM102
+        if plain:
+            _plain_rows(first, last, q, mode, cur, ints, moving, a, coef, s, g, w, p, v)
+            return
+    if tails is not None:  # noqa: SIM102
+        if plain and mode == LEARN:
+            _plain_arcs(
+                first, last, q, cur, ints, moving, a, coef, force, g, w, p, v, starts, tails, both
+            )
+            return
+    for i in range(first, last):
+        if law == LEAST_ACTION:
+            _pull(
+                i, mode, cur, ints, signs, stiffness, acts, arcs, gains, coef, s, error, w, starts,
+                tails, both,
+            )  # fmt: skip
+        if mode == FORWARD:
+            continue
+        if w.ndim == 2:
+            size, known = m, arcs[i] if arcs.size > 0 else arcs[0]
+            row, p_row, v_row = w[i], p[i], v[i] if mass != CONSTANT else p[i]
+        if tails is not None:
+            at, end = starts[i], starts[i + 1]
+            size, known, to = end - at, arcs[at:end], tails[at:end]
+            row, p_row, v_row = w[at:end], p[at:end], v[at:end]
+        f = force[q]
+        if mode == LEARN:
+            for j in range(size):
+                f[j] = 0
+        for t in range(streams):
+            c = coef[t, i]
+            if w.ndim == 2:
+                send_back(row, c, g[q, t], m, known)
+            if tails is not None:
+                scatter(row, c, to, g[q, t])
+            if mode == LEARN:
+                if law == LEAST_ACTION:
+                    c = number(c * share[t])
+                if w.ndim == 2:
+                    add_force(c, s[cur, t], m, f)
+                if tails is not None:
+                    gather_force(c, to, both[t], cur, f)
+        if mode == LEARN:
+            finish_force(row, decay, size, known, f)
+            move(
+                row, p_row, v_row, size, f, mass, implicit, keep, push, step, v_keep, v_gain, floor
+            )
+        if law == HAMILTONIAN:
+            for t in range(streams):
+                a[t, i] = activation(i, t, 1 - cur, m, arcs, s, w, starts, tails, both)
+
+
+@inner
+def move_neurons(
+    first, last, ints, floats, signs, cur, tau, gains, s, lam, error, g, lx, tails, both
+):
+    """Gathers what neurons get back, and moves costates; under least action, states as well."""
+    number = lam.dtype.type
+    here, parts = ints[SOURCES] - ints[NEURONS], ints[PARTS]
+    friction = floats[NEURON_FRICTION]
+    x_keep, heavy = number(1 / (1 + friction * tau)), number(tau / floats[NEURON_MASS])
+    x_push = number(tau) * x_keep
+    light = number(-math.expm1(-floats[NEURON_SPEED] * floats[STIFFNESS] * tau) / floats[STIFFNESS])
+    for t in range(ints[STREAMS]):
+        for i in range(first, last):
+            back = number(0)
+            for q in range(parts):
+                back += g[q, t, here + i]
+                g[q, t, here + i] = 0
+            back += lx[t, i]
+            if ints[LAW] == LEAST_ACTION:
+                force, x = back - error[t, i], s[cur, t, here + i]
+                if ints[INERTIAL] == 1:
+                    lam[t, i] = x_keep * lam[t, i] - x_push * force
+                    x += heavy * lam[t, i]
+                else:
+                    lam[t, i] = 0
+                    x -= light * force
+                say(i, t, 1 - cur, x, here, s, tails, both)
+            elif ints[INSTANT] == 1:
+                lam[t, i] = back
+            else:
+                keep, pull = gains[2 + signs, 0, i], gains[2 + signs, 1, i]
+                lam[t, i] = back if keep == 0 and pull == 1 else keep * lam[t, i] + pull * back
