@@ -47,6 +47,18 @@ def add_force(c, s, m, force):
 
 
 @apart
+def keep_trace(e, keep, pull, s, m, arcs):
+    """Moves the traces of a row, $e_j \\leftarrow \\text{keep}\\,e_j + \\text{pull}\\,s_j$."""
+    if arcs.size == 0:
+        for j in range(m):
+            e[j] = keep * e[j] + pull * s[j]
+    else:
+        for j in range(m):
+            if arcs[j] & 1:
+                e[j] = keep * e[j] + pull * s[j]
+
+
+@apart
 def finish_force(w, decay, m, arcs, force):
     """Adds the pull of weight decay, and takes away what is felt where nothing may move."""
     if arcs.size == 0:

@@ -93,6 +93,7 @@ class Engine:
             "gains": new(4, 2, n),
             "share": np.zeros(streams),
             "a": new(streams, n),
+            "slopes": new(streams, n),
             "coef": new(streams, n),
             "force": new(parts, plan.longest),
             "shown": new(streams, len(plan.outputs)),
@@ -109,7 +110,9 @@ class Engine:
     def fits(self, phase: Phase) -> bool:
         """Returns whether a phase is one of this learner's, in the plan's precision."""
         fields = vars(phase)
-        if fields["trace"] is not None or fields["review"] is not None:
+        if fields["review"] is not None:
+            return False
+        if (fields["trace"] is None) == bool(self.plan.ints["traces"]):
             return False
         memory, average = fields["mass"], fields["average"]
         if (memory is None) != (self.plan.ints["mass"] == 0):
@@ -119,6 +122,8 @@ class Engine:
         arrays = [(fields[name], shape) for name, shape in self.expected.items()]
         if memory is not None:
             arrays.append((memory, self.plan.shapes["w"]))
+        if fields["trace"] is not None:
+            arrays.append((fields["trace"], (*self.plan.shapes["streams"], *self.plan.shapes["w"])))
         if average is not None:
             arrays.append((average.w, self.plan.shapes["w"]))
             arrays.append((average.samples, ()))
@@ -184,6 +189,7 @@ class Engine:
         lam = _copy(fields["costate"]).reshape(streams, n)
         w, p = self._rows(fields["w"], stride), self._rows(fields["momentum"], stride)
         v = self.none if fields["mass"] is None else self._rows(fields["mass"], stride)
+        e = self.none[None] if fields["trace"] is None else self._traces(fields["trace"])
         average, moments = self.none, np.array([fields["time"], 0], dtype)
         if fields["average"] is not None:
             average = self._rows(fields["average"].w, stride)
@@ -202,9 +208,10 @@ class Engine:
             threads,
             (
                 count, ints, self.floats, plan.speeds, plan.acts, plan.outputs, plan.arcs,
-                state[8:], state, c["gains"], c["share"], c["a"], c["coef"], c["force"],
-                c["shown"], c["s"], x, lam, c["error"], c["g"], c["lx"], w, p, v, w.reshape(-1),
-                p.reshape(-1), v.reshape(-1), average.reshape(-1), moments, hops,
+                state[8:], state, c["gains"], c["share"], c["a"], c["slopes"], c["coef"],
+                c["force"], c["shown"], c["s"], x, lam, c["error"], c["g"], c["lx"], w, p, v, e,
+                w.reshape(-1), p.reshape(-1), v.reshape(-1), e.reshape(-1), average.reshape(-1),
+                moments, hops,
                 _writable(u.reshape(len(u), streams, plan.ints["inputs"])),
                 _writable(z.reshape(len(z), streams, len(plan.outputs))),
                 None if durations is None else _writable(durations),
@@ -222,6 +229,7 @@ class Engine:
             w=self._whole(w, stride),
             momentum=self._whole(p, stride),
             mass=None if fields["mass"] is None else self._whole(v, stride),
+            trace=None if fields["trace"] is None else e.reshape(fields["trace"].shape),
             time=moments[0],
             hop=hops[0],
             average=None
@@ -272,6 +280,9 @@ class Engine:
         found[:, self.m :] = 0
         return found
 
+    def _traces(self, trace: Any) -> np.ndarray:
+        return _copy(trace).reshape(self.streams, *self.plan.shapes["w"])
+
     def _whole(self, a: np.ndarray, stride: int) -> np.ndarray:
         """Returns the rows, without what stands between them, in the memory in which they are."""
         if stride == self.m:
@@ -321,7 +332,7 @@ def _each(a: np.ndarray, streams: int) -> np.ndarray:
 def _phase(**fields: Any) -> Phase:
     """Returns a phase of these arrays, without the checks that took longer than to learn."""
     found = object.__new__(Phase)
-    vars(found).update(fields, trace=None, review=None)
+    vars(found).update(fields, review=None)
     return found
 
 

@@ -10,6 +10,7 @@ from .codes import ADAPTIVE, CONSTANT, GROWING
 from .dense import (
     add_force,
     finish_force,
+    keep_trace,
     move,
     move_four,
     move_one,
@@ -26,6 +27,7 @@ from .places import (
     IMPLICIT,
     INERTIAL,
     INSTANT,
+    INSTANTANEOUS,
     LAW,
     LEARN,
     LEAST_ACTION,
@@ -34,13 +36,22 @@ from .places import (
     NEURON_MASS,
     NEURON_SPEED,
     NEURONS,
+    NONE,
     PARTS,
     SETTLE,
     SOURCES,
     STIFFNESS,
     STREAMS,
+    TRACES,
 )  # fmt: skip
-from .sparse import gather_force, gathered, give_back, move_arcs, scatter
+from .sparse import (
+    gather_force,
+    gathered,
+    give_back,
+    keep_trace_of_arcs,
+    move_arcs,
+    scatter,
+)
 
 
 @inner
@@ -72,7 +83,8 @@ def relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both):
 
 @inner
 def feel(
-    first, last, fresh, cur, ints, signs, acts, arcs, gains, a, coef, s, lam, w, starts, tails, both
+    first, last, fresh, cur, ints, signs, acts, arcs, speeds, gains, a, slopes, coef, s, lam, w,
+    starts, tails, both,
 ):  # fmt: skip
     """Takes neurons of finite or infinite speed to their next states, and finds their errors.
 
@@ -86,6 +98,10 @@ def feel(
             y, slope = activated(acts[i], a[t, i])
             relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both)
             coef[t, i] = lam[t, i] * slope
+            if ints[TRACES] != NONE:
+                slopes[t, i] = slope
+                if ints[TRACES] == INSTANTANEOUS and speeds[i] != np.inf:
+                    coef[t, i] = 0  # an error of this instant is not felt by what takes time
 
 
 @inner
@@ -153,8 +169,8 @@ def _plain_arcs(first, last, q, cur, ints, moving, a, coef, force, g, w, p, v, s
 
 @inner
 def move_rows(
-    first, last, q, mode, cur, ints, signs, moving, acts, arcs, gains, share, a, coef, force, s,
-    error, g, w, p, v, starts, tails, both,
+    first, last, q, mode, cur, ints, signs, moving, acts, arcs, speeds, gains, share, a, slopes,
+    coef, force, s, lam, error, g, w, p, v, e, starts, tails, both,
 ):  # fmt: skip
     """Takes the rows of one part through a hop."""
     number = w.dtype.type
@@ -162,6 +178,7 @@ def move_rows(
     law, mass, implicit = ints[LAW], ints[MASS], ints[IMPLICIT] == 1
     keep, push, step, v_keep, v_gain, floor, decay, stiffness = moving
     plain = law == HAMILTONIAN and streams == 1 and arcs.size == 0 and mass != GROWING
+    plain = plain and ints[TRACES] == NONE
     # Which arrays there are, the compiler has to see in a condition of its own.
     if w.ndim == 2:  # noqa: SIM102
         if plain:
@@ -198,7 +215,17 @@ def move_rows(
                 send_back(row, c, g[q, t], m, known)
             if tails is not None:
                 scatter(row, c, to, g[q, t])
-            if mode == LEARN:
+            if ints[TRACES] != NONE and speeds[i] != np.inf:
+                keep_e, pull_e = gains[signs, 0, i], gains[signs, 1, i] * slopes[t, i]
+                if w.ndim == 2:
+                    keep_trace(e[t, i], keep_e, pull_e, s[cur, t], m, known)
+                    if mode == LEARN:
+                        add_force(lam[t, i], e[t, i], m, f)
+                if tails is not None:
+                    keep_trace_of_arcs(e[t, at:end], keep_e, pull_e, to, both[t], cur)
+                    if mode == LEARN:
+                        add_force(lam[t, i], e[t, at:end], size, f)
+            elif mode == LEARN:
                 if law == LEAST_ACTION:
                     c = number(c * share[t])
                 if w.ndim == 2:
@@ -242,7 +269,7 @@ def move_neurons(
                     lam[t, i] = 0
                     x -= light * force
                 say(i, t, 1 - cur, x, here, s, tails, both)
-            elif ints[INSTANT] == 1:
+            elif ints[INSTANT] == 1 or ints[TRACES] == INSTANTANEOUS:
                 lam[t, i] = back
             else:
                 keep, pull = gains[2 + signs, 0, i], gains[2 + signs, 1, i]

@@ -130,8 +130,10 @@ def _show(u, s, tails, both):
 
 
 @kernel
-def _set_rest(cur, t, here, s, lam, tails, both):
-    """Puts states and costates of a stream at rest."""
+def _set_rest(cur, t, here, s, lam, e, tails, both):
+    """Puts states and costates of a stream at rest, and its traces."""
+    if e.shape[0] > 0:
+        e[t] = 0
     for i in range(lam.shape[1]):
         lam[t, i] = 0
         say(i, t, cur, lam[t, i], here, s, tails, both)
@@ -173,9 +175,9 @@ def _answers(
 @kernel
 def learn(
     thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains,
-    share, a, coef, force, shown, s, x, lam, error, g, lx, w, p, v, flat_w, flat_p, flat_v, mean,
-    moments, hops_made, u, z, durations, weights, begins, out, losses, norms, watch, starts, tails,
-    both,
+    share, a, slopes, coef, force, shown, s, x, lam, error, g, lx, w, p, v, e, flat_w, flat_p,
+    flat_v, flat_e, mean, moments, hops_made, u, z, durations, weights, begins, out, losses, norms,
+    watch, starts, tails, both,
 ):  # fmt: skip
     """Learns samples, one after the other, up to the first that does harm.
 
@@ -203,7 +205,7 @@ def learn(
             if begins is not None:
                 for t in range(streams):
                     if begins[k, t] != 0:
-                        _set_rest(cur, t, here, s, lam, tails, both)
+                        _set_rest(cur, t, here, s, lam, e, tails, both)
             if ints[INSTANT] == 0 and duration != before:
                 _find_gains(ints, floats, speeds, duration, tau, gains)
         if duration != before:
@@ -235,8 +237,8 @@ def learn(
             moving = ahead if signs == 0 or ints[BY_SAMPLE] == 1 else back
             if law == HAMILTONIAN:
                 feel(
-                    low, high, h == 0, cur, ints, signs, acts, arcs, gains, a, coef, s, lam, w,
-                    starts, tails, both,
+                    low, high, h == 0, cur, ints, signs, acts, arcs, speeds, gains, a, slopes,
+                    coef, s, lam, w, starts, tails, both,
                 )  # fmt: skip
             turn = wait(arrived, threads, turn)
             if h == ints[BLIND]:
@@ -260,7 +262,8 @@ def learn(
             for q in range(thread, parts, threads):
                 move_rows(
                     q * n // parts, (q + 1) * n // parts, q, mode, cur, ints, signs, moving, acts,
-                    arcs, gains, share, a, coef, force, s, error, g, w, p, v, starts, tails, both,
+                    arcs, speeds, gains, share, a, slopes, coef, force, s, lam, error, g, w, p, v,
+                    e, starts, tails, both,
                 )  # fmt: skip
             turn = wait(arrived, threads, turn)
             if mode == FORWARD:
@@ -287,6 +290,7 @@ def learn(
                 sound = sound and finite(s[cur, t, here:m]) and finite(lam[t])
             if watch:
                 sound = sound and finite(flat_w) and finite(flat_p) and finite(flat_v)
+                sound = sound and finite(flat_e)
             if ints[AVERAGE] == 1:
                 moments[1] = min(moments[1] + 1, number(floats[OVER]))
                 for j in range(mean.size):
@@ -317,7 +321,7 @@ def learn(
                 x[t, i] = s[cur, t, here + i]
         moments[0], hops_made[0] = clock, hop
         if state[0] < 0 and not (
-            finite(flat_w) and finite(flat_p) and finite(flat_v) and finite(mean)
+            finite(flat_w) and finite(flat_p) and finite(flat_v) and finite(flat_e) and finite(mean)
         ):
             state[0] = samples
 

@@ -2,17 +2,18 @@
 
 FORWARD, SETTLE, LEARN = range(3)  # what a hop is for
 HAMILTONIAN, LEAST_ACTION = range(2)  # laws
+NONE, INSTANTANEOUS, REVERSED = range(3)  # traces, by their costates
 STEADY, EVERY, COSINE, BALL = range(4)  # policies: two signs for ever; flips; inside and outside
 
 INTS = (
     "streams", "neurons", "sources", "inputs", "hops", "settle_hops", "blind", "parts", "law",
     "policy", "period", "by_sample", "exponential", "instant", "mass", "implicit", "loss",
-    "record_loss", "record_norms", "average", "inertial",
+    "record_loss", "record_norms", "average", "inertial", "traces",
 )  # fmt: skip
 (
     STREAMS, NEURONS, SOURCES, INPUTS, HOPS, SETTLE_HOPS, BLIND, PARTS, LAW, POLICY, PERIOD,
     BY_SAMPLE, EXPONENTIAL, INSTANT, MASS, IMPLICIT, LOSS, RECORD_LOSS, RECORD_NORMS, AVERAGE,
-    INERTIAL,
+    INERTIAL, TRACES,
 ) = range(len(INTS))  # fmt: skip
 
 FLOATS = (

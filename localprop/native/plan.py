@@ -30,6 +30,7 @@ from ..law import (
 from ..network import ACTIVATIONS, Digraph, SharedWeights
 from ..network.arcs import SparseArcs
 from .codes import ADAPTIVE, CONSTANT, CROSS_ENTROPY, GROWING, HUBER, SQUARED
+from .places import INSTANTANEOUS, NONE, REVERSED
 
 CODES = {activation: code for code, activation in enumerate(ACTIVATIONS.values())}
 
@@ -186,8 +187,9 @@ def plan_cost(cost: Any, ints: dict[str, int], floats: dict[str, float]) -> None
 def _hamiltonian(
     law: Hamiltonian, speeds: np.ndarray, ints: dict[str, int], floats: dict[str, float]
 ) -> None:
-    if law.traces is not None and np.isfinite(speeds).any():
-        raise Unknown("traces")  # without neurons that take time there are none
+    ints["traces"] = NONE
+    if law.traces is not None and np.isfinite(speeds).any():  # else there are none
+        ints["traces"] = INSTANTANEOUS if law.traces.instantaneous else REVERSED
     if type(law.integrator) not in (ExponentialEuler, ExplicitEuler):
         raise Unknown(f"the integrator {type(law.integrator).__name__}")
     ints["law"], ints["exponential"] = 0, int(type(law.integrator) is ExponentialEuler)
@@ -220,7 +222,7 @@ def _hamiltonian(
 def _least_action(law: LeastAction, ints: dict[str, int], floats: dict[str, float]) -> None:
     if type(law.motion) is not SemiImplicitEuler:
         raise Unknown(f"the motion {type(law.motion).__name__}")
-    ints["law"], ints["exponential"], ints["implicit"] = 1, 1, 1
+    ints["law"], ints["exponential"], ints["implicit"], ints["traces"] = 1, 1, 1, NONE
     ints["policy"], ints["period"] = 0, 1
     floats["x_sign"], floats["costate_sign"] = 1.0, -1.0
     floats["stiffness"] = plain_number(law.stiffness, "stiffness")

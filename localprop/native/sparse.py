@@ -40,6 +40,13 @@ def gather_force(c, tails, both, which, force):
 
 
 @apart
+def keep_trace_of_arcs(e, keep, pull, tails, both, which):
+    """Does for the arcs into a neuron what `keep_trace` does for a row."""
+    for k in range(tails.size):
+        e[k] = keep * e[k] + pull * both[tails[k], which]
+
+
+@apart
 def move_arcs(
     w, p, v, c, tails, both, now, back, decay, mass, implicit, keep, push, step, v_keep, v_gain,
     floor,

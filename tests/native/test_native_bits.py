@@ -27,7 +27,6 @@ from localprop import (
     Splitting,
     SquaredError,
     StreamError,
-    Traces,
 )
 from localprop.learner import RECORDS
 from localprop.native import engine
@@ -144,7 +143,6 @@ UNKNOWN = {
     "sin": lambda: (Digraph.complete(3, 2, activation=jnp.sin), COST),
     "lambda": lambda: (SMALL, Cost(lambda y, z: jnp.sum((y - z) ** 4))),
     "oscillate": lambda: (Digraph.complete(3, 2, speed=1.0, frequency=0.1), COST),
-    "traces": lambda: (SLOW, COST, Hamiltonian(traces=Traces())),
     "predicate": lambda: (SLOW, COST, Hamiltonian(HamiltonianTrack(predicate=bool))),
     "Splitting": lambda: (SMALL, COST, LeastAction(motion=Splitting())),
     "array": lambda: (SMALL, COST, Hamiltonian(mass=Adaptive(np.full((3, 6), 0.1)))),

@@ -30,6 +30,7 @@ from localprop import (
     SignFlip,
     SoftmaxCrossEntropy,
     SquaredError,
+    Traces,
 )
 from localprop.network import ACTIVATIONS
 
@@ -104,7 +105,8 @@ def laws(draw):
     relaxes = kind in ("reversal", "fast")
     integrator = ExponentialEuler() if relaxes or draw(st.booleans()) else ExplicitEuler()
     order = draw(st.sampled_from(["semi-implicit", "explicit"]))
-    law = Hamiltonian(policy, mass, theta, integrator, order)
+    traces = draw(st.sampled_from([None, Traces(), Traces("reversed")])) if relaxes else None
+    law = Hamiltonian(policy, mass, theta, integrator, order, traces)
     return law, not relaxes, 1.0 if relaxes else 0.1
 
 
