@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from .codes import ADAPTIVE, CONSTANT
-from .jit import apart, kernel
+from .jit import apart
 
 
 @apart
@@ -203,11 +203,3 @@ def move_two_adaptive(
         a0 += here0 * then
         a1 += here1 * then
     return a0, a1
-
-
-@kernel
-def close_up(a, rows, size, stride):
-    """Moves rows that stand so far from each other to the beginning, one right behind the other."""
-    for i in range(1, rows):
-        for j in range(size):
-            a[i * size + j] = a[i * stride + j]

@@ -17,6 +17,9 @@ ALIGNED = 64  # bytes, a line of the cache
 LARGE = 1 << 12  # numbers of an array
 FEW, SOME = 2, 8  # streams; those of large networks
 PADDED_FROM = 128  # sources of a row
+# Places of what threads tell one another, and of how often they met, which is another line of the
+# cache; and how many places there are.
+ARRIVED, STATE = 16, 17
 RECORDS = {"output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm"}
 NORMS = ("x_norm", "costate_norm", "w_norm", "momentum_norm")
 
@@ -46,15 +49,16 @@ class Engine:
     records = frozenset(RECORDS)
 
     def __init__(self, plan: Plan):
-        from . import dense, loop  # which import Numba, and that takes half a second
+        from . import loop  # which imports Numba, and that takes half a second
 
-        self.plan, self.loop, self.close_up = plan, loop, dense.close_up
+        self.plan, self.loop = plan, loop
         ints, floats = plan.ints, plan.floats
         self.ints = np.array([ints.get(name, 0) for name in INTS], np.int64)
         self.floats = np.array([floats.get(name, 0.0) for name in FLOATS])
         self.m, self.n = ints["sources"], ints["neurons"]
         self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
         self.dense = plan.tails is None
+        self.stride = -(-self.m // 16) * 16 if self.m >= PADDED_FROM else self.m
         # Of many streams XLA makes products of matrices (benchmarks/hops.md).
         self.pays = self.streams <= FEW or (self.streams <= SOME and plan.ints["parts"] > 1)
         self.free: list[dict[str, np.ndarray]] = []  # scratch that no call is using
@@ -182,24 +186,21 @@ class Engine:
         plan, streams, n = self.plan, self.streams, self.n
         u, z, durations, weights, begins = samples
         fields, dtype = vars(phase), plan.dtype
-        stride = self.m
-        if self.dense and count > 1 and self.m >= PADDED_FROM:
-            stride = -(-self.m // 16) * 16
         x = _copy(fields["x"]).reshape(streams, n)
         lam = _copy(fields["costate"]).reshape(streams, n)
-        w, p = self._rows(fields["w"], stride), self._rows(fields["momentum"], stride)
-        v = self.none if fields["mass"] is None else self._rows(fields["mass"], stride)
+        mean = None if fields["average"] is None else fields["average"].w
+        given = [self._given(a) for a in (fields["w"], fields["momentum"], fields["mass"], mean)]
+        w, p, v, mean = (self._room(a) for a in given)
         e = self.none[None] if fields["trace"] is None else self._traces(fields["trace"])
-        average, moments = self.none, np.array([fields["time"], 0], dtype)
+        moments = np.array([fields["time"], 0], dtype)
         if fields["average"] is not None:
-            average = self._rows(fields["average"].w, stride)
             moments[1] = fields["average"].samples
         hops = np.array([fields["hop"]], np.int32)
         ints = self._ints(record)
         out = np.empty((count, streams, len(plan.outputs)), dtype)
         losses = np.empty(count if "loss" in record else 0, dtype)
         norms = np.empty((count if ints[RECORD_NORMS] else 0, 4), dtype)
-        state, c = np.zeros(9, np.int64), self._scratch()
+        state, c = np.zeros(STATE, np.int64), self._scratch()
         threads = 1
         if plan.ints["parts"] > 1 and plan.ints["policy"] != 3:
             threads = min(threads_given or free_cores(), plan.ints["parts"])
@@ -208,10 +209,10 @@ class Engine:
             threads,
             (
                 count, ints, self.floats, plan.speeds, plan.acts, plan.outputs, plan.arcs,
-                state[8:], state, c["gains"], c["share"], c["a"], c["slopes"], c["coef"],
+                state[ARRIVED:], state, c["gains"], c["share"], c["a"], c["slopes"], c["coef"],
                 c["force"], c["shown"], c["s"], x, lam, c["error"], c["g"], c["lx"], w, p, v, e,
-                w.reshape(-1), p.reshape(-1), v.reshape(-1), e.reshape(-1), average.reshape(-1),
-                moments, hops,
+                w.reshape(-1), p.reshape(-1), v.reshape(-1), e.reshape(-1), mean,
+                mean.reshape(-1), tuple(given), moments, hops,
                 _writable(u.reshape(len(u), streams, plan.ints["inputs"])),
                 _writable(z.reshape(len(z), streams, len(plan.outputs))),
                 None if durations is None else _writable(durations),
@@ -226,15 +227,15 @@ class Engine:
         after = _phase(
             x=x.reshape(lead),
             costate=lam.reshape(lead),
-            w=self._whole(w, stride),
-            momentum=self._whole(p, stride),
-            mass=None if fields["mass"] is None else self._whole(v, stride),
+            w=self._whole(w),
+            momentum=self._whole(p),
+            mass=None if fields["mass"] is None else self._whole(v),
             trace=None if fields["trace"] is None else e.reshape(fields["trace"].shape),
             time=moments[0],
             hop=hops[0],
             average=None
             if fields["average"] is None
-            else _average(fields["average"], self._whole(average, stride), moments[1]),
+            else _average(fields["average"], self._whole(mean), moments[1]),
         )
         trace: dict[str, np.ndarray] = {}
         for name in record:
@@ -255,7 +256,7 @@ class Engine:
         u = u.reshape(len(u), streams, plan.ints["inputs"])
         self.loop.relax(
             len(u), plan.depth, self._ints(()), plan.acts, plan.outputs, plan.arcs, self.relaxing,
-            c["s"], x, c["g"], _writable(weights), _writable(u), out,
+            c["s"], x, c["g"], self._given(weights), _writable(u), out,
             plan.starts, plan.tails, c["both"],
         )  # fmt: skip
         self.free.append(c)
@@ -270,26 +271,29 @@ class Engine:
             self.recording[record] = found
         return found
 
-    def _rows(self, a: Any, stride: int) -> np.ndarray:
-        """Returns a copy of what is stored as weights are, its rows so far from each other."""
-        a = np.asarray(a)
-        if stride == self.m:
-            return _copy(a)
-        found = aligned((self.n, stride), a.dtype, empty=True)
-        found[:, : self.m] = a
-        found[:, self.m :] = 0
-        return found
+    def _given(self, a: Any) -> np.ndarray:
+        """Returns what is stored as weights are, if any is, as the loop takes it."""
+        if a is None:
+            return self.none
+        if self.dense and isinstance(a, np.ndarray) and a.strides[1] == a.itemsize < a.strides[0]:
+            # Rows that `_whole` handed out; what stands between them is in the same memory.
+            shape = (self.n, a.strides[0] // a.itemsize)
+            a = np.lib.stride_tricks.as_strided(a, shape, a.strides)
+        return _writable(a)
+
+    def _room(self, like: np.ndarray) -> np.ndarray:
+        """Returns an array into which the loop copies what it is given."""
+        if like.size == 0:
+            return self.none
+        shape = (self.n, self.stride) if self.dense else like.shape
+        return aligned(shape, like.dtype, empty=True)
 
     def _traces(self, trace: Any) -> np.ndarray:
         return _copy(trace).reshape(self.streams, *self.plan.shapes["w"])
 
-    def _whole(self, a: np.ndarray, stride: int) -> np.ndarray:
+    def _whole(self, a: np.ndarray) -> np.ndarray:
         """Returns the rows, without what stands between them, in the memory in which they are."""
-        if stride == self.m:
-            return a
-        a = a.reshape(-1)
-        self.close_up(a, self.n, self.m, stride)
-        return a[: self.n * self.m].reshape(self.n, self.m)
+        return a[:, : self.m] if self.dense else a
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, empty: bool = False) -> np.ndarray:

@@ -108,6 +108,20 @@ def _moving(ints, floats, number, tau, x_sign, costate_sign):
 
 
 @kernel
+def _take(first, last, m, of, to, starts):
+    """Copies what belongs to some neurons; rows may be longer here than there."""
+    if to.ndim == 2:
+        for i in range(first, last):
+            for j in range(m):
+                to[i, j] = of[i, j]
+            for j in range(m, to.shape[1]):
+                to[i, j] = 0
+    else:
+        for k in range(starts[first], starts[last]):
+            to[k] = of[k]
+
+
+@kernel
 def _fill(x, s, here, g, tails, both):
     """Puts states, and the constant input, among the sources; nothing has come back to them yet."""
     g[:] = 0
@@ -176,15 +190,16 @@ def _answers(
 def learn(
     thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains,
     share, a, slopes, coef, force, shown, s, x, lam, error, g, lx, w, p, v, e, flat_w, flat_p,
-    flat_v, flat_e, mean, moments, hops_made, u, z, durations, weights, begins, out, losses, norms,
-    watch, starts, tails, both,
+    flat_v, flat_e, mean, flat_mean, given, moments, hops_made, u, z, durations, weights, begins,
+    out, losses, norms, watch, starts, tails, both,
 ):  # fmt: skip
     """Learns samples, one after the other, up to the first that does harm.
 
     **Arguments:** `thread` of `threads`; `ints`, `floats`: by the names above; `state`: the sample
-    that did harm, -1 where none did, or how many there are where it is not known which; `moments`:
-    time, and samples in the mean of the weights; `watch`: whether weights are looked at after
-    every sample.
+    that did harm, -1 where none did, or how many there are where it is not known which; then, for
+    each thread, whether what it looked at is finite; `given`: where `w`, `p`, `v` and `mean` begin;
+    `moments`: time, and samples in the mean of the weights; `watch`: whether weights are looked at
+    after every sample.
     """
     number = w.dtype.type
     streams, n, m, hops = ints[STREAMS], ints[NEURONS], ints[SOURCES], ints[HOPS]
@@ -193,6 +208,10 @@ def learn(
     # Not the constants 0 and 1, for which all that they are handed to would be compiled apart.
     turn, cur, clock, hop, before = np.int64(1), np.int64(0), moments[0], hops_made[0], np.nan
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
+    for to, of in zip((w, p, v, mean), given):  # noqa: B905
+        if to.size > 0:
+            for q in range(thread, parts, threads):
+                _take(q * n // parts, (q + 1) * n // parts, m, of, to, starts)
     if thread == 0:
         _fill(x, s, here, g, tails, both)
         state[0] = -1
@@ -293,10 +312,10 @@ def learn(
                 sound = sound and finite(flat_e)
             if ints[AVERAGE] == 1:
                 moments[1] = min(moments[1] + 1, number(floats[OVER]))
-                for j in range(mean.size):
-                    mean[j] += (flat_w[j] - mean[j]) / moments[1]
+                for j in range(flat_mean.size):
+                    flat_mean[j] += (flat_w[j] - flat_mean[j]) / moments[1]
                 if watch:
-                    sound = sound and finite(mean)
+                    sound = sound and finite(flat_mean)
             if ints[RECORD_LOSS] == 1:
                 total = 0.0
                 for t in range(streams):
@@ -315,15 +334,21 @@ def learn(
         turn = wait(arrived, threads, turn)
         if state[0] >= 0:
             break
+    good = True
+    for flat in (flat_w, flat_p, flat_v, flat_e, flat_mean):
+        good = good and finite(
+            flat[thread * flat.size // threads : (thread + 1) * flat.size // threads]
+        )
+    state[1 + thread] = 1 if good else 0
+    turn = wait(arrived, threads, turn)
     if thread == 0:
         for t in range(streams):
             for i in range(n):
                 x[t, i] = s[cur, t, here + i]
         moments[0], hops_made[0] = clock, hop
-        if state[0] < 0 and not (
-            finite(flat_w) and finite(flat_p) and finite(flat_v) and finite(flat_e) and finite(mean)
-        ):
-            state[0] = samples
+        for k in range(threads):
+            if state[0] < 0 and state[1 + k] == 0:
+                state[0] = samples
 
 
 @kernel
