@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Callable
 from functools import wraps
 from importlib.abc import MetaPathFinder
-from typing import Any, NoReturn, cast
+from typing import Any, ClassVar, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -22,6 +24,8 @@ from .commands.reproduce import reproduce_command
 from .commands.track import track_command
 from .errors import ConfigError, LocalpropError
 
+OBJECTS = 50_000  # new ones after which garbage is looked for; some 5 MB
+
 app = typer.Typer(
     name="localprop",
     no_args_is_help=True,
@@ -30,11 +34,27 @@ app = typer.Typer(
 )
 
 
-def _computing(command: Callable[..., None]) -> Callable[..., None]:
+class _Unneeded(MetaPathFinder):
+    """What libraries import, where it is installed, only to ask a question of their own.
+
+    PyArrow asks pandas whether a number is one of its own, and Numba asks SciPy whether it could
+    compile linear algebra. Either takes longer than learning some hundred rows.
+    """
+
+    names: ClassVar = {"pandas"}  # and, where a command says so, SciPy
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        del path, target
+        if fullname in self.names:
+            raise ModuleNotFoundError(f"this command needs no {fullname}", name=fullname)
+
+
+def _computing(command: Callable[..., None], *unneeded: str) -> Callable[..., None]:
     """Returns a command that finds JAX ready; help is there without it."""
 
     @wraps(command)
     def ready(*arguments: Any, **options: Any) -> None:
+        _Unneeded.names.update(unneeded)
         from .kept_programs import keep_programs
 
         check_platform()
@@ -45,13 +65,13 @@ def _computing(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _name, _command in (
-    ("learn", learn_command),
-    ("predict", predict_command),
-    ("track", track_command),
-    ("reproduce", reproduce_command),
-    ("audit", audit_command),
+    ("learn", _computing(learn_command, "scipy")),
+    ("predict", _computing(predict_command, "scipy")),
+    ("track", _computing(track_command, "scipy")),
+    ("reproduce", _computing(reproduce_command)),
+    ("audit", _computing(audit_command)),
 ):
-    app.command(_name)(_computing(_command))
+    app.command(_name)(_command)
 
 
 def _print_version(asked: bool | None) -> None:
@@ -90,21 +110,13 @@ def check_platform() -> None:
 UsageError = cast(type[Exception], typer.BadParameter.__mro__[1])
 
 
-class _NoPandas(MetaPathFinder):
-    """PyArrow imports pandas, where that is installed, to ask whether a number is one of its own.
-
-    Which takes longer than learning some hundred rows.
-    """
-
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
-        del path, target
-        if fullname == "pandas":
-            raise ModuleNotFoundError("no command needs pandas", name=fullname)
-
-
 def run() -> None:
     """Runs the command line in a process of its own."""
-    sys.meta_path.insert(0, _NoPandas())
+    sys.meta_path.insert(0, _Unneeded())
+    # Imports leave half a million objects that stay: to look for garbage among them at every 700
+    # new ones, and all over once more at the end, takes a quarter of a short run.
+    gc.set_threshold(OBJECTS)
+    atexit.register(gc.freeze)
     main()
 
 

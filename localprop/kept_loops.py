@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .cache_folder import cache_folder, make_room, sources
+from .compiling import listen_to_numba
 
 
 def kept_loop(function: Callable[..., Any], **options: Any) -> Any:
@@ -21,6 +22,7 @@ def kept_loop(function: Callable[..., Any], **options: Any) -> Any:
     """
     import numba
 
+    listen_to_numba()
     loop: Any = numba.njit(function, **options)
     config: Any = numba.config
     folder, given = cache_folder(), config.CACHE_DIR

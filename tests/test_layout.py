@@ -14,7 +14,7 @@ ROOT = Path(localprop.__file__).parent
 
 # Each part may look at those on its right, directly, and at `ANYONE`.
 ANYONE = {"errors", "forked", "options", "plain_numbers", "strict_json", "written_aside"}
-ANYONE |= {"by_name", "cache_folder", "kept_loops", "kept_programs"}
+ANYONE |= {"by_name", "cache_folder", "compiling", "kept_loops", "kept_programs"}
 ARROWS = {
     "network": set(),
     "cost": set(),

@@ -6,10 +6,12 @@ import contextlib
 import csv
 import io
 import os
+import pty
 import random
 import select
 import signal
 import subprocess
+import threading
 import time
 from functools import partial
 
@@ -246,3 +248,29 @@ def test_predictions_that_cannot_be_written_are_refused_before_anything_is_read(
     both = run("learn", tmp_path / "t.csv", *QUICK, "--predictions", "-", "--json")
     assert both.status == 2
     assert "both want standard output" in both.err
+
+
+def test_predictions_go_to_a_file_while_progress_is_on_the_terminal(tmp_path):
+    (tmp_path / "t.csv").write_text(table(60))
+    ours, theirs = pty.openpty()
+    written = []
+
+    def read():
+        while True:
+            try:
+                written.append(os.read(ours, 1 << 12))
+            except OSError:  # how a terminal ends
+                return
+
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
+    out = tmp_path / "out.csv"
+    learn = command("learn", tmp_path / "t.csv", *QUICK, "--review", "0", "--predictions", "-")
+    with out.open("wb") as file:
+        env = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "120", "TERM": "xterm"}
+        done = subprocess.run(learn, stdout=file, stderr=theirs, env=env)
+    os.close(theirs)
+    reading.join()
+    assert done.returncode == 0
+    assert len(out.read_text().splitlines()) == 1 + 60
+    assert b"reading" in b"".join(written)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from .output import print_json, results
+from .progress import working
 
 
 def audit_command(
@@ -21,12 +23,14 @@ def audit_command(
     from ..audit.survey import survey, table
     from ..reproduce.locality import default_audits
 
-    audits = default_audits()
-    console = results(as_json)
+    messages, console = Console(stderr=True), results(as_json)
+    with working(messages, "auditing single hops"):
+        audits = default_audits()
     for audit in audits:
         # As it stands: its columns are aligned, and names are not markup.
         console.print(f"{audit}\n", markup=False, highlight=False, soft_wrap=True)
-    samples = survey()
+    with working(messages, "auditing whole samples"):
+        samples = survey()
     console.print(table(samples), markup=False, highlight=False, soft_wrap=True)
     if as_json:
         print_json(

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text as Plain
 
 from ..errors import ConfigError, counted
@@ -20,6 +20,7 @@ from ..plain_numbers import whole_number
 from .interrupt import stoppable
 from .numbers import whole
 from .output import print_json, results
+from .progress import COMPILING, progress
 
 WIDE = 110  # characters, for a rate and the time that remains
 SHORT = {"mean absolute error": "error"}
@@ -204,7 +205,7 @@ def _progress(console: Console) -> Iterator[Any]:
         TimeElapsedColumn(),
         *([TimeRemainingColumn()] if wide else []),
     ]
-    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    bar = progress(console, *columns)
     job = bar.add_task("reading", total=None, rows="", rate="", score="")
     began = time.perf_counter()
     first = None
@@ -214,7 +215,7 @@ def _progress(console: Console) -> Iterator[Any]:
         if first is None:  # before the first piece
             first = run.position
             run.online.on_compile = lambda on: bar.update(
-                job, description="compiling" if on else "learning"
+                job, description=COMPILING if on else "learning"
             )
             return
         share = table.progress()

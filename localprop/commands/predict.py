@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .interrupt import stoppable
 from .output import print_json
+from .progress import working
 
 
 def predict_command(
@@ -43,14 +44,15 @@ def predict_command(
     messages = Console(stderr=True)
     with stoppable() as stop:
         try:
-            found = predict(
-                checkpoint,
-                source,
-                predictions=predictions,
-                on_bad_row=on_bad_row,
-                stop=stop,
-                say=lambda line: messages.print(Text(f"localprop: {line}"), soft_wrap=True),
-            )
+            with working(messages, "predicting"):
+                found = predict(
+                    checkpoint,
+                    source,
+                    predictions=predictions,
+                    on_bad_row=on_bad_row,
+                    stop=stop,
+                    say=lambda line: messages.print(Text(f"localprop: {line}"), soft_wrap=True),
+                )
         except KeyboardInterrupt:
             messages.print("localprop: stopped, no file was written")
             raise typer.Exit(130) from None

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
+from ..compiling import told_of_compiling
 from .output import print_json, results
+from .progress import COMPILING, progress
 
 
 def reproduce_command(
@@ -48,14 +50,19 @@ def _progress(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         TextColumn("{task.completed} of {task.total} claims"),
         TimeElapsedColumn(),
     )
-    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    bar, doing = progress(console, *columns), ""
     job = bar.add_task("", total=None)
 
     def watch(part: str, done: int, claims: int) -> None:
+        nonlocal doing
+        doing = part
         bar.update(job, description=part, completed=done, total=claims)
         if not console.is_terminal:
             line = f"{done} of {claims} claims measured; next: {part}"
             console.print(line, style="dim", markup=False, soft_wrap=True)
 
-    with bar:
+    def compiling(on: bool) -> None:
+        bar.update(job, description=f"{doing}: {COMPILING}" if on else doing)
+
+    with bar, told_of_compiling(compiling):
         yield watch

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from ..errors import ConfigError
 from ..report.folder import check_folder
 from .numbers import real, whole
 from .output import print_json, results
+from .progress import working
 
 if TYPE_CHECKING:
     from ..law.policy import AbstractPolicy
@@ -122,7 +124,8 @@ def track_command(
     )
     if out is not None:
         check_folder(out)
-    run = track(target, how, duration=duration, seed=seed)
+    with working(Console(stderr=True), "tracking"):
+        run = track(target, how, duration=duration, seed=seed)
     files: list[Path] = []
     if out is not None:
         from ..tracking.figure import draw_tracking

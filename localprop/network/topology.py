@@ -94,11 +94,7 @@ def hops_to_outputs(
     if inputs == 0:
         return 1
     n = len(vertices)
-    from scipy.sparse import csr_array  # which take time to import
-    from scipy.sparse.csgraph import dijkstra
-
-    graph = csr_array((np.ones(len(tails)), (tails, heads)), shape=(n, n))
-    distance = dijkstra(graph, indices=range(inputs), min_only=True, unweighted=True)
+    distance = _distances(n, tails, heads, inputs)
     for i in outputs:
         if not np.isfinite(distance[inputs + i]):
             raise GraphError(
@@ -127,6 +123,21 @@ def hops_within_sample(
 def has_cycle(n: int, tails: np.ndarray, heads: np.ndarray) -> bool:
     """Returns whether some way through the `n` vertices leads back to where it began."""
     return _levels(n, tails, heads) is None
+
+
+def _distances(n: int, tails: np.ndarray, heads: np.ndarray, inputs: int) -> np.ndarray:
+    """Returns the shortest way from an input to every vertex, infinite where there is none.
+
+    `scipy.sparse.csgraph` does the same, and takes a fifth of a second to import.
+    """
+    order = np.argsort(tails)
+    children = np.split(heads[order], np.searchsorted(tails[order], np.arange(1, n)))
+    distance, reached, hops = np.full(n, np.inf), np.arange(inputs), 0
+    while len(reached):
+        distance[reached] = hops
+        found = np.unique(np.concatenate([children[k] for k in reached]))
+        reached, hops = found[np.isinf(distance[found])], hops + 1
+    return distance
 
 
 def _levels(n: int, tails: np.ndarray, heads: np.ndarray) -> np.ndarray | None:

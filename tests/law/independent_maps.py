@@ -67,6 +67,18 @@ def layered_digraph(sizes: list[int], activation: str, storage: str) -> Case:
     return Case(network, (inputs,), sizes[-1], forward, None, lambda x: x[-sizes[-1] :])
 
 
+def dense_layers(sizes: list[int], activation: str) -> Case:
+    """The same as blocks: hidden layers of `activation`, a linear one on top."""
+    network = Layered.dense(sizes, activation=activation)
+
+    def forward(w, u):
+        for k in range(1, len(sizes) - 1):
+            u = SIGMA[activation](w[f"hidden{k}"].weight @ u + w[f"hidden{k}"].bias)
+        return w["output"].weight @ u + w["output"].bias
+
+    return Case(network, (sizes[0],), sizes[-1], forward, None, lambda x: x["output"])
+
+
 def cyclic_digraph(storage: str, speed: Any = np.inf, neurons: int = 9, seed: int = 4) -> Case:
     """A random digraph of tanh neurons with many cycles, two inputs, two outputs."""
     network = Digraph.random(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from localprop import Block, Cost, Digraph, Hamiltonian, Layered, SquaredError
+from localprop import Block, Cost, Digraph, Hamiltonian, Layered, Learner, SquaredError
 
 HOPS, NEURONS = 5, 7
 # Products of two such numbers, and sums of a few of them, are still numbers.
@@ -64,6 +64,34 @@ def test_i10_digraphs_are_bounded(storage):
         def bounded(x, weights, inputs, speed, taus):
             adversarial = eqx.tree_at(lambda n: n.speed, network, jnp.asarray(speed))
             check_bound(adversarial, x, weights, inputs, taus)
+
+        bounded()
+
+
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+def test_i10_digraphs_are_bounded_in_native_loops(storage):
+    """Without a target no weight moves, so that a sample of one hop relaxes and no more."""
+    activations = ["tanh", "logistic", "tanh", "tanh", "logistic", "logistic", "tanh"]
+    none, cost = np.full((1, 1), np.nan), Cost(SquaredError())
+    with jax.enable_x64(True):
+
+        @settings(max_examples=40, derandomize=True, deadline=None)
+        @given(data=st.data(), speed=st.lists(speeds, min_size=NEURONS, max_size=NEURONS))
+        def bounded(data, speed):
+            network = Digraph.random(
+                NEURONS, 2, density=0.5, activation=activations, speed=speed, storage=storage
+            )
+            learner = Learner(network, cost, Hamiltonian(), hops=1, settle=0, engine="native")
+            phase = learner.init(jax.random.key(0))
+            draw = lambda *shape: data.draw(hnp.arrays(float, shape, elements=huge))  # noqa: E731
+            start = draw(NEURONS)
+            phase = eqx.tree_at(lambda p: p.x, phase, jnp.asarray(start))
+            for k in range(HOPS):
+                phase = eqx.tree_at(lambda p: p.w, phase, jnp.asarray(draw(*phase.w.shape)))
+                tau = data.draw(lengths)
+                phase, _ = learner.run(phase, (draw(1, 2), none, np.array([tau])), record=())
+                bound = (np.abs(start) + 1) * (1 + 8 * (k + 1) * np.finfo(float).eps)
+                assert np.all(np.abs(phase.x) <= bound)
 
         bounded()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from engines import hop, hopper, on_both_engines
 
 from localprop import Cost, Digraph, ExplicitEuler, ExponentialEuler, Hamiltonian, SquaredError
 
@@ -34,23 +34,21 @@ def layers(w):
     return found
 
 
+@on_both_engines
 @pytest.mark.parametrize("integrator", [ExponentialEuler(), ExplicitEuler()])
 def test_i2_the_force_on_layer_l_is_the_gradient_times_the_factor_of_all_layers_behind_it(
-    integrator, x64
+    integrator, engine, x64
 ):
     network = Digraph.layered(SIZES, speed=SPEED)
     law = Hamiltonian(dissipation=THETA, integrator=integrator)
     u, z = jnp.array([0.3, -1.2, 0.8]), jnp.array([1.0, -0.5])
     phase = law.init(network, COST, jax.random.key(1))
 
-    @eqx.filter_jit
-    def force(phase):
-        settle = lambda _, p: law.settle(network, COST, p, u, z, 0.5)  # noqa: E731
-        rest = jax.lax.fori_loop(0, 400, settle, phase)  # e^-200 of the start is left
-        return -law.hop(network, COST, rest, u, z, 0.5).momentum / 0.5
-
+    # Of the start e^-200 is left.
+    after = hop(hopper(engine, network, COST, law, 0.5, held=400), phase, u, z)
+    force = -np.asarray(after.momentum) / 0.5
     gradient = jax.grad(loss)(layers(phase.w), u, z)
     factor, depth = SPEED / (SPEED + THETA), len(SIZES) - 1
-    for k, (found, expected) in enumerate(zip(layers(force(phase)), gradient, strict=True)):
+    for k, (found, expected) in enumerate(zip(layers(force), gradient, strict=True)):
         for part, whole in zip(found, expected, strict=True):
             np.testing.assert_allclose(part, factor ** (depth - k) * whole, rtol=1e-12, atol=1e-15)

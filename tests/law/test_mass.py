@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from engines import hop, hopper, on_both_engines
 
 from localprop import (
     Adaptive,
@@ -22,7 +23,8 @@ from localprop import (
 pytestmark = pytest.mark.usefixtures("x64")
 
 
-def test_adaptive_mass_without_memory_of_momentum_is_rmsprop():
+@on_both_engines
+def test_adaptive_mass_without_memory_of_momentum_is_rmsprop(engine):
     """θτ = 1 forgets the old momentum: Δw = -η τ² f / (√v + ε), v decaying by e^{-rτ} a hop."""
     tau, rate, decay, floor = 0.5, 0.02, 0.3, 1e-3
     law = Hamiltonian(mass=Adaptive(rate, decay, floor), dissipation=1 / tau)
@@ -31,11 +33,11 @@ def test_adaptive_mass_without_memory_of_momentum_is_rmsprop():
     rms = optax.scale_by_rms(decay=np.exp(-decay * tau), eps=floor, eps_in_sqrt=False)
     optimiser = optax.chain(rms, optax.scale(-rate * tau**2))
     w, memory = phase.w, optimiser.init(phase.w)
-    hop = jax.jit(lambda p, u, z: law.hop(network, cost, p, u, z, tau))
+    learner = hopper(engine, network, cost, law, tau)
     rng = np.random.default_rng(0)
     for _ in range(50):
-        phase = hop(phase, jnp.asarray(rng.standard_normal(3)), jnp.asarray(rng.standard_normal(2)))
-        force = -phase.momentum / tau
+        phase = hop(learner, phase, rng.standard_normal(3), rng.standard_normal(2))
+        force = -jnp.asarray(phase.momentum) / tau
         updates, memory = optimiser.update(force, memory)
         w = optax.apply_updates(w, updates)
     np.testing.assert_allclose(phase.w, w, rtol=1e-12, atol=1e-14)
@@ -65,19 +67,19 @@ def test_the_early_push_is_as_large_as_the_docstring_says(hop, times):
     np.testing.assert_allclose(pace, times, rtol=0.04)
 
 
-def test_growing_mass_without_memory_of_momentum_is_written_out():
+@on_both_engines
+def test_growing_mass_without_memory_of_momentum_is_written_out(engine):
     """Δw = -η τ² f / (1 + Σ τ f² / s) for θτ = 1, f the slope of the loss of a linear map."""
     tau, rate, scale = 0.5, 0.3, 0.2
     law = Hamiltonian(mass=Growing(rate, scale), dissipation=1 / tau)
     network, cost = Digraph.layered([3, 1]), Cost(SquaredError())
     phase = law.init(network, cost, jax.random.key(0))
     rng, w = np.random.default_rng(0), np.asarray(phase.w)[0, :4]
+    learner = hopper(engine, network, cost, law, tau, held=2)  # the state, then its error
     felt = np.zeros(4)
     for _ in range(30):
         u, z = rng.standard_normal(3), rng.standard_normal(1)
-        for _ in range(2):  # the state, then its error
-            phase = law.settle(network, cost, phase, jnp.asarray(u), jnp.asarray(z), tau)
-        phase = law.hop(network, cost, phase, jnp.asarray(u), jnp.asarray(z), tau)
+        phase = hop(learner, phase, u, z)
         source = np.append(u, 1.0)
         force = (w @ source - z) * source
         felt = felt + tau * force**2

@@ -125,6 +125,19 @@ def test_depth_is_that_of_the_farthest_output(outputs):
         assert network.depth == max(lengths)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_depth_amid_cycles_is_the_shortest_way_to_the_farthest_output(seed):
+    drawn = nx.gnp_random_graph(40, 0.06, seed=seed, directed=True)
+    inputs = [f"u{k}" for k in range(3)]
+    drawn.add_edges_from([(name, 7 * k) for k, name in enumerate(inputs)])
+    drawn.add_edge(0, 0)  # a cycle there is
+    lengths = nx.multi_source_dijkstra_path_length(drawn, set(inputs))
+    graph = drawn.subgraph(lengths)  # what the inputs reach; what has no child is an output
+    outputs = sorted(v for v in graph if v not in inputs and (v > 30 or not graph.out_degree(v)))
+    network = Digraph.from_edges(graph.edges, inputs=inputs, outputs=outputs)
+    assert network.depth == max(lengths[v] for v in outputs)
+
+
 def test_complete_has_every_arc_and_self_arcs_on_request():
     graph = Digraph.complete(4, 2, bias=False).to_networkx()
     assert graph.number_of_edges() == 4 * 6

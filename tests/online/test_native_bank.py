@@ -10,6 +10,7 @@ import pytest
 
 from localprop import Online, Samples
 from localprop.errors import ConfigError
+from localprop.native.chain_loops import learn
 from localprop.online import native as module
 from localprop.online.defaults import bank_for
 from localprop.online.memory import width
@@ -114,3 +115,15 @@ def test_the_engine_is_ones_own_choice():
         model.learn_one({"a": 1.0}, 1.0)
     with pytest.raises(ConfigError, match="engine is 'cuda'"):
         Online(engine="cuda")
+
+
+def test_one_compiled_loop_learns_rows_however_they_lie():
+    bank = bank_for(OnlineSettings(), "regression", INPUTS, PLAIN, 1, STREAMS)
+    native = NativeBank(bank, bank.init(jax.random.key(0)))
+    native.compile()
+    before = set(learn.signatures)
+    part = given("regression", 1, dtype=np.float32)
+    apart = jax.tree.map(lambda a: np.repeat(a, 2, axis=0)[::2], part)
+    outputs = [native.learn(p, ("output",))[0]["output"] for p in (part, apart)]
+    assert all(np.isfinite(output).all() for output in outputs)
+    assert set(learn.signatures) == before

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from engines import hopper, on_both_engines
 from scipy.integrate import solve_ivp
 
 from localprop import (
@@ -101,21 +102,15 @@ def _law(theta, policy, integrator=None):
     return Hamiltonian(policy, Constant(M), theta, integrator, "explicit")
 
 
-def _hops(law, end, steps, start):
+def _hops(engine, law, end, steps, start):
     """The hop of localprop from (x, λ, w, π), samples read at the beginning of each hop."""
     network, cost = _network(), Cost(SquaredError(), weight_decay=K)
     x, costate, w, momentum = (jnp.asarray(a) for a in start)
     phase = law.init(network, cost, jax.random.key(0))
     phase = type(phase)(x, costate, w, momentum, None, phase.time, phase.hop)
     times = np.arange(steps) * end / steps
-    u, z = jnp.asarray(_input(times).T), jnp.asarray(_target(times))[:, None]
-
-    @jax.jit
-    def run(phase, u, z):
-        move = lambda p, s: (law.hop(network, cost, p, *s, end / steps), None)  # noqa: E731
-        return jax.lax.scan(move, phase, (u, z))[0]
-
-    return run(phase, u, z)
+    stream = _input(times).T, _target(times)[:, None]
+    return hopper(engine, network, cost, law, end / steps).run(phase, stream, record=())[0]
 
 
 @pytest.mark.parametrize("theta", [0.0, 0.8])
@@ -138,8 +133,9 @@ def test_i5_first_and_second_order_forms_give_one_trajectory(theta):
         np.testing.assert_allclose(lam, other.y[3:6, k], rtol=1e-7, atol=1e-8)
 
 
+@on_both_engines
 @pytest.mark.parametrize("theta", [0.0, 0.8])
-def test_i5_hops_converge_to_the_trajectory_of_the_raw_equations(theta):
+def test_i5_hops_converge_to_the_trajectory_of_the_raw_equations(theta, engine):
     """λ = c_i p_x / (c φ) and π = -p_w / (c φ): the boxed variables are the raw ones."""
     x, p, w, w_dot = _start()
     end = 1.0
@@ -149,7 +145,7 @@ def test_i5_hops_converge_to_the_trajectory_of_the_raw_equations(theta):
     expected = (y[:3], C * y[3:6] / scale, y[6:21].reshape(3, 5), -y[21:].reshape(3, 5) / scale)
     errors = []
     for steps in (500, 1000):
-        phase = _hops(_law(theta, Cauchy()), end, steps, (x, C * p / MEAN, w, M * w_dot))
+        phase = _hops(engine, _law(theta, Cauchy()), end, steps, (x, C * p / MEAN, w, M * w_dot))
         found = (phase.x, phase.costate, phase.w, phase.momentum)
         errors.append(
             [np.abs(np.asarray(a) - b).max() for a, b in zip(found, expected, strict=True)]
@@ -159,21 +155,20 @@ def test_i5_hops_converge_to_the_trajectory_of_the_raw_equations(theta):
     np.testing.assert_allclose(order, 1, atol=0.05)
 
 
+@on_both_engines
 @pytest.mark.parametrize("theta", [0.0, 0.5, 2.0])
-def test_i6_cauchy_diverges_at_the_rate_of_example_1(theta):
+def test_i6_cauchy_diverges_at_the_rate_of_example_1(theta, engine):
     """V = |w|²/2, L = 0, m = k = 1: ẅ + θẇ - w = 0."""
     network, cost = Digraph.complete(1, bias=False, speed=1.0), Cost(SquaredError(), 1.0)
     law = Hamiltonian(Cauchy(), Constant(1.0), theta, ExponentialEuler(), "explicit")
     phase = law.init(network, cost, jax.random.key(0))
     phase = eqx.tree_at(lambda p: p.w, phase, jnp.array([[1.0]]))
     tau, u, z = 1e-3, jnp.zeros(0), jnp.full(1, jnp.nan)
-
-    @jax.jit
-    def run(phase):
-        move = lambda p, _: (law.hop(network, cost, p, u, z, tau), p.w[0, 0])  # noqa: E731
-        return jax.lax.scan(move, phase, None, length=20_000)[1]
-
-    w = np.asarray(run(phase))
+    learner, stream = (
+        hopper(engine, network, cost, law, tau),
+        (np.zeros((20_000, 0)), np.full((20_000, 1), np.nan)),
+    )
+    w = learner.run(phase, stream, record=("w_norm",))[1]["w_norm"]
     measured = np.log(w[-1] / w[-5001]) / (5000 * tau)
     rate = (-theta + np.sqrt(theta**2 + 4)) / 2
     # Explicit Euler grows by log(1 + rate τ)/τ = rate - rate² τ/2, and the other branch is gone.
@@ -232,7 +227,8 @@ def test_i9_the_exact_flow_conserves_the_hamiltonian_and_order_five_errs_by_tau_
     assert 4.3 < np.log2(drifts[0] / drifts[1]) < 6.5, drifts
 
 
-def test_i9_the_hop_errs_by_tau_explicit_euler_is_of_order_one():
+@on_both_engines
+def test_i9_the_hop_errs_by_tau_explicit_euler_is_of_order_one(engine):
     network, cost = _network(), Cost(SquaredError(), weight_decay=K)
     (u, z), law = _frozen(), _law(0.0, Cauchy())
     # One speed: with several, λ_i = c_i p_x^i / c weighs the energy of each neuron.
@@ -244,10 +240,8 @@ def test_i9_the_hop_errs_by_tau_explicit_euler_is_of_order_one():
         phase = law.init(network, cost, jax.random.key(0))
         parts = [jnp.asarray(a) for a in start]
         phase = type(phase)(*parts, None, phase.time, phase.hop)
-        move = lambda _, p, n=steps: law.hop(  # noqa: E731
-            network, cost, p, jnp.asarray(u), jnp.array([z]), 1.0 / n
-        )
-        phase = jax.lax.fori_loop(0, steps, move, phase)
+        stream = np.tile(u, (steps, 1)), np.full((steps, 1), z)
+        phase = hopper(engine, network, cost, law, 1.0 / steps).run(phase, stream, record=())[0]
         after = tuple(np.asarray(a) for a in (phase.x, phase.costate, phase.w, phase.momentum))
         drifts.append(abs(_energy(after, u, z) - before))
         energies = law.energies(network, cost, phase, jnp.asarray(u), jnp.array([z]))
