@@ -131,11 +131,14 @@ def _distances(n: int, tails: np.ndarray, heads: np.ndarray, inputs: int) -> np.
     `scipy.sparse.csgraph` does the same, and takes a fifth of a second to import.
     """
     order = np.argsort(tails)
-    children = np.split(heads[order], np.searchsorted(tails[order], np.arange(1, n)))
+    children, starts = heads[order], np.searchsorted(tails[order], np.arange(n + 1))
     distance, reached, hops = np.full(n, np.inf), np.arange(inputs), 0
     while len(reached):
         distance[reached] = hops
-        found = np.unique(np.concatenate([children[k] for k in reached]))
+        first, many = starts[reached], starts[reached + 1] - starts[reached]
+        # Places of all their children, one vertex after the other.
+        places = np.arange(many.sum()) + np.repeat(first - (np.cumsum(many) - many), many)
+        found = np.unique(children[places])
         reached, hops = found[np.isinf(distance[found])], hops + 1
     return distance
 
