@@ -58,7 +58,9 @@ class Engine:
         self.m, self.n = ints["sources"], ints["neurons"]
         self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
         self.dense = plan.tails is None
-        self.stride = -(-self.m // 16) * 16 if self.m >= PADDED_FROM else self.m
+        self.stride = self.m
+        if self.dense and self.m >= PADDED_FROM:
+            self.stride = -(-self.m // 16) * 16
         # Of many streams XLA makes products of matrices (benchmarks/hops.md).
         self.pays = self.streams <= FEW or (self.streams <= SOME and plan.ints["parts"] > 1)
         self.free: list[dict[str, np.ndarray]] = []  # scratch that no call is using
@@ -275,10 +277,11 @@ class Engine:
         """Returns what is stored as weights are, if any is, as the loop takes it."""
         if a is None:
             return self.none
-        if self.dense and isinstance(a, np.ndarray) and a.strides[1] == a.itemsize < a.strides[0]:
-            # Rows that `_whole` handed out; what stands between them is in the same memory.
-            shape = (self.n, a.strides[0] // a.itemsize)
-            a = np.lib.stride_tricks.as_strided(a, shape, a.strides)
+        if self.stride > self.m and isinstance(a, np.ndarray) and not a.flags.c_contiguous:
+            apart, size = a.strides[0] // a.itemsize, a.itemsize
+            if a.strides == (apart * size, size) and apart >= self.m:
+                # Rows that `_whole` handed out: of what stands between them nothing is read.
+                a = np.lib.stride_tricks.as_strided(a, (self.n, apart), a.strides)
         return _writable(a)
 
     def _room(self, like: np.ndarray) -> np.ndarray:
@@ -286,6 +289,8 @@ class Engine:
         if like.size == 0:
             return self.none
         shape = (self.n, self.stride) if self.dense else like.shape
+        if like.size < LARGE:
+            return np.empty(shape, like.dtype)
         return aligned(shape, like.dtype, empty=True)
 
     def _traces(self, trace: Any) -> np.ndarray:
@@ -293,7 +298,7 @@ class Engine:
 
     def _whole(self, a: np.ndarray) -> np.ndarray:
         """Returns the rows, without what stands between them, in the memory in which they are."""
-        return a[:, : self.m] if self.dense else a
+        return a[:, : self.m] if self.stride > self.m else a
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, empty: bool = False) -> np.ndarray:
