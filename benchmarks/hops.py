@@ -53,7 +53,7 @@ STREAMED, STREAMS = (64, 1024), (8, 64)
 HOPS, PARENTS, ROUNDS = 16, 30, 5
 LAW = Hamiltonian(mass=1e5, dissipation=0.5)
 THREADS, LOAD = free_cores(), os.getloadavg()[0]
-SECONDS = 0.15  # of one call, where so many hops are not too few
+SECONDS = 0.4  # of one call, where so many hops are not too few
 Timing = Callable[[], float]  # makes some hops, and returns seconds per hop
 
 
