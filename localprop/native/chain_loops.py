@@ -22,7 +22,7 @@ from .chain_neurons import (
     loss_slope,
 )
 from .codes import ADAPTIVE, GROWING, LANES
-from .jit import apart, kernel
+from .jit import apart, inner, kernel
 from .lanes import add_forward, force, plain, pull_back
 
 
@@ -64,33 +64,54 @@ def move(mass, w, p, v, f, decay, keep, tau, step, hold, rest, floor, tiny, nil)
 
 
 @kernel
-def activations(layers, layer, kind, w, x, x0, a, y, d, low, streams):
-    """Writes what the neurons of a layer make of the states below: activations, states, slopes."""
-    n, m, width, lanes, at, below, own, first = layers[layer]
-    high, one = low + streams * own, a.dtype.type(1)
-    for k in range(low, high):
-        a[k] = 0
-    add_forward(w, at, n + 1, lanes, x, x0, width, a, low, own, streams)
-    activate(kind, a[low:high], y[low:high], d[low:high])
-    for s in range(streams):
-        y[low + s * own + m] = one
-
-
-@kernel
 def forward(layers, kinds, w, source, states, a, x, d, room, streams):
-    """Writes what all neurons make of what is below them.
+    """Writes what all neurons make of what is below them: activations, states, slopes.
 
     Where `states` is `x` itself every layer reads what the one below just became, and all settle.
     """
+    one = w.dtype.type(1)
     for layer in range(len(layers)):
-        below, first = layers[layer, 5], layers[layer, 7]
-        u = source if layer == 0 else states
-        activations(
-            layers, layer, kinds[layer], w, u, below * room, a, x, d, first * room, streams
-        )
+        n, m, width, lanes, at, below, own, first = layers[layer]
+        low, of = first * room, source if layer == 0 else states
+        high = low + streams * own
+        clear(a[low:high])
+        add_forward(w, at, n + 1, lanes, of, below * room, width, a, low, own, streams)
+        activate(kinds[layer], a[low:high], x[low:high], d[low:high])
+        for k in range(low + m, high, own):
+            x[k] = one
 
 
-@kernel
+@apart
+def clear(a):
+    """Writes zeros."""
+    for k in range(a.size):
+        a[k] = 0
+
+
+@apart
+def multiply(a, b):
+    """Multiplies numbers by others, in place."""
+    for k in range(a.size):
+        a[k] *= b[k]
+
+
+@apart
+def copy(a, b):
+    """Copies numbers into the beginning of others."""
+    for k in range(a.size):
+        b[k] = a[k]
+
+
+@apart
+def added(a, b):
+    """Returns the sum of all numbers of two arrays."""
+    total = a.dtype.type(0)
+    for k in range(a.size):
+        total += a[k] + b[k]
+    return total
+
+
+@inner
 def back_and_move(
     layers, mass, c, tau, w, p, v, awake, u, x, d, costate, pulled, f, room, streams, live
 ):  # fmt: skip
@@ -111,8 +132,8 @@ def back_and_move(
         layer = len(layers) - 1 - back
         n, m, width, lanes, at, below, own, first = layers[layer]
         low, under = first * room, below * room
-        for k in range(low, low + streams * own):
-            d[k] *= costate[k]
+        high = low + streams * own
+        multiply(d[low:high], costate[low:high])
         moving = awake if layer == 0 else n
         j = 0
         while j <= n:
@@ -132,7 +153,7 @@ def back_and_move(
     return check
 
 
-@kernel
+@inner
 def places_of(z, alone, said, order):
     """Writes which streams take part, those with a target first; returns how many have one, how
     many take part, and the place of the first.
@@ -147,19 +168,18 @@ def places_of(z, alone, said, order):
                 order[live] = s
                 live += 1
                 break
-    seen, first = live, 0
+    seen, first, known = live, 0, 0
     for s in range(said):
-        place = -1
-        for k in range(live):
-            place = k if order[k] == s else place
-        if place < 0:
-            place, order[seen] = seen, s
+        if known < live and order[known] == s:
+            known += 1
+        else:
+            order[seen] = s
+            first = seen if s == 0 else first
             seen += 1
-        first = place if s == 0 else first
     return live, seen, first
 
 
-@kernel
+@inner
 def awake_of(u, order, seen, awake):
     """Returns how many of the first inputs there are beyond which none ever was other than 0."""
     for k in range(seen):
@@ -202,8 +222,7 @@ def learn(
         live, seen, first = places_of(z[t], alone, out.shape[1], order)
         awake[0] = awake_of(u[t], order, seen, awake[0])
         for k in range(seen):
-            for j in range(inputs):
-                source[k * below + j] = u[t, order[k], j]
+            copy(u[t, order[k]], source[k * below :])
             source[k * below + inputs] = one
             for i in range(outputs):
                 target[k * wide + i] = z[t, order[k], i] if k < live else nan
@@ -215,8 +234,8 @@ def learn(
             if hop == 0:
                 for k in range(seen):
                     if order[k] < out.shape[1]:
-                        for i in range(outputs):
-                            out[t, order[k], i] = x[top + k * wide + i]
+                        low = top + k * wide
+                        copy(x[low : low + outputs], out[t, order[k]])
             of = target[: seen * wide]
             loss_slope(
                 loss, c, share, x[top:end], of, costate_to[top:end], wide, outputs, more
@@ -229,27 +248,23 @@ def learn(
                 x, x_new = x_new, x
                 costate, costate_new = costate_new, costate
             for layer in range(len(layers)):
-                own, low = layers[layer, 6], layers[layer, 7] * room
-                for k in range(low, low + seen * own):
-                    check += (x[k] + costate[k]) * c[NIL]
+                low = layers[layer, 7] * room
+                high = low + seen * layers[layer, 6]
+                check += added(x[low:high], costate[low:high]) * c[NIL]
             if check != 0:
                 fault = t
         if len(slope):
-            own = layers[0, 6]
-            activations(
-                layers, nil, kinds[0], w, source, first * below, a, x_new, d, nil, unit
-            )
+            of, own = source[first * below :], layers[0, 6]
+            forward(layers[:1], kinds, w, of, x_new, a, x_new, d, room, unit)
             for k in range(own):
                 d[k] *= costate[first * own + k] * dtype.type(max(live, 1))
             for j in range(0, inputs, LANES):
                 rows, lanes = min(LANES, inputs - j), layers[0, 3]
                 pull_back(w, j * lanes, rows, lanes, d, nil, own, slope[t], j, own, unit)
         if len(query):
-            for j in range(inputs):
-                source[j] = query[t, j]
+            copy(query[t], source)
             forward(layers, kinds, w, source, x_new, a, x_new, d, room, unit)
-            for i in range(outputs):
-                answers[t, i] = x_new[top + i]
+            copy(x_new[top : top + outputs], answers[t])
         if fault >= 0:
             break
     if seen > 0:  # of the last sample alone, wherever the stream is cut
@@ -258,7 +273,7 @@ def learn(
     return fault
 
 
-@kernel
+@inner
 def keep(layers, x, order, seen, room, kept):
     """Writes of every stream its neurons, `(S, neurons)`; 0 of one that did not take part."""
     for s in range(kept.shape[0]):
@@ -282,8 +297,7 @@ def answer(layers, kinds, w, u, out, arrays, order):
     for t in range(0, len(u), LANES):
         count = min(LANES, len(u) - t)
         for s in range(count):
-            for j in range(inputs):
-                source[s * below + j] = u[t + s, j]
+            copy(u[t + s], source[s * below :])
             source[s * below + inputs] = w.dtype.type(1)
         forward(layers, kinds, w, source, x, a, x, d, room, count)
         for s in range(count):

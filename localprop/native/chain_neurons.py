@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import overload
 
 from .codes import HUBER, IDENTITY, LOGISTIC, RELU, SILU, SOFTPLUS, SQUARED, TANH
-from .jit import FAST, apart, kernel
+from .jit import FAST, apart, inner
 from .neurons import bent
 
 # Places in `constants`. TINY is the smallest normal number: what is below it is 0, as under XLA,
@@ -83,7 +83,7 @@ def gelu(a, x, slope):
         slope[k] = half * (one + t) + half * here * (one - t * t) * inner
 
 
-@kernel
+@inner
 def activate(kind, a, x, slope):
     """Writes $\\sigma(a)$ and $\\sigma'(a)$ of a vector."""
     one, zero = a.dtype.type(1), a.dtype.type(0)
@@ -108,7 +108,7 @@ def activate(kind, a, x, slope):
         gelu(a, x, slope)
 
 
-@kernel
+@inner
 def loss_slope(kind, c, share, x, z, out, width, outputs, room):
     """Writes $L_x$ of every stream times its share.
 

@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from .codes import LANES
-from .jit import kernel
+from .jit import inner
 
 # As many lanes as a processor has room for beside eight rows: two of its vectors, or a short one.
 MANY = binding.get_host_cpu_features().get("avx512f", False)
@@ -68,6 +68,11 @@ class _Numbers:
     def chosen(self, a: Any, b: Any, places: list[int]) -> Any:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
         return self.builder.shuffle_vector(a, b, mask)
+
+    def padded(self, short: Any) -> Any:
+        if short.type.count == self.lanes:
+            return short
+        return self.chosen(short, self.zero(short.type.count), list(range(self.lanes)))
 
     def rows(self, first: Any, step: Any, many: int) -> list[Any]:
         found = [first]
@@ -149,21 +154,16 @@ def _back(rows: int, streams: int) -> Any:
 
             def add(offset: Any, totals: Any, lanes: int) -> None:
                 loaded = [of.load(d, builder.add(back, offset), lanes) for back in backs]
+                loaded = [of.padded(back) for back in loaded]
                 for r, place in enumerate(weights):
-                    weight = of.load(w, builder.add(place, offset), lanes)
+                    weight = of.padded(of.load(w, builder.add(place, offset), lanes))
                     for back, own in zip(loaded, totals, strict=True):
                         builder.store(of.fused(builder.load(own[r]), weight, back), own[r])
 
             with cgutils.for_range(builder, whole) as loop:
                 add(builder.mul(loop.index, wide), sums, of.lanes)
             if of.lanes > LANES:
-                low, high = list(range(LANES)), list(range(LANES, 2 * LANES))
-                folded = []
-                for own in sums:
-                    totals = [builder.load(total) for total in own]
-                    halves = [(of.chosen(t, t, low), of.chosen(t, t, high)) for t in totals]
-                    folded.append([_room(builder, builder.fadd(*pair)) for pair in halves])
-                sums, done = folded, builder.mul(whole, wide)
+                done = builder.mul(whole, wide)
                 with builder.if_then(builder.icmp_signed("<", done, step)):
                     add(done, sums, LANES)
             for own, to in zip(sums, of.rows(g0, g_step, streams), strict=True):
@@ -185,18 +185,19 @@ def _room(builder: Any, value: Any) -> Any:
 
 
 def _summed(of: _Numbers, totals: list[Any]) -> Any:
-    """Returns the sums over the lanes of one vector, or of as many as there are lanes."""
+    """Returns the sums over the lanes of one vector, or of eight."""
     add, width = of.builder.fadd, 1
     while width < LANES:
-        places = range(LANES)
         # What is summed already stands side by side; half of each comes from either vector.
-        low = [k - k % (2 * width) + k % width for k in places]
-        low = [p + LANES * (k // width % 2) for k, p in zip(places, low, strict=True)]
-        pairs = zip(totals[::2], totals[1::2] or totals, strict=True)
+        low = [k - k % (2 * width) + k % width for k in range(of.lanes)]
+        low = [p + of.lanes * (k // width % 2) for k, p in enumerate(low)]
         high = [p + width for p in low]
+        pairs = zip(totals[::2], totals[1::2] or totals, strict=True)
         totals = [add(of.chosen(a, b, low), of.chosen(a, b, high)) for a, b in pairs]
         width *= 2
-    return totals[0]
+    parts = [list(range(k, k + LANES)) for k in range(0, of.lanes, LANES)]
+    halves = [of.chosen(totals[0], totals[0], part) for part in parts]
+    return halves[0] if len(halves) == 1 else add(*halves)
 
 
 def _outer(rows: int, lanes: int) -> Any:
@@ -246,7 +247,7 @@ _back_two, _back_eight, _back_one = _back(LANES, 2), _back(LANES, 1), _back(1, 1
 _outer_wide, _outer_eight, _outer_one = _outer(LANES, WIDE), _outer(LANES, LANES), _outer(1, LANES)
 
 
-@kernel
+@inner
 def add_forward(w, at, rows, lanes, x, x0, x_step, a, a0, a_step, streams):
     """Adds $\\sum_j w_{ji} x_{sj}$ to $a_{si}$, row after row.
 
@@ -273,7 +274,7 @@ def add_forward(w, at, rows, lanes, x, x0, x_step, a, a0, a_step, streams):
             j += 1
 
 
-@kernel
+@inner
 def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams):
     """Writes $g_{sj} = \\sum_i w_{ji} d_{si}$ for eight rows $j$, or fewer.
 
@@ -294,7 +295,7 @@ def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams):
         _back_eight(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
 
 
-@kernel
+@inner
 def force(x, x0, x_step, d, d0, d_step, rows, lanes, f, streams):
     """Writes $f_{ji} = \\sum_s x_{sj} d_{si}$ for eight rows $j$, or fewer.
 
@@ -315,7 +316,7 @@ def force(x, x0, x_step, d, d0, d_step, rows, lanes, f, streams):
         i += LANES
 
 
-@kernel
+@inner
 def plain(number):
     """Returns a number whose type does not say which one it is.
 
