@@ -150,7 +150,7 @@ def scratch(chain: Chain, dtype: Any) -> tuple[tuple[np.ndarray, ...], np.ndarra
     room, widths = max(chain.streams, LANES), [whole(m + 1) for m in chain.sizes]
     lengths = [room * sum(widths[1:])] * 6  # a, d, x, costate, and the latter two after a hop
     lengths += [room * widths[0], room * widths[-1], room * widths[-1]]  # inputs, targets, chances
-    lengths += [LANES * max(widths)]  # the force
+    lengths += [LANES * max(widths), LANES * (LANES + 1)]  # the force; a matrix turned, and zeros
     arrays = tuple(aligned((length,), dtype) for length in lengths)
     arrays[7].fill(np.nan)  # where there is no output there is no target
     return arrays, np.zeros(room, np.int64)

@@ -64,28 +64,24 @@ def move(mass, w, p, v, f, decay, keep, tau, step, hold, rest, floor, tiny, nil)
 
 
 @kernel
-def forward(layers, kinds, w, source, states, a, x, d, room, streams):
+def forward(layers, kinds, w, awake, source, states, a, x, d, room, streams):
     """Writes what all neurons make of what is below them: activations, states, slopes.
 
     Where `states` is `x` itself every layer reads what the one below just became, and all settle.
+    Of the inputs the first ones alone may be other than 0, `awake` of them.
     """
     one = w.dtype.type(1)
     for layer in range(len(layers)):
         n, m, width, lanes, at, below, own, first = layers[layer]
         low, of = first * room, source if layer == 0 else states
         high = low + streams * own
-        clear(a[low:high])
-        add_forward(w, at, n + 1, lanes, of, below * room, width, a, low, own, streams)
+        # Whole blocks, so that sums do not hang on which zeros are known to be zeros.
+        rows = min(n, max(awake + LANES - 1, LANES) // LANES * LANES) if layer == 0 else n
+        bias = at + n * lanes
+        add_forward(w, at, rows, bias, lanes, of, below * room, width, a, low, own, streams)
         activate(kinds[layer], a[low:high], x[low:high], d[low:high])
         for k in range(low + m, high, own):
             x[k] = one
-
-
-@apart
-def clear(a):
-    """Writes zeros."""
-    for k in range(a.size):
-        a[k] = 0
 
 
 @apart
@@ -113,7 +109,7 @@ def added(a, b):
 
 @inner
 def back_and_move(
-    layers, mass, c, tau, w, p, v, awake, u, x, d, costate, pulled, f, room, streams, live
+    layers, mass, c, tau, w, p, v, awake, u, x, d, costate, pulled, f, turned, room, streams, live
 ):  # fmt: skip
     """Moves every weight for a hop; returns 0, or NaN if one is not finite.
 
@@ -122,7 +118,7 @@ def back_and_move(
 
     **Arguments:** `w`, `p`, `v`: weights, momenta, memories of the mass, flat; `awake`: inputs of
     which rows move, the first ones; `u`, `x`: inputs and states; `d`: slopes, which become
-    $\\sigma'\\lambda$; `f`: room for the force; `live`: streams with a target, the first ones.
+    $\\sigma'\\lambda$; `f`, `turned`: room for the force, and to turn a matrix; `live`: streams with a target, the first ones.
     """
     one, zero = w.dtype.type(1), w.dtype.type(0)
     keep = max(one - c[DISSIPATION] * tau, zero)
@@ -143,7 +139,7 @@ def back_and_move(
             here = at + j * lanes
             there = here + rows * lanes
             if layer > 0 and j < n:
-                pull_back(w, here, rows, lanes, d, low, own, pulled, under + j, width, streams)
+                pull_back(w, here, rows, lanes, d, low, own, pulled, under + j, width, streams, turned)
             force(u if layer == 0 else x, under + j, width, d, low, own, rows, lanes, f, live)
             check += move(
                 mass, w[here:there], p[here:there], v[here:there], f, c[WEIGHT_DECAY], keep,
@@ -211,7 +207,7 @@ def learn(
     """
     streams, dtype, room = x_kept.shape[0], state.dtype, order.size
     w, p, v = state[0], state[1], state[2]
-    a, d, x, costate, x_new, costate_new, source, target, more, f = arrays
+    a, d, x, costate, x_new, costate_new, source, target, more, f, turned = arrays
     inputs, outputs, below = u.shape[2], z.shape[2], layers[0, 2]
     wide, top = layers[len(layers) - 1, 6], layers[len(layers) - 1, 7] * room
     one, nan = dtype.type(1), dtype.type(math.nan)
@@ -230,7 +226,7 @@ def learn(
         for hop in range(plastic):
             # At first all settle. Then weights have moved, and all read what was there before.
             x_to, costate_to = (x, costate) if hop == 0 else (x_new, costate_new)
-            forward(layers, kinds, w, source, x, a, x_to, d, room, seen)
+            forward(layers, kinds, w, awake[0], source, x, a, x_to, d, room, seen)
             if hop == 0:
                 for k in range(seen):
                     if order[k] < out.shape[1]:
@@ -242,7 +238,7 @@ def learn(
             )
             check = back_and_move(
                 layers, mass, c, tau, w, p, v, awake[0], source, x, d, costate, costate_to, f,
-                room, seen, live,
+                turned, room, seen, live,
             )  # fmt: skip
             if hop > 0:
                 x, x_new = x_new, x
@@ -255,15 +251,15 @@ def learn(
                 fault = t
         if len(slope):
             of, own = source[first * below :], layers[0, 6]
-            forward(layers[:1], kinds, w, of, x_new, a, x_new, d, room, unit)
+            forward(layers[:1], kinds, w, awake[0], of, x_new, a, x_new, d, room, unit)
             for k in range(own):
                 d[k] *= costate[first * own + k] * dtype.type(max(live, 1))
             for j in range(0, inputs, LANES):
                 rows, lanes = min(LANES, inputs - j), layers[0, 3]
-                pull_back(w, j * lanes, rows, lanes, d, nil, own, slope[t], j, own, unit)
+                pull_back(w, j * lanes, rows, lanes, d, nil, own, slope[t], j, own, unit, turned)
         if len(query):
             copy(query[t], source)
-            forward(layers, kinds, w, source, x_new, a, x_new, d, room, unit)
+            forward(layers, kinds, w, inputs, source, x_new, a, x_new, d, room, unit)
             copy(x_new[top : top + outputs], answers[t])
         if fault >= 0:
             break
@@ -299,7 +295,7 @@ def answer(layers, kinds, w, u, out, arrays, order):
         for s in range(count):
             copy(u[t + s], source[s * below :])
             source[s * below + inputs] = w.dtype.type(1)
-        forward(layers, kinds, w, source, x, a, x, d, room, count)
+        forward(layers, kinds, w, inputs, source, x, a, x, d, room, count)
         for s in range(count):
             for k in range(outputs):
                 out[t + s, k] = x[top + s * wide + k]

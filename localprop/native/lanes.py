@@ -21,6 +21,7 @@ from .jit import inner
 MANY = binding.get_host_cpu_features().get("avx512f", False)
 WIDE = 4 * LANES if MANY else LANES
 PANEL = 4096  # numbers of all streams that stay near while rows pass by
+FEW = 4  # streams for which to turn a matrix costs more than it saves
 FLAGS = ("contract",)
 
 
@@ -93,25 +94,31 @@ def _forward(rows: int, lanes: int) -> Any:
         x: Any,
         x0: Any,
         x_step: Any,
+        b: Any,
+        b0: Any,
+        b_step: Any,
         a: Any,
         a0: Any,
         a_step: Any,
         streams: Any,
     ) -> Any:
-        del typing, at, step, x0, x_step, a0, a_step, streams
+        del typing, at, step, x0, x_step, b0, b_step, a0, a_step, streams
         size = types.intp
-        signature = types.void(w, size, size, x, size, size, a, size, size, size)
+        pair = size, size
+        signature = types.void(w, *pair, x, *pair, b, *pair, a, *pair, size)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w, at, step, x, x0, x_step, a, a0, a_step, streams = args
-            kinds = signature.args[0], signature.args[3], signature.args[6]
+            w, at, step, x, x0, x_step, b, b0, b_step, a, a0, a_step, streams = args
+            kinds = signature.args[0:12:3]
             of = _Numbers(context, builder, kinds, lanes)
-            w, x, a = (of.data(*pair) for pair in zip(kinds, (w, x, a), strict=True))
+            w, x, b, a = (of.data(*pair) for pair in zip(kinds, (w, x, b, a), strict=True))
             weights = [of.load(w, place) for place in of.rows(at, step, rows)]
             with cgutils.for_range(builder, streams) as loop:
-                source = builder.add(x0, builder.mul(loop.index, x_step))
-                to = builder.add(a0, builder.mul(loop.index, a_step))
-                total, one = of.load(a, to), ir.Constant(source.type, 1)
+                source, start, to = (
+                    builder.add(first, builder.mul(loop.index, far))
+                    for first, far in ((x0, x_step), (b0, b_step), (a0, a_step))
+                )
+                total, one = of.load(b, start), ir.Constant(source.type, 1)
                 for weight, place in zip(weights, of.rows(source, one, rows), strict=True):
                     total = of.fused(total, of.spread(x, place), weight)
                 of.store(total, a, to)
@@ -248,51 +255,70 @@ _outer_wide, _outer_eight, _outer_one = _outer(LANES, WIDE), _outer(LANES, LANES
 
 
 @inner
-def add_forward(w, at, rows, lanes, x, x0, x_step, a, a0, a_step, streams):
-    """Adds $\\sum_j w_{ji} x_{sj}$ to $a_{si}$, row after row.
+def add_forward(w, at, rows, bias, lanes, x, x0, x_step, a, a0, a_step, streams):
+    """Writes $a_{si} = b_i + \\sum_j w_{ji} x_{sj}$, added up row after row.
 
-    **Arguments:** of flat arrays. `w`: element $(j, i)$ at `at + j * lanes + i`; `rows`: how many
-    $j$; `lanes`: how many $i$, a multiple of eight; `x`: element $(s, j)$ at `x0 + s * x_step + j`;
-    `a`: element $(s, i)$ at `a0 + s * a_step + i`; `streams`: how many $s$.
+    **Arguments:** of flat arrays. `w`: element $(j, i)$ at `at + j * lanes + i`, and $b_i$ at `bias
+    + i`; `rows`: how many $j$, at least one; `lanes`: how many $i$, a multiple of eight; `x`:
+    element $(s, j)$ at `x0 + s * x_step + j`; `a`: element $(s, i)$ at `a0 + s * a_step + i`;
+    `streams`: how many $s$.
     """
     panel = max(WIDE, PANEL // max(streams, 1) // WIDE * WIDE)
     for left in range(0, lanes, panel):
         right, j = min(lanes, left + panel), 0
-        while j + LANES <= rows:
-            place, i = at + j * lanes, left
-            while i + WIDE <= right:
-                _add_wide(w, place + i, lanes, x, x0 + j, x_step, a, a0 + i, a_step, streams)
-                i += WIDE
-            while i < right:
-                _add_eight(w, place + i, lanes, x, x0 + j, x_step, a, a0 + i, a_step, streams)
-                i += LANES
-            j += LANES
+        b, b0, b_step = w, bias, 0
         while j < rows:
-            place = at + j * lanes
-            for i in range(left, right, LANES):
-                _add_one(w, place + i, lanes, x, x0 + j, x_step, a, a0 + i, a_step, streams)
-            j += 1
+            place, of, i = at + j * lanes, x0 + j, left
+            if j + LANES <= rows:
+                while i + WIDE <= right:
+                    _add_wide(
+                        w, place + i, lanes, x, of, x_step, b, b0 + i, b_step,
+                        a, a0 + i, a_step, streams,
+                    )  # fmt: skip
+                    i += WIDE
+                while i < right:
+                    _add_eight(
+                        w, place + i, lanes, x, of, x_step, b, b0 + i, b_step,
+                        a, a0 + i, a_step, streams,
+                    )  # fmt: skip
+                    i += LANES
+                j += LANES
+            else:
+                while i < right:
+                    _add_one(
+                        w, place + i, lanes, x, of, x_step, b, b0 + i, b_step,
+                        a, a0 + i, a_step, streams,
+                    )  # fmt: skip
+                    i += LANES
+                j += 1
+            b, b0, b_step = a, a0, a_step
 
 
 @inner
-def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams):
+def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams, turned):
     """Writes $g_{sj} = \\sum_i w_{ji} d_{si}$ for eight rows $j$, or fewer.
 
     **Arguments:** of flat arrays, as above; `d`: element $(s, i)$ at `d0 + s * d_step + i`; `g`:
-    element $(s, j)$ at `g0 + s * g_step + j`.
+    element $(s, j)$ at `g0 + s * g_step + j`; `turned`: room for eight rows of eight and zeros.
     """
     if rows < LANES:
         for s in range(streams):
             for j in range(rows):
                 of, to = d0 + s * d_step, g0 + s * g_step + j
                 _back_one(w, at + j * lanes, lanes, d, of, d_step, g, to, g_step)
-        return
-    s = 0
-    while s + 2 <= streams:
-        _back_two(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
-        s += 2
-    if s < streams:
-        _back_eight(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
+    elif lanes == LANES and streams >= FEW:
+        for j in range(LANES):
+            for i in range(LANES):
+                turned[i * LANES + j] = w[at + j * LANES + i]
+        zeros = LANES * LANES
+        _add_eight(turned, 0, LANES, d, d0, d_step, turned, zeros, 0, g, g0, g_step, streams)
+    else:
+        s = 0
+        while s + 2 <= streams:
+            _back_two(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
+            s += 2
+        if s < streams:
+            _back_eight(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
 
 
 @inner
