@@ -18,7 +18,7 @@ import numpy as np
 from ..law import CostateReversal, Hamiltonian, Phase
 from ..network import Layered, SharedWeights
 from ..network.uncompiled import placed
-from .codes import LANES
+from .codes import LANES, STRETCH
 from .engine import aligned
 from .plan import Unknown, code_of, plain_number, plan_cost, plan_mass
 
@@ -150,7 +150,8 @@ def scratch(chain: Chain, dtype: Any) -> tuple[tuple[np.ndarray, ...], np.ndarra
     room, widths = max(chain.streams, LANES), [whole(m + 1) for m in chain.sizes]
     lengths = [room * sum(widths[1:])] * 6  # a, d, x, costate, and the latter two after a hop
     lengths += [room * widths[0], room * widths[-1], room * widths[-1]]  # inputs, targets, chances
-    lengths += [LANES * max(widths), LANES * (LANES + 1)]  # the force; a matrix turned, and zeros
+    # The force; a matrix turned, and zeros.
+    lengths += [max(STRETCH, LANES * max(widths)), LANES * (LANES + 1)]
     arrays = tuple(aligned((length,), dtype) for length in lengths)
     arrays[7].fill(np.nan)  # where there is no output there is no target
     return arrays, np.zeros(room, np.int64)

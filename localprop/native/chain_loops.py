@@ -21,7 +21,7 @@ from .chain_neurons import (
     activate,
     loss_slope,
 )
-from .codes import ADAPTIVE, GROWING, LANES
+from .codes import ADAPTIVE, GROWING, LANES, STRETCH
 from .jit import apart, inner, kernel
 from .lanes import add_forward, force, plain, pull_back
 
@@ -118,7 +118,8 @@ def back_and_move(
 
     **Arguments:** `w`, `p`, `v`: weights, momenta, memories of the mass, flat; `awake`: inputs of
     which rows move, the first ones; `u`, `x`: inputs and states; `d`: slopes, which become
-    $\\sigma'\\lambda$; `f`, `turned`: room for the force, and to turn a matrix; `live`: streams with a target, the first ones.
+    $\\sigma'\\lambda$; `f`, `turned`: room for the force, and to turn a
+    matrix; `live`: streams with a target, the first ones.
     """
     one, zero = w.dtype.type(1), w.dtype.type(0)
     keep = max(one - c[DISSIPATION] * tau, zero)
@@ -130,22 +131,27 @@ def back_and_move(
         low, under = first * room, below * room
         high = low + streams * own
         multiply(d[low:high], costate[low:high])
-        moving = awake if layer == 0 else n
-        j = 0
+        of, moving = (u, awake) if layer == 0 else (x, n)
+        stretch, j = max(STRETCH // lanes // LANES, 1) * LANES, 0
         while j <= n:
-            rows = min(LANES, moving - j)
-            if rows <= 0:
-                j, rows = n, 1
-            here = at + j * lanes
-            there = here + rows * lanes
-            if layer > 0 and j < n:
-                pull_back(w, here, rows, lanes, d, low, own, pulled, under + j, width, streams, turned)
-            force(u if layer == 0 else x, under + j, width, d, low, own, rows, lanes, f, live)
+            if moving <= j < n:
+                j = n  # the biases, past what nothing comes from
+            end = min(j + stretch, n + 1 if j >= moving or moving == n else moving)
+            for row in range(j, end, LANES):
+                at_row, to = at + row * lanes, under + row
+                if layer > 0 and row < n:
+                    rows = min(LANES, n - row)
+                    pull_back(
+                        w, at_row, rows, lanes, d, low, own, pulled, to, width, streams, turned
+                    )
+                rows, to_row = min(LANES, end - row), (row - j) * lanes
+                force(of, to, width, d, low, own, rows, lanes, f, to_row, live)
+            here, there = at + j * lanes, at + end * lanes
             check += move(
                 mass, w[here:there], p[here:there], v[here:there], f, c[WEIGHT_DECAY], keep,
                 tau, tau * c[RATE], hold, one - hold, c[FLOOR], c[TINY], c[NIL],
             )  # fmt: skip
-            j += rows
+            j = end
     return check
 
 

@@ -322,23 +322,23 @@ def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams, turned)
 
 
 @inner
-def force(x, x0, x_step, d, d0, d_step, rows, lanes, f, streams):
+def force(x, x0, x_step, d, d0, d_step, rows, lanes, f, f0, streams):
     """Writes $f_{ji} = \\sum_s x_{sj} d_{si}$ for eight rows $j$, or fewer.
 
-    **Arguments:** of flat arrays, as above; `f`: element $(j, i)$ at `j * lanes + i`.
+    **Arguments:** of flat arrays, as above; `f`: element $(j, i)$ at `f0 + j * lanes + i`.
     """
     if rows < LANES:
         for j in range(rows):
             for i in range(0, lanes, LANES):
-                to = j * lanes + i
+                to = f0 + j * lanes + i
                 _outer_one(x, x0 + j, x_step, d, d0 + i, d_step, streams, f, to, lanes)
         return
     i = 0
     while i + WIDE <= lanes:
-        _outer_wide(x, x0, x_step, d, d0 + i, d_step, streams, f, i, lanes)
+        _outer_wide(x, x0, x_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
         i += WIDE
     while i < lanes:
-        _outer_eight(x, x0, x_step, d, d0 + i, d_step, streams, f, i, lanes)
+        _outer_eight(x, x0, x_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
         i += LANES
 
 
