@@ -7,21 +7,21 @@ What is left are the hops in which weights move.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 
 from ..law import CostateReversal, Hamiltonian, Phase
 from ..network import Layered, SharedWeights
-from ..network.uncompiled import placed
 from .codes import LANES, STRETCH
 from .engine import aligned
 from .plan import Unknown, code_of, plain_number, plan_cost, plan_mass
 
+LINE = 16  # numbers of a line of the cache
 NUMBERS = ("loss_setting", "dissipation", "decay", "floor", "rate", "weight_decay")
 
 
@@ -152,7 +152,8 @@ def scratch(chain: Chain, dtype: Any) -> tuple[tuple[np.ndarray, ...], np.ndarra
     lengths += [room * widths[0], room * widths[-1], room * widths[-1]]  # inputs, targets, chances
     # The force; a matrix turned, and zeros.
     lengths += [max(STRETCH, LANES * max(widths)), LANES * (LANES + 1)]
-    arrays = tuple(aligned((length,), dtype) for length in lengths)
+    ends = np.cumsum([-(-length // LINE) * LINE for length in lengths])
+    arrays = tuple(np.split(aligned((ends[-1],), dtype), ends[:-1]))
     arrays[7].fill(np.nan)  # where there is no output there is no target
     return arrays, np.zeros(room, np.int64)
 
@@ -220,19 +221,24 @@ class ChainState:
         answer(self._places, self._kinds, self.moving[0], u, out, *self._scratch)
 
     def phase(self) -> Phase:
-        """Returns a phase of these numbers, which does not change with them."""
+        """Returns a phase of these numbers, of arrays of NumPy, which does not change with them."""
         like = self._shape
-        w, momentum, mass = (self._tree(flat) for flat in self.moving)
-        return dataclasses.replace(
-            like,
+        w, momentum, mass = (
+            None if tree is None else self._tree(flat, tree)
+            for flat, tree in zip(self.moving, (like.w, like.momentum, like.mass), strict=True)
+        )
+        found = object.__new__(Phase)  # without the checks that take longer than to learn
+        vars(found).update(
+            vars(like),
             x=self._split(self.x, like.x),
             costate=self._split(self.costate, like.x),
             w=w,
             momentum=momentum,
-            mass=None if like.mass is None else mass,
-            time=placed(self._clock.reshape(()).copy()),
-            hop=placed(np.array(self.hop).astype(np.int32)),
+            mass=mass,
+            time=self._clock.reshape(()).copy(),
+            hop=np.array(self.hop).astype(np.int32),
         )
+        return found
 
     def _matrices(self, flat: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yields each block's name, its matrix `(neurons, inputs)` and its biases, as views."""
@@ -258,12 +264,10 @@ class ChainState:
 
     def _split(self, a: np.ndarray, like: Any) -> Any:
         cuts = np.cumsum(self.chain.sizes[1:])[:-1]
-        parts = dict(zip(self.chain.names, np.split(a, cuts, axis=1), strict=True))
-        return {name: placed(parts[name].reshape(a.shape).copy()) for name, a in like.items()}
+        parts = zip(self.chain.names, np.split(a, cuts, axis=1), strict=True)
+        return {name: part.reshape(like[name].shape).copy() for name, part in parts}
 
-    def _tree(self, flat: np.ndarray) -> Any:
-        found = {}
-        for name, *parts in self._matrices(flat):
-            own = tuple(placed(part.copy(order="C")) for part in parts)
-            found[name] = eqx.tree_at(lambda m: (m.weight, m.bias), self._shape.w[name], own)
-        return {name: found[name] for name in self._shape.w}
+    def _tree(self, flat: np.ndarray, like: Any) -> Any:
+        found = {name: (weight, bias) for name, weight, bias in self._matrices(flat)}
+        leaves = [part.copy(order="C") for name in sorted(found) for part in found[name]]
+        return jax.tree.unflatten(jax.tree.structure(like), leaves)
