@@ -17,11 +17,10 @@ import numpy as np
 
 from ..law import CostateReversal, Hamiltonian, Phase
 from ..network import Layered, SharedWeights
-from .codes import LANES, STRETCH
+from .codes import LANES, LINE, STRETCH
 from .engine import aligned
 from .plan import Unknown, code_of, plain_number, plan_cost, plan_mass
 
-LINE = 16  # numbers of a line of the cache
 NUMBERS = ("loss_setting", "dissipation", "decay", "floor", "rate", "weight_decay")
 
 

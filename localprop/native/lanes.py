@@ -14,13 +14,14 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from .codes import LANES
+from .codes import LANES, LINE
 from .jit import inner
 
 # As many lanes as a processor has room for beside eight rows: two of its vectors, or a short one.
 MANY = binding.get_host_cpu_features().get("avx512f", False)
 WIDE = 4 * LANES if MANY else LANES
 PANEL = 4096  # numbers of all streams that stay near while rows pass by
+SEVERAL = 16  # streams during whose turn the next rows of weights come from far away
 FEW = 4  # streams for which to turn a matrix costs more than it saves
 FLAGS = ("contract",)
 
@@ -80,6 +81,23 @@ class _Numbers:
         while len(found) < many:
             found.append(self.builder.add(found[-1], step))
         return found
+
+
+@intrinsic
+def _fetch(typing: Any, a: Any, place: Any) -> Any:
+    """Asks for a line of the cache that is soon to be read."""
+    del typing, place
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = make_array(signature.args[0])(context, builder, args[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        at = builder.bitcast(builder.gep(data, [args[1]]), byte)
+        builder.call(fetch, [at, number(0), number(3), number(1)])  # to read, to keep, of data
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp), generate
 
 
 def _forward(rows: int, lanes: int) -> Any:
@@ -255,6 +273,13 @@ _outer_wide, _outer_eight, _outer_one = _outer(LANES, WIDE), _outer(LANES, LANES
 
 
 @inner
+def fetch(w, first, numbers):
+    """Asks for numbers that are soon to be read."""
+    for k in range(first, first + numbers, LINE):
+        _fetch(w, k)
+
+
+@inner
 def add_forward(w, at, rows, bias, lanes, x, x0, x_step, a, a0, a_step, streams):
     """Writes $a_{si} = b_i + \\sum_j w_{ji} x_{sj}$, added up row after row.
 
@@ -271,6 +296,9 @@ def add_forward(w, at, rows, bias, lanes, x, x0, x_step, a, a0, a_step, streams)
             place, of, i = at + j * lanes, x0 + j, left
             if j + LANES <= rows:
                 while i + WIDE <= right:
+                    if streams >= SEVERAL:
+                        for row in range(place + LANES * lanes, place + 2 * LANES * lanes, lanes):
+                            fetch(w, row + i, WIDE)
                     _add_wide(
                         w, place + i, lanes, x, of, x_step, b, b0 + i, b_step,
                         a, a0 + i, a_step, streams,
@@ -313,8 +341,10 @@ def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams, turned)
         zeros = LANES * LANES
         _add_eight(turned, 0, LANES, d, d0, d_step, turned, zeros, 0, g, g0, g_step, streams)
     else:
-        s = 0
+        s, share = 0, 2 * LANES * lanes // max(streams, 1)
         while s + 2 <= streams:
+            if streams >= SEVERAL:
+                fetch(w, at + LANES * lanes + s // 2 * share, share)
             _back_two(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
             s += 2
         if s < streams:
