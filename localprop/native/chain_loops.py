@@ -127,7 +127,7 @@ def back_and_move(
     check = zero
     for back in range(len(layers)):
         layer = len(layers) - 1 - back
-        n, m, width, lanes, at, below, own, first = layers[layer]
+        n, _, width, lanes, at, below, own, first = layers[layer]
         low, under = first * room, below * room
         high = low + streams * own
         multiply(d[low:high], costate[low:high])
@@ -211,7 +211,7 @@ def learn(
     inputs)`, or empty; `query`: `(T, inputs)`, what is to be answered after a sample, in
     `answers`, `(T, outputs)`; or both empty; `arrays`, `order`: scratch (`chain.scratch`).
     """
-    streams, dtype, room = x_kept.shape[0], state.dtype, order.size
+    dtype, room = state.dtype, order.size
     w, p, v = state[0], state[1], state[2]
     a, d, x, costate, x_new, costate_new, source, target, more, f, turned = arrays
     inputs, outputs, below = u.shape[2], z.shape[2], layers[0, 2]
@@ -239,9 +239,7 @@ def learn(
                         low = top + k * wide
                         copy(x[low : low + outputs], out[t, order[k]])
             of = target[: seen * wide]
-            loss_slope(
-                loss, c, share, x[top:end], of, costate_to[top:end], wide, outputs, more
-            )
+            loss_slope(loss, c, share, x[top:end], of, costate_to[top:end], wide, outputs, more)
             check = back_and_move(
                 layers, mass, c, tau, w, p, v, awake[0], source, x, d, costate, costate_to, f,
                 turned, room, seen, live,

@@ -276,7 +276,7 @@ _outer_wide, _outer_eight, _outer_one = _outer(LANES, WIDE), _outer(LANES, LANES
 def fetch(w, first, numbers):
     """Asks for numbers that are soon to be read."""
     for k in range(first, first + numbers, LINE):
-        _fetch(w, k)
+        _fetch(w, k)  # pyright: ignore
 
 
 @inner

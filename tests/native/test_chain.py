@@ -79,6 +79,7 @@ CASES = {
     "numbers": ([5, 9, 2], 3, Huber(0.5), Growing(0.01), "gelu"),
     "one layer": ([9, 3], None, SquaredError(2.0), Constant(20.0), "identity"),
     "alone": ([3, 4, 5, 2], None, SquaredError(), Adaptive(2e-3), "softplus"),
+    "wide": ([21, 40, 72, 4], 19, SquaredError(), Adaptive(2e-3), "tanh"),
     "logistic": ([3, 17, 2], 2, Huber(), Adaptive(2e-3), "logistic"),
 }
 
@@ -91,7 +92,8 @@ def test_it_learns_what_xla_learns(case):
         several = learner.network.streams is not None
         stream = (u, z, duration, u) if several else (u[:, 0], z[:, 0], duration, u[:, 0])
         record = ("output", "answer")
-        expected, trace = learner.run(phase, stream, record=record)
+        xla = dataclasses.replace(learner, engine="xla")
+        expected, trace = xla.run(phase, stream, record=record)
         state, out, _, answers = learned(learner, phase, u, z, duration)
         mine = state.phase()
     first = trace["answer"][:, 0] if several else trace["answer"]
@@ -139,6 +141,53 @@ def test_a_stream_may_be_cut_anywhere_to_the_bit():
     taken = ChainState(chain_of(learner), whole.phase())
     same = jax.tree.map(lambda a, b: bool((a == b).all()), whole.phase(), taken.phase())
     assert all(jax.tree.leaves(same))
+
+
+@pytest.mark.parametrize("case", ["wide", "alone"])
+def test_inputs_that_never_were_other_than_zero_change_nothing(case):
+    sizes, *rest = CASES[case]
+    learner, phase, u, *others = made([sizes[0] + 19, *sizes[1:]], *rest)
+    silent = np.arange(u.shape[2]) >= sizes[0]
+    u[..., silent] = 0
+    u[7:, :, sizes[0] + 3] = u[7:, :, 0]  # one of them speaks late
+    whole, *found = learned(learner, phase, u, *others)
+    before = whole.phase().w[chain_of(learner).names[0]].weight
+    first = phase.w[chain_of(learner).names[0]].weight
+    still = silent & (np.arange(u.shape[2]) != sizes[0] + 3)
+    assert (before[:, still] == first[:, still]).all()
+    assert (before[:, ~silent] != first[:, ~silent]).any()
+    # Taken up from a phase amid the stream, which does not know what was asleep.
+    state, *_ = learned(learner, phase, *(a[:9] for a in (u, *others)), cuts=(0, 9))
+    again = ChainState(chain_of(learner), state.phase())
+    given = [np.asarray(a[9:], again.dtype) for a in (u, *others)]
+    out, slope, answers = (np.zeros_like(a[9:]) for a in found)
+    query = np.ascontiguousarray(given[0][:, 0])
+    assert again.learn(*given, out, slope, query, answers) == -1
+    for a, b in zip((out, slope, answers), found, strict=True):
+        assert (a == b[9:]).all()
+    with jax.enable_x64(True):
+        learner, phase, u, z, duration = made([sizes[0] + 19, *sizes[1:]], *rest)
+        u[..., silent] = 0
+        stream = (u, z, duration) if rest[0] is not None else (u[:, 0], z[:, 0], duration)
+        xla = dataclasses.replace(learner, engine="xla")
+        expected, _ = xla.run(phase, stream)
+        mine = learned(learner, phase, u, z, duration)[0].phase()
+    pairs = zip(*map(jax.tree.leaves, (mine.w, expected.w)), strict=True)
+    assert all(np.allclose(a, b, atol=1e-12) for a, b in pairs)
+
+
+@pytest.mark.parametrize("case", ["wide", "numbers", "alone"])
+def test_what_is_answered_is_what_is_predicted_to_the_bit(case):
+    learner, phase, *stream = made(*CASES[case])
+    state = ChainState(chain_of(learner), phase)
+    rows = np.ascontiguousarray(np.asarray(stream[0][0], state.dtype))
+    out = np.zeros((len(rows), stream[1].shape[2]), state.dtype)
+    state.answer(rows, out)
+    for k in range(len(rows)):
+        one = out[k : k + 1].copy()
+        state.answer(rows[k : k + 1], one)
+        assert (one == out[k]).all()
+    assert (learned(learner, phase, *stream)[1][0] == out).all()
 
 
 def test_it_says_at_which_sample_numbers_turn_infinite():
@@ -213,7 +262,7 @@ def test_a_learner_asks_for_it_by_name():
     given = [5, 7, 2], 3, Huber(), Adaptive(2e-3), "tanh"
     with jax.enable_x64(True):
         learner, phase, u, z, duration = made(*given)
-        native = dataclasses.replace(learner, engine="native")
+        learner, native = (dataclasses.replace(learner, engine=e) for e in ("xla", "native"))
         record = ("output", "loss")
         expected, trace = learner.run(phase, (u, z, duration), record=record)
         mine, found = native.run(phase, (u, z, duration), record=record, chunk=5)
