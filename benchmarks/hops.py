@@ -468,8 +468,7 @@ def main() -> int:
             ),
             (
                 "A sample of all streams in a chain of dense layers, 2 × depth + 1 hops of which "
-                "the last moves the weights, beside backpropagation with momentum. Microseconds. "
-                "`auto` takes XLA here.",
+                "the last moves the weights, beside backpropagation with momentum. Microseconds.",
                 [
                     "layers",
                     "streams",

@@ -144,10 +144,10 @@ class Learner(eqx.Module):
           other, and neurons that hold no memory.
         - `engine`: what computes: `"xla"`, which knows every learner and every device; `"native"`,
           loops for this machine's processor in which every weight is read and written once in a
-          hop, for digraphs under the laws, costs and masses of this package, and, where they are
-          asked for by name, for chains of dense layers of infinite speed under `Hamiltonian`; or
-          `"auto"`, native for digraphs that it knows and what is recorded, else XLA. Both follow
-          the same equations to rounding, and each by itself repeats every bit.
+          hop, for digraphs under the laws, costs and masses of this package, and for chains of
+          dense layers of infinite speed under `Hamiltonian`; or `"auto"`, native where it knows
+          the learner and what is recorded and is the faster one, else XLA. Both follow the same
+          equations to rounding, and each by itself repeats every bit.
 
         **Raises:** `ConfigError` for numbers that make no sense.
         """

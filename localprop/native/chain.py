@@ -7,17 +7,18 @@ What is left are the hops in which weights move.
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 
 from ..law import CostateReversal, Hamiltonian, Phase
 from ..network import Layered, SharedWeights
-from ..network.uncompiled import placed
-from .codes import BLOCK, LANES
+from .codes import LANES, LINE, STRETCH
+from .engine import aligned
 from .plan import Unknown, code_of, plain_number, plan_cost, plan_mass
 
 NUMBERS = ("loss_setting", "dissipation", "decay", "floor", "rate", "weight_decay")
@@ -119,21 +120,41 @@ def _names(network: Layered) -> tuple[str, ...]:
     return tuple(names)
 
 
-def scratch(chain: Chain, dtype: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
-    """Returns arrays to work in: floating-point numbers, 32-bit integers, and the streams' order.
+def places(chain: Chain) -> np.ndarray:
+    """Returns where the loops find what belongs to each layer, `(layers, 8)`.
+
+    How many neurons are below it and in it; how far apart the streams' rows below are; its neurons
+    in whole vectors, of which there is a row of weights for each neuron below, and one of biases;
+    where its weights begin, and the states below; how far apart its own rows are, and where they
+    begin, for a single stream.
+    """
+    rows, at, first, below = [], 0, 0, 0
+    for n, m in zip(chain.sizes, chain.sizes[1:], strict=False):
+        width, lanes, own = whole(n + 1), whole(m), whole(m + 1)
+        rows.append((n, m, width, lanes, at, below, own, first))
+        at, below, first = at + (n + 1) * lanes, first, first + own
+    return np.array(rows)
+
+
+def whole(numbers: int) -> int:
+    """Returns the next multiple of a vector's lanes."""
+    return -(-numbers // LANES) * LANES
+
+
+def scratch(chain: Chain, dtype: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Returns arrays to work in: floating-point numbers, and the streams' order.
 
     Made here, for loops that make arrays take seconds longer to compile.
     """
-    groups, inputs, outputs = -(-chain.streams // LANES), chain.sizes[0], chain.sizes[-1]
-    widest, streams, neurons = max(chain.sizes), chain.streams, chain.neurons
-    block = max(BLOCK, widest) + widest + LANES
-    lengths = [groups * neurons * LANES] * 6  # a, d, x, costate, and the latter two after a hop
-    lengths += [groups * inputs * LANES, outputs * LANES]  # inputs and targets in lanes
-    lengths += [streams * inputs + LANES, inputs * LANES]  # inputs by row, and their slopes
-    lengths += [streams * neurons + LANES] * 2  # states and errors by row
-    lengths += [block, (widest + 3) * LANES]  # the force, and room for the loss
-    bits, order = np.zeros(widest * LANES, np.int32), np.zeros(groups * LANES, np.int64)
-    return tuple(np.zeros(length, dtype) for length in lengths), bits, order
+    room, widths = max(chain.streams, LANES), [whole(m + 1) for m in chain.sizes]
+    lengths = [room * sum(widths[1:])] * 6  # a, d, x, costate, and the latter two after a hop
+    lengths += [room * widths[0], room * widths[-1], room * widths[-1]]  # inputs, targets, chances
+    # The force; a matrix turned, and zeros.
+    lengths += [max(STRETCH, LANES * max(widths)), LANES * (LANES + 1)]
+    ends = np.cumsum([-(-length // LINE) * LINE for length in lengths])
+    arrays = tuple(np.split(aligned((ends[-1],), dtype), ends[:-1]))
+    arrays[7].fill(np.nan)  # where there is no output there is no target
+    return arrays, np.zeros(room, np.int64)
 
 
 class ChainState:
@@ -146,14 +167,19 @@ class ChainState:
         self.chain, self._shape = chain, phase
         leaf = np.asarray(phase.x[chain.names[0]])
         self.dtype = leaf.dtype
-        trees = phase.w, phase.momentum, phase.w if phase.mass is None else phase.mass
-        self.moving = np.stack([self._flat(tree) for tree in trees])
+        self._places, self._kinds = places(chain), np.array(chain.kinds)
+        n, *_, lanes, at = self._places[-1, :5]
+        self.moving = aligned((3, int(at + (n + 1) * lanes)), self.dtype)
+        trees = phase.w, phase.momentum, phase.mass
+        for flat, tree in zip(self.moving, trees, strict=True):
+            if tree is not None:
+                self._flatten(tree, flat)
+        self._awake = np.array([self._first_awake()])
         self.x, self.costate = self._neurons(phase.x), self._neurons(phase.costate)
         self._clock, self.hop = np.array([phase.time]), int(phase.hop)
         lowest = np.finfo(self.dtype)
         self._constants = np.array([*chain.numbers, lowest.tiny, lowest.min, 0.0], self.dtype)
         self._scratch = scratch(chain, self.dtype)
-        self._sizes, self._kinds = np.array(chain.sizes), np.array(chain.kinds)
 
     def learn(
         self,
@@ -180,20 +206,10 @@ class ChainState:
 
         chain = self.chain
         which = chain.loss, chain.mass, self._constants, chain.plastic
-        own = self.moving, self.x, self.costate
+        own = self.moving, self._awake, self.x, self.costate
         samples = u, z, duration, chain.hops, self._clock, start, alone
-        fault = learn(
-            self._sizes,
-            self._kinds,
-            *which,
-            *own,
-            *samples,
-            out,
-            slope,
-            query,
-            answers,
-            *self._scratch,
-        )
+        told = out, slope, query, answers
+        fault = learn(self._places, self._kinds, *which, *own, *samples, *told, *self._scratch)
         self.hop += chain.hops * max(0, (len(u) if fault < 0 else fault + 1) - start)
         return fault
 
@@ -201,26 +217,45 @@ class ChainState:
         """Writes what the network settles to under inputs `(T, inputs)`."""
         from .chain_loops import answer
 
-        answer(self._sizes, self._kinds, self.moving[0], u, out, *self._scratch[:2])
+        answer(self._places, self._kinds, self.moving[0], u, out, *self._scratch)
 
     def phase(self) -> Phase:
-        """Returns a phase of these numbers, which does not change with them."""
+        """Returns a phase of these numbers, of arrays of NumPy, which does not change with them."""
         like = self._shape
-        w, momentum, mass = (self._tree(flat) for flat in self.moving)
-        return dataclasses.replace(
-            like,
+        w, momentum, mass = (
+            None if tree is None else self._tree(flat, tree)
+            for flat, tree in zip(self.moving, (like.w, like.momentum, like.mass), strict=True)
+        )
+        found = object.__new__(Phase)  # without the checks that take longer than to learn
+        vars(found).update(
+            vars(like),
             x=self._split(self.x, like.x),
             costate=self._split(self.costate, like.x),
             w=w,
             momentum=momentum,
-            mass=None if like.mass is None else mass,
-            time=placed(self._clock.reshape(()).copy()),
-            hop=placed(np.array(self.hop).astype(np.int32)),
+            mass=mass,
+            time=self._clock.reshape(()).copy(),
+            hop=np.array(self.hop).astype(np.int32),
         )
+        return found
 
-    def _flat(self, tree: Any) -> np.ndarray:
-        parts = ((tree[name].weight, tree[name].bias) for name in self.chain.names)
-        return np.concatenate([np.ravel(np.asarray(a)) for pair in parts for a in pair])
+    def _matrices(self, flat: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Yields each block's name, its matrix `(neurons, inputs)` and its biases, as views."""
+        for name, (n, m, _, lanes, at, *_) in zip(self.chain.names, self._places, strict=True):
+            rows = flat[at : at + (n + 1) * lanes].reshape(n + 1, lanes)[:, :m]
+            yield name, rows[:n].T, rows[n]
+
+    def _flatten(self, tree: Any, flat: np.ndarray) -> None:
+        for name, weight, bias in self._matrices(flat):
+            weight[...], bias[...] = tree[name].weight, tree[name].bias
+
+    def _first_awake(self) -> int:
+        """Returns how many of the first inputs have weights that move while all inputs are 0."""
+        n, lanes = self.chain.sizes[0], self._places[0, 3]
+        if self.chain.numbers[NUMBERS.index("weight_decay")]:
+            return n
+        memory = self.moving[1:, : n * lanes].reshape(2, n, lanes)
+        return int(np.max(np.flatnonzero(memory.any(axis=(0, 2))), initial=-1)) + 1
 
     def _neurons(self, tree: Any) -> np.ndarray:
         each = [np.asarray(tree[name]) for name in self.chain.names]
@@ -228,15 +263,10 @@ class ChainState:
 
     def _split(self, a: np.ndarray, like: Any) -> Any:
         cuts = np.cumsum(self.chain.sizes[1:])[:-1]
-        parts = dict(zip(self.chain.names, np.split(a, cuts, axis=1), strict=True))
-        return {name: placed(parts[name].reshape(a.shape).copy()) for name, a in like.items()}
+        parts = zip(self.chain.names, np.split(a, cuts, axis=1), strict=True)
+        return {name: part.reshape(like[name].shape).copy() for name, part in parts}
 
-    def _tree(self, flat: np.ndarray) -> Any:
-        at, found = 0, {}
-        pairs = zip(self.chain.names, self.chain.sizes, self.chain.sizes[1:], strict=False)
-        for name, n, m in pairs:
-            weight, bias = flat[at : at + m * n].reshape(m, n), flat[at + m * n : at + m * n + m]
-            own = placed(weight.copy()), placed(bias.copy())
-            found[name] = eqx.tree_at(lambda m: (m.weight, m.bias), self._shape.w[name], own)
-            at += m * n + m
-        return {name: found[name] for name in self._shape.w}
+    def _tree(self, flat: np.ndarray, like: Any) -> Any:
+        found = {name: (weight, bias) for name, weight, bias in self._matrices(flat)}
+        leaves = [part.copy(order="C") for name in sorted(found) for part in found[name]]
+        return jax.tree.unflatten(jax.tree.structure(like), leaves)

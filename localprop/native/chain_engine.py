@@ -21,17 +21,19 @@ class ChainEngine:
     """
 
     records = frozenset({"output", "loss"})
-    # XLA makes products of matrices of many streams, and nobody waits for Numba: taken when asked.
-    pays = False
+    pays = True  # at every size that was measured (benchmarks/hops.md)
 
     def __init__(self, chain: Chain, learner: Any, dtype: Any):
         self.chain, self.dtype = chain, np.dtype(dtype)
         self.lead = () if learner.network.streams is None else (chain.streams,)
         network, cost = learner.network, learner.cost
+        self._kept: list[tuple[Phase, ChainState]] = []  # of the last sample that came alone
         self._losses = jax.jit(jax.vmap(lambda output, z: answer_loss(network, cost, output, z)))
 
     def fits(self, phase: Phase) -> bool:
         """Returns whether a phase is one of this learner's, in JAX's precision."""
+        if any(kept is phase for kept, _ in self._kept):
+            return True
         if any(part is not None for part in (phase.trace, phase.average, phase.review)):
             return False
         if (phase.mass is None) != (self.chain.mass == 0) or not isinstance(phase.x, dict):
@@ -79,7 +81,7 @@ class ChainEngine:
         (inputs, *_, outputs), wide = self.chain.sizes, (count, self.chain.streams)
         u, z, lasts = samples[0][:count], samples[1][:count], samples[2]
         lasts = np.full(count, self.chain.duration) if lasts is None else lasts[:count]
-        state, none = ChainState(self.chain, phase), np.zeros((0, inputs), self.dtype)
+        state, none = self._state(phase), np.zeros((0, inputs), self.dtype)
         out, nothing = np.zeros((*wide, outputs), self.dtype), np.zeros((0, outputs), self.dtype)
         u = np.asarray(u.reshape(*wide, inputs), self.dtype)
         target = np.asarray(z.reshape(*wide, outputs), self.dtype)
@@ -90,10 +92,26 @@ class ChainEngine:
         if "loss" in record:
             trace["loss"] = np.asarray(self._losses(output, z))
         found = {name: trace[name] for name in record}
-        return Learned(state.phase(), found, None if bad < 0 else bad)
+        after = state.phase()
+        if count == 1 and bad < 0:
+            self._keep(after, state)
+        return Learned(after, found, None if bad < 0 else bad)
 
     def answer(self, phase: Phase, u: np.ndarray) -> np.ndarray:
         """Returns what is answered to each row of inputs, `(rows, outputs)`."""
         out = np.zeros((len(u), self.chain.sizes[-1]), self.dtype)
-        ChainState(self.chain, phase).answer(np.ascontiguousarray(u, self.dtype), out)
+        state = self._state(phase)
+        state.answer(np.ascontiguousarray(u, self.dtype), out)
+        self._keep(phase, state)
         return out
+
+    def _state(self, phase: Phase) -> ChainState:
+        """Returns what the loops carry of a phase, that of the call before where it is the same."""
+        try:
+            kept, state = self._kept.pop()  # nobody else has it meanwhile
+        except IndexError:
+            return ChainState(self.chain, phase)
+        return state if kept is phase else ChainState(self.chain, phase)
+
+    def _keep(self, phase: Phase, state: ChainState) -> None:
+        self._kept = [(phase, state)]

@@ -1,7 +1,8 @@
 """Numbers that the loops and those who call them have to agree on."""
 
 LANES = 8  # numbers that are added up side by side
-BLOCK = 4096  # weights of which the force is held at once, as many as stay in the nearest cache
+LINE = 16  # numbers of a line of the cache
+STRETCH = 2048  # weights that move at once, as many as stay in the nearest cache
 
 # Activations, in the order of `localprop.network.activation.ACTIVATIONS`; losses; masses.
 TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU, IDENTITY = range(7)

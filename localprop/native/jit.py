@@ -19,21 +19,8 @@ from ..kept_loops import kept_loop
 FAST = {"reassoc", "contract", "nsz"}
 
 
-def jit(*, fast: bool = False, inner: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """Returns what compiles a function when it is first called, without Python's lock.
-
-    **Arguments:** `fast`: whether sums may be added up in any order; `inner`: whether it is called
-    by other such functions alone, and then needs no way in from Python.
-    """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    if inner:
-        options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    options["fastmath"] = FAST if fast else False
-    return lambda function: kept_loop(function, **options)
-
-
 def kernel(loop: Callable[..., Any], **more: Any) -> Any:
-    """Returns a loop compiled when it is first called, for the types of its arguments."""
+    """Returns a loop compiled when it is first called, for its arguments, without Python's lock."""
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
     return kept_loop(loop, **options, _nrt=False, **more)
 

@@ -1,121 +1,381 @@
-"""Small matrix products, of which eight columns at once lie in the lanes of a vector.
+"""Small matrix products, whose weights lie side by side in the lanes of vectors.
 
-Numba offers no vectors, and the loops that its compiler makes of so short rows spend their time on
-adding up lanes. Here every sum stays in its lane.
+A row of weights has a number for each neuron that it leads to, and room up to the next eight. What
+flows forward is summed row after row in every lane, so a sum hangs neither on how wide vectors are
+nor on how many streams there are.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from .codes import LANES
-from .jit import jit
+from .codes import LANES, LINE
+from .jit import inner
 
-TOGETHER = 8  # rows, as many sums as hide the time that a multiplication takes
+# As many lanes as a processor has room for beside eight rows: two of its vectors, or a short one.
+MANY = binding.get_host_cpu_features().get("avx512f", False)
+WIDE = 4 * LANES if MANY else LANES
+PANEL = 4096  # numbers of all streams that stay near while rows pass by
+SEVERAL = 16  # streams during whose turn the next rows of weights come from far away
+FEW = 4  # streams for which to turn a matrix costs more than it saves
+FLAGS = ("contract",)
 
 
-def _rows(many: int) -> Any:
-    """Returns an intrinsic that does for `many` rows what `products` does."""
+class _Numbers:
+    """Arrays of numbers as a compiler's builder sees them: addresses, and vectors at a place."""
+
+    def __init__(self, context: Any, builder: Any, kinds: Any, lanes: int):
+        self.context, self.builder, self.lanes = context, builder, lanes
+        self.number = context.get_data_type(kinds[0].dtype)
+        self.align = context.get_abi_sizeof(self.number)
+
+    def data(self, kind: Any, array: Any) -> Any:
+        return make_array(kind)(self.context, self.builder, array).data
+
+    def vector(self, lanes: int) -> Any:
+        return ir.VectorType(self.number, lanes)
+
+    def place(self, base: Any, offset: Any, lanes: int) -> Any:
+        at = self.builder.gep(base, [offset])
+        return self.builder.bitcast(at, self.vector(lanes).as_pointer())
+
+    def load(self, base: Any, offset: Any, lanes: int | None = None) -> Any:
+        place = self.place(base, offset, lanes or self.lanes)
+        return self.builder.load(place, align=self.align)
+
+    def store(self, value: Any, base: Any, offset: Any, lanes: int | None = None) -> None:
+        self.builder.store(value, self.place(base, offset, lanes or self.lanes), align=self.align)
+
+    def spread(self, base: Any, offset: Any) -> Any:
+        one = self.builder.load(self.builder.gep(base, [offset]), align=self.align)
+        nothing = ir.Constant(self.vector(self.lanes), ir.Undefined)
+        first = ir.Constant(ir.IntType(32), 0)
+        every = self.builder.insert_element(nothing, one, first)
+        places = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(every, nothing, places)
+
+    def zero(self, lanes: int | None = None) -> Any:
+        lanes = lanes or self.lanes
+        return ir.Constant(self.vector(lanes), [0.0] * lanes)
+
+    def fused(self, total: Any, a: Any, b: Any) -> Any:
+        product = self.builder.fmul(a, b, flags=FLAGS)
+        return self.builder.fadd(total, product, flags=FLAGS)
+
+    def chosen(self, a: Any, b: Any, places: list[int]) -> Any:
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+        return self.builder.shuffle_vector(a, b, mask)
+
+    def padded(self, short: Any) -> Any:
+        if short.type.count == self.lanes:
+            return short
+        return self.chosen(short, self.zero(short.type.count), list(range(self.lanes)))
+
+    def rows(self, first: Any, step: Any, many: int) -> list[Any]:
+        found = [first]
+        while len(found) < many:
+            found.append(self.builder.add(found[-1], step))
+        return found
+
+
+@intrinsic
+def _fetch(typing: Any, a: Any, place: Any) -> Any:
+    """Asks for a line of the cache that is soon to be read."""
+    del typing, place
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = make_array(signature.args[0])(context, builder, args[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        at = builder.bitcast(builder.gep(data, [args[1]]), byte)
+        builder.call(fetch, [at, number(0), number(3), number(1)])  # to read, to keep, of data
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp), generate
+
+
+def _forward(rows: int, lanes: int) -> Any:
+    """Returns an intrinsic that adds to some lanes of every stream what rows of weights bring."""
 
     @intrinsic
-    def rows(
+    def add_rows(
         typing: Any,
         w: Any,
         at: Any,
-        across: Any,
-        inner: Any,
-        along: Any,
+        step: Any,
         x: Any,
         x0: Any,
         x_step: Any,
-        out: Any,
-        out0: Any,
-        out_step: Any,
+        b: Any,
+        b0: Any,
+        b_step: Any,
+        a: Any,
+        a0: Any,
+        a_step: Any,
+        streams: Any,
     ) -> Any:
-        del typing, at, across, inner, along, x0, x_step, out0, out_step
+        del typing, at, step, x0, x_step, b0, b_step, a0, a_step, streams
         size = types.intp
-        signature = types.void(w, size, size, size, size, x, size, size, out, size, size)
+        pair = size, size
+        signature = types.void(w, *pair, x, *pair, b, *pair, a, *pair, size)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w, at, across, inner, along, x, x0, x_step, out, out0, out_step = args
-            kinds = (signature.args[0], w), (signature.args[5], x), (signature.args[8], out)
-            w, x, out = (make_array(kind)(context, builder, a).data for kind, a in kinds)
-            number = context.get_data_type(signature.args[0].dtype)
-            vector, flags = ir.VectorType(number, LANES), ("contract",)
-            align = context.get_abi_sizeof(number)
-            places = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-            nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
-
-            def lanes(base: Any, offset: Any) -> Any:
-                return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
-
-            zero = ir.Constant(vector, [0.0] * LANES)
-            sums = [cgutils.alloca_once_value(builder, zero) for _ in range(many)]
-            with cgutils.for_range(builder, inner) as loop:
-                s = lanes(x, builder.add(x0, builder.mul(loop.index, x_step)))
-                s = builder.load(s, align=align)
-                place = builder.add(at, builder.mul(loop.index, along))
-                for total in sums:
-                    one = builder.load(builder.gep(w, [place]), align=align)
-                    every = builder.insert_element(nothing, one, first)
-                    every = builder.shuffle_vector(every, nothing, places)
-                    product = builder.fmul(every, s, flags=flags)
-                    builder.store(builder.fadd(builder.load(total), product, flags=flags), total)
-                    place = builder.add(place, across)
-            for total in sums:
-                builder.store(builder.load(total), lanes(out, out0), align=align)
-                out0 = builder.add(out0, out_step)
+            w, at, step, x, x0, x_step, b, b0, b_step, a, a0, a_step, streams = args
+            kinds = signature.args[0:12:3]
+            of = _Numbers(context, builder, kinds, lanes)
+            w, x, b, a = (of.data(*pair) for pair in zip(kinds, (w, x, b, a), strict=True))
+            weights = [of.load(w, place) for place in of.rows(at, step, rows)]
+            with cgutils.for_range(builder, streams) as loop:
+                source, start, to = (
+                    builder.add(first, builder.mul(loop.index, far))
+                    for first, far in ((x0, x_step), (b0, b_step), (a0, a_step))
+                )
+                total, one = of.load(b, start), ir.Constant(source.type, 1)
+                for weight, place in zip(weights, of.rows(source, one, rows), strict=True):
+                    total = of.fused(total, of.spread(x, place), weight)
+                of.store(total, a, to)
             return context.get_dummy_value()
 
         return signature, generate
 
-    return rows
+    return add_rows
 
 
-_several, _one = _rows(TOGETHER), _rows(1)
+def _back(rows: int, streams: int) -> Any:
+    """Returns an intrinsic that sums rows of weights times what comes back, of some streams."""
+
+    @intrinsic
+    def sum_rows(
+        typing: Any,
+        w: Any,
+        at: Any,
+        step: Any,
+        d: Any,
+        d0: Any,
+        d_step: Any,
+        g: Any,
+        g0: Any,
+        g_step: Any,
+    ) -> Any:
+        del typing, at, step, d0, d_step, g0, g_step
+        size = types.intp
+        signature = types.void(w, size, size, d, size, size, g, size, size)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            w, at, step, d, d0, d_step, g, g0, g_step = args
+            kinds = signature.args[0], signature.args[3], signature.args[6]
+            of = _Numbers(context, builder, kinds, 2 * LANES if MANY else LANES)
+            w, d, g = (of.data(*pair) for pair in zip(kinds, (w, d, g), strict=True))
+            weights, backs = of.rows(at, step, rows), of.rows(d0, d_step, streams)
+            sums = [[_room(builder, of.zero()) for _ in weights] for _ in backs]
+            wide = ir.Constant(step.type, of.lanes)
+            whole = builder.sdiv(step, wide)
+
+            def add(offset: Any, totals: Any, lanes: int) -> None:
+                loaded = [of.load(d, builder.add(back, offset), lanes) for back in backs]
+                loaded = [of.padded(back) for back in loaded]
+                for r, place in enumerate(weights):
+                    weight = of.padded(of.load(w, builder.add(place, offset), lanes))
+                    for back, own in zip(loaded, totals, strict=True):
+                        builder.store(of.fused(builder.load(own[r]), weight, back), own[r])
+
+            with cgutils.for_range(builder, whole) as loop:
+                add(builder.mul(loop.index, wide), sums, of.lanes)
+            if of.lanes > LANES:
+                done = builder.mul(whole, wide)
+                with builder.if_then(builder.icmp_signed("<", done, step)):
+                    add(done, sums, LANES)
+            for own, to in zip(sums, of.rows(g0, g_step, streams), strict=True):
+                total = _summed(of, [builder.load(total) for total in own])
+                if rows == LANES:
+                    of.store(total, g, to, LANES)
+                else:
+                    total = builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+                    builder.store(total, builder.gep(g, [to]))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return sum_rows
 
 
-@jit(inner=True)
-def plain(number: Any) -> Any:
+def _room(builder: Any, value: Any) -> Any:
+    return cgutils.alloca_once_value(builder, value)
+
+
+def _summed(of: _Numbers, totals: list[Any]) -> Any:
+    """Returns the sums over the lanes of one vector, or of eight."""
+    add, width = of.builder.fadd, 1
+    while width < LANES:
+        # What is summed already stands side by side; half of each comes from either vector.
+        low = [k - k % (2 * width) + k % width for k in range(of.lanes)]
+        low = [p + of.lanes * (k // width % 2) for k, p in enumerate(low)]
+        high = [p + width for p in low]
+        pairs = zip(totals[::2], totals[1::2] or totals, strict=True)
+        totals = [add(of.chosen(a, b, low), of.chosen(a, b, high)) for a, b in pairs]
+        width *= 2
+    parts = [list(range(k, k + LANES)) for k in range(0, of.lanes, LANES)]
+    halves = [of.chosen(totals[0], totals[0], part) for part in parts]
+    return halves[0] if len(halves) == 1 else add(*halves)
+
+
+def _outer(rows: int, lanes: int) -> Any:
+    """Returns an intrinsic that sums products of some rows and lanes over the streams."""
+
+    @intrinsic
+    def sum_streams(
+        typing: Any,
+        x: Any,
+        x0: Any,
+        x_step: Any,
+        d: Any,
+        d0: Any,
+        d_step: Any,
+        streams: Any,
+        f: Any,
+        f0: Any,
+        f_step: Any,
+    ) -> Any:
+        del typing, x0, x_step, d0, d_step, streams, f0, f_step
+        size = types.intp
+        signature = types.void(x, size, size, d, size, size, size, f, size, size)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            x, x0, x_step, d, d0, d_step, streams, f, f0, f_step = args
+            kinds = signature.args[0], signature.args[3], signature.args[7]
+            of = _Numbers(context, builder, kinds, lanes)
+            x, d, f = (of.data(*pair) for pair in zip(kinds, (x, d, f), strict=True))
+            sums = [_room(builder, of.zero()) for _ in range(rows)]
+            with cgutils.for_range(builder, streams) as loop:
+                source = builder.add(x0, builder.mul(loop.index, x_step))
+                back = of.load(d, builder.add(d0, builder.mul(loop.index, d_step)))
+                one = ir.Constant(source.type, 1)
+                for total, place in zip(sums, of.rows(source, one, rows), strict=True):
+                    builder.store(of.fused(builder.load(total), of.spread(x, place), back), total)
+            for total, to in zip(sums, of.rows(f0, f_step, rows), strict=True):
+                of.store(builder.load(total), f, to)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return sum_streams
+
+
+_add_wide, _add_eight, _add_one = _forward(LANES, WIDE), _forward(LANES, LANES), _forward(1, LANES)
+_back_two, _back_eight, _back_one = _back(LANES, 2), _back(LANES, 1), _back(1, 1)
+_outer_wide, _outer_eight, _outer_one = _outer(LANES, WIDE), _outer(LANES, LANES), _outer(1, LANES)
+
+
+@inner
+def fetch(w, first, numbers):
+    """Asks for numbers that are soon to be read."""
+    for k in range(first, first + numbers, LINE):
+        _fetch(w, k)  # pyright: ignore
+
+
+@inner
+def add_forward(w, at, rows, bias, lanes, x, x0, x_step, a, a0, a_step, streams):
+    """Writes $a_{si} = b_i + \\sum_j w_{ji} x_{sj}$, added up row after row.
+
+    **Arguments:** of flat arrays. `w`: element $(j, i)$ at `at + j * lanes + i`, and $b_i$ at `bias
+    + i`; `rows`: how many $j$, at least one; `lanes`: how many $i$, a multiple of eight; `x`:
+    element $(s, j)$ at `x0 + s * x_step + j`; `a`: element $(s, i)$ at `a0 + s * a_step + i`;
+    `streams`: how many $s$.
+    """
+    panel = max(WIDE, PANEL // max(streams, 1) // WIDE * WIDE)
+    for left in range(0, lanes, panel):
+        right, j = min(lanes, left + panel), 0
+        b, b0, b_step = w, bias, 0
+        while j < rows:
+            place, of, i = at + j * lanes, x0 + j, left
+            if j + LANES <= rows:
+                while i + WIDE <= right:
+                    if streams >= SEVERAL:
+                        for row in range(place + LANES * lanes, place + 2 * LANES * lanes, lanes):
+                            fetch(w, row + i, WIDE)
+                    _add_wide(
+                        w, place + i, lanes, x, of, x_step, b, b0 + i, b_step,
+                        a, a0 + i, a_step, streams,
+                    )  # fmt: skip
+                    i += WIDE
+                while i < right:
+                    _add_eight(
+                        w, place + i, lanes, x, of, x_step, b, b0 + i, b_step,
+                        a, a0 + i, a_step, streams,
+                    )  # fmt: skip
+                    i += LANES
+                j += LANES
+            else:
+                while i < right:
+                    _add_one(
+                        w, place + i, lanes, x, of, x_step, b, b0 + i, b_step,
+                        a, a0 + i, a_step, streams,
+                    )  # fmt: skip
+                    i += LANES
+                j += 1
+            b, b0, b_step = a, a0, a_step
+
+
+@inner
+def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams, turned):
+    """Writes $g_{sj} = \\sum_i w_{ji} d_{si}$ for eight rows $j$, or fewer.
+
+    **Arguments:** of flat arrays, as above; `d`: element $(s, i)$ at `d0 + s * d_step + i`; `g`:
+    element $(s, j)$ at `g0 + s * g_step + j`; `turned`: room for eight rows of eight and zeros.
+    """
+    if rows < LANES:
+        for s in range(streams):
+            for j in range(rows):
+                of, to = d0 + s * d_step, g0 + s * g_step + j
+                _back_one(w, at + j * lanes, lanes, d, of, d_step, g, to, g_step)
+    elif lanes == LANES and streams >= FEW:
+        for j in range(LANES):
+            for i in range(LANES):
+                turned[i * LANES + j] = w[at + j * LANES + i]
+        zeros = LANES * LANES
+        _add_eight(turned, 0, LANES, d, d0, d_step, turned, zeros, 0, g, g0, g_step, streams)
+    else:
+        s, share = 0, 2 * LANES * lanes // max(streams, 1)
+        while s + 2 <= streams:
+            if streams >= SEVERAL:
+                fetch(w, at + LANES * lanes + s // 2 * share, share)
+            _back_two(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
+            s += 2
+        if s < streams:
+            _back_eight(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
+
+
+@inner
+def force(x, x0, x_step, d, d0, d_step, rows, lanes, f, f0, streams):
+    """Writes $f_{ji} = \\sum_s x_{sj} d_{si}$ for eight rows $j$, or fewer.
+
+    **Arguments:** of flat arrays, as above; `f`: element $(j, i)$ at `f0 + j * lanes + i`.
+    """
+    if rows < LANES:
+        for j in range(rows):
+            for i in range(0, lanes, LANES):
+                to = f0 + j * lanes + i
+                _outer_one(x, x0 + j, x_step, d, d0 + i, d_step, streams, f, to, lanes)
+        return
+    i = 0
+    while i + WIDE <= lanes:
+        _outer_wide(x, x0, x_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
+        i += WIDE
+    while i < lanes:
+        _outer_eight(x, x0, x_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
+        i += LANES
+
+
+@inner
+def plain(number):
     """Returns a number whose type does not say which one it is.
 
     What is called with a literal is compiled for that very number, and again for another.
     """
     return number + 0
-
-
-@jit(fast=True)
-def products(
-    w: Any,
-    at: int,
-    rows: int,
-    across: int,
-    inner: int,
-    along: int,
-    x: Any,
-    x0: int,
-    x_step: int,
-    out: Any,
-    out0: int,
-    out_step: int,
-) -> None:
-    """Writes $y_{rs} = \\sum_k w_{rk} x_{ks}$ for eight columns $s$.
-
-    **Arguments:** of flat arrays. `w`: element $(r, k)$ at `at + r * across + k * along`; `rows`,
-    `inner`: how many $r$ and $k$; `x`: element $(k, s)$ at `x0 + k * x_step + s`; `out`: element
-    $(r, s)$ at `out0 + r * out_step + s`.
-    """
-    r = 0
-    while r + TOGETHER <= rows:
-        place, to = at + r * across, out0 + r * out_step
-        _several(w, place, across, inner, along, x, x0, x_step, out, to, out_step)
-        r += TOGETHER
-    while r < rows:
-        place, to = at + r * across, out0 + r * out_step
-        _one(w, place, across, inner, along, x, x0, x_step, out, to, out_step)
-        r += 1

@@ -144,7 +144,8 @@ def test_steps_of_any_duration_are_compiled_once():
 
 
 def test_the_loop_works_in_the_buffers_of_the_phase_that_it_returns():
-    learner = Learner(Layered.dense([2, 200, 200, 1]), Cost(SquaredError()), GENTLE)
+    network = Layered.dense([2, 200, 200, 1])
+    learner = Learner(network, Cost(SquaredError()), GENTLE, engine="xla")
     start = learner.init(jax.random.key(0))
     arguments = learner._chunk_arguments(start, Samples(*stream(20)), 20, ("output",))
     memory = loop._learn_chunk.lower(arguments, start).compile().compiled.memory_analysis()

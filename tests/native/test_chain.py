@@ -30,8 +30,8 @@ from localprop import (
     SquaredError,
 )
 from localprop.native.chain import ChainState, chain_of
-from localprop.native.chain_loops import exponentials
-from localprop.native.jit import jit
+from localprop.native.chain_neurons import exponential
+from localprop.native.jit import kernel
 from localprop.native.plan import Unknown
 
 T = 12
@@ -79,6 +79,7 @@ CASES = {
     "numbers": ([5, 9, 2], 3, Huber(0.5), Growing(0.01), "gelu"),
     "one layer": ([9, 3], None, SquaredError(2.0), Constant(20.0), "identity"),
     "alone": ([3, 4, 5, 2], None, SquaredError(), Adaptive(2e-3), "softplus"),
+    "wide": ([21, 40, 72, 4], 19, SquaredError(), Adaptive(2e-3), "tanh"),
     "logistic": ([3, 17, 2], 2, Huber(), Adaptive(2e-3), "logistic"),
 }
 
@@ -91,7 +92,8 @@ def test_it_learns_what_xla_learns(case):
         several = learner.network.streams is not None
         stream = (u, z, duration, u) if several else (u[:, 0], z[:, 0], duration, u[:, 0])
         record = ("output", "answer")
-        expected, trace = learner.run(phase, stream, record=record)
+        xla = dataclasses.replace(learner, engine="xla")
+        expected, trace = xla.run(phase, stream, record=record)
         state, out, _, answers = learned(learner, phase, u, z, duration)
         mine = state.phase()
     first = trace["answer"][:, 0] if several else trace["answer"]
@@ -141,6 +143,53 @@ def test_a_stream_may_be_cut_anywhere_to_the_bit():
     assert all(jax.tree.leaves(same))
 
 
+@pytest.mark.parametrize("case", ["wide", "alone"])
+def test_inputs_that_never_were_other_than_zero_change_nothing(case):
+    sizes, *rest = CASES[case]
+    learner, phase, u, *others = made([sizes[0] + 19, *sizes[1:]], *rest)
+    silent = np.arange(u.shape[2]) >= sizes[0]
+    u[..., silent] = 0
+    u[7:, :, sizes[0] + 3] = u[7:, :, 0]  # one of them speaks late
+    whole, *found = learned(learner, phase, u, *others)
+    before = whole.phase().w[chain_of(learner).names[0]].weight
+    first = phase.w[chain_of(learner).names[0]].weight
+    still = silent & (np.arange(u.shape[2]) != sizes[0] + 3)
+    assert (before[:, still] == first[:, still]).all()
+    assert (before[:, ~silent] != first[:, ~silent]).any()
+    # Taken up from a phase amid the stream, which does not know what was asleep.
+    state, *_ = learned(learner, phase, *(a[:9] for a in (u, *others)), cuts=(0, 9))
+    again = ChainState(chain_of(learner), state.phase())
+    given = [np.asarray(a[9:], again.dtype) for a in (u, *others)]
+    out, slope, answers = (np.zeros_like(a[9:]) for a in found)
+    query = np.ascontiguousarray(given[0][:, 0])
+    assert again.learn(*given, out, slope, query, answers) == -1
+    for a, b in zip((out, slope, answers), found, strict=True):
+        assert (a == b[9:]).all()
+    with jax.enable_x64(True):
+        learner, phase, u, z, duration = made([sizes[0] + 19, *sizes[1:]], *rest)
+        u[..., silent] = 0
+        stream = (u, z, duration) if rest[0] is not None else (u[:, 0], z[:, 0], duration)
+        xla = dataclasses.replace(learner, engine="xla")
+        expected, _ = xla.run(phase, stream)
+        mine = learned(learner, phase, u, z, duration)[0].phase()
+    pairs = zip(*map(jax.tree.leaves, (mine.w, expected.w)), strict=True)
+    assert all(np.allclose(a, b, atol=1e-12) for a, b in pairs)
+
+
+@pytest.mark.parametrize("case", ["wide", "numbers", "alone"])
+def test_what_is_answered_is_what_is_predicted_to_the_bit(case):
+    learner, phase, *stream = made(*CASES[case])
+    state = ChainState(chain_of(learner), phase)
+    rows = np.ascontiguousarray(np.asarray(stream[0][0], state.dtype))
+    out = np.zeros((len(rows), stream[1].shape[2]), state.dtype)
+    state.answer(rows, out)
+    for k in range(len(rows)):
+        one = out[k : k + 1].copy()
+        state.answer(rows[k : k + 1], one)
+        assert (one == out[k]).all()
+    assert (learned(learner, phase, *stream)[1][0] == out).all()
+
+
 def test_it_says_at_which_sample_numbers_turn_infinite():
     learner, phase, u, z, duration = made([2, 3, 1], None, SquaredError(), Constant(1e-3), "relu")
     state = ChainState(chain_of(learner), phase)
@@ -161,14 +210,15 @@ def _sound(learner, phase, u, z, duration, count):
 
 
 def test_exponentials_are_those_of_numpy():
-    @jit()
-    def filled(a, out, bits):
-        exponentials(a, out, bits)
+    @kernel
+    def filled(a, out):
+        for k in range(a.size):
+            out[k] = exponential(a[k])
 
     a = np.concatenate([np.linspace(-87, 88, 100_001), [np.nan, -200.0, 0.0]])
     a = a.astype(np.float32)
     out = np.empty_like(a)
-    filled(a, out, np.empty(len(a), np.int32))
+    filled(a, out)
     exact = np.exp(a[:-3].astype(float))
     assert np.abs(out[:-3] / exact - 1).max() < 3 * np.finfo(np.float32).eps
     assert np.isnan(out[-3])
@@ -212,7 +262,7 @@ def test_a_learner_asks_for_it_by_name():
     given = [5, 7, 2], 3, Huber(), Adaptive(2e-3), "tanh"
     with jax.enable_x64(True):
         learner, phase, u, z, duration = made(*given)
-        native = dataclasses.replace(learner, engine="native")
+        learner, native = (dataclasses.replace(learner, engine=e) for e in ("xla", "native"))
         record = ("output", "loss")
         expected, trace = learner.run(phase, (u, z, duration), record=record)
         mine, found = native.run(phase, (u, z, duration), record=record, chunk=5)
