@@ -26,13 +26,12 @@ from .growing import Model, Sizes, capacity
 from .importance import Importance
 from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
 from .native import beside
-from .neighbours import NEIGHBOURS, SEARCHED, Kept, ask_neighbours
+from .neighbours import NEIGHBOURS, SEARCHED, Kept, Seen, ask_neighbours
 from .prepared import prepare
 from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
 from .task import AbstractTask, Answers
-from .window import Scales
 
 PIECE = 1000  # most rows in one call of the compiled loop
 
@@ -136,8 +135,8 @@ class ColumnModel:
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
         relative = None if clock is None else self._durations.look(clock.values)
         keys = self._keys(columns, rows)
-        u, plain, scales = self._encoder.look(columns, rows, *model.sizes[:2])
-        near = self._near(lambda: u, scales, None)
+        u, plain, seen = self._encoder.look(columns, rows, *model.sizes[:2])
+        near = self._near(seen, None)
         views = {"rows": u, "plain": plain}
         if self._memory is not None:
             views[MEMORY] = self._memory.ask(self._encoder.at_full_voice(plain), keys, relative)
@@ -267,7 +266,7 @@ class ColumnModel:
             new = self._delay.push(new)
         # Before these rows are among those that are kept.
         news = Kept(new.numbers, new.fixed, encoded.raw)
-        near = self._near(lambda: self._encoder.now(new), new.scales, news)
+        near = self._near(Seen(new.numbers, new.fixed, new.scales.table), news)
         u, raw = self._reviewed(new, encoded.raw)
         z = task.targets(raw, encoded.key)
         views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
@@ -323,16 +322,13 @@ class ColumnModel:
             before = moved, share
         self._importance.update(u, trace["input_slope"], before)
 
-    def _near(
-        self, u: Callable[[], np.ndarray], scales: Scales, news: Kept | None
-    ) -> np.ndarray | None:
+    def _near(self, seen: Seen, news: Kept | None) -> np.ndarray | None:
         """Returns what the neighbours of new rows say, `None` if none are asked."""
         assert self.task is not None
         if NEIGHBOURS not in self.task.mixture.names:
             return None
         most = min(SEARCHED, self.settings.review)
         outputs = len(self.task.classes) if isinstance(self.task, Classification) else 0
-        seen = self._encoder.seen(u(), scales)
         return ask_neighbours(seen, self._review.kept, news, most, outputs)
 
     def _reviewed(self, new: Rows, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

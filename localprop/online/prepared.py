@@ -16,6 +16,7 @@ from . import (
     shares,
     smoothing,
     stacking,
+    window,
 )
 from .classification import Classification
 from .task import AbstractTask
@@ -26,6 +27,7 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
     names = task.mixture.names
     encode.prepare()
     importance.prepare()
+    window.prepare()
     mixture.prepare(names, relative=task.mixture.relative)
     if reviewed:
         review.prepare()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -26,7 +27,7 @@ from .regression import OWN as OWN_OF_NUMBERS
 from .season import LONGEST
 from .settings import OnlineSettings
 from .stacking import FAR, KEEP
-from .window import BINS, LATEST, MOST
+from .window_layout import BINS, LATEST, MOST
 
 Count = Annotated[int, Meta(ge=0, le=1 << 53)]
 Share = Annotated[float, Meta(ge=0)]
@@ -66,6 +67,8 @@ class KeptWindow(Kept):
             _same(part, sorted(part))
         held = sum(map(len, self.parts))
         _same(self.sums[0], held + len(self.new))
+        _same(len(self.new) + self.due <= LATEST, True)
+        _same(all(len(a) + len(b) > LATEST for a, b in pairwise(self.parts)), True)
         if held > MOST or self.count < self.sums[0] or (None in self.edges) == (held > 0):
             raise ValueError("a window holds some of the values that were met")
         edges = [edge for edge in self.edges if edge is not None]
