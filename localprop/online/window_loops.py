@@ -36,8 +36,8 @@ from .window_layout import (
 
 @jit(inner=True)
 def ascend(values: Any) -> None:
-    """Sorts some values (Shell, *A high-speed sorting procedure*, 1959; gaps of Ciura, 2001)."""
-    for gap in (132, 57, 23, 10, 4, 1):
+    """Sorts at most 200 values (Shell, *A high-speed sorting procedure*, 1959)."""
+    for gap in (57, 10, 1):
         for k in range(gap, len(values)):
             x, place = values[k], k
             while place >= gap and values[place - gap] > x:
@@ -112,6 +112,17 @@ def find_edges(clipped: Any, edges: Any) -> None:
         edges[b] = edges[distinct - 1]
 
 
+@jit(fast=True, inner=True)
+def add_up(clipped: Any, shift: float) -> tuple[float, float]:
+    """Returns the sum of values less a shift, and that of their squares."""
+    total, squares = 0.0, 0.0
+    for k in range(len(clipped)):
+        apart = clipped[k] - shift
+        total += apart
+        squares += apart * apart
+    return total, squares
+
+
 @jit(inner=True)
 def refresh(
     own: Any, count: Any, lengths: Any, held: Any, ordered: Any, clipped: Any, outgrown: bool
@@ -154,12 +165,8 @@ def refresh(
     for k in range(n):
         clipped[k] = min(max(ordered[k], own[LOW]), own[HIGH])
     find_edges(clipped[:n], own[QUANTILES:MEDIAN])
-    shift, total, squares = clipped[n // 2], 0.0, 0.0
-    for k in range(n):
-        apart = clipped[k] - shift
-        total += apart
-        squares += apart * apart
-    own[SHIFT], own[TOTAL], own[SQUARES] = shift, total, squares
+    own[SHIFT] = clipped[n // 2]
+    own[TOTAL], own[SQUARES] = add_up(clipped[:n], own[SHIFT])
     step = STEP - n % STEP if n < EARLY else int(max(2 * STEP, (GROWTH - 1) * n))
     # A column may have begun anew amid the new values: the next ones, all of them later, tell.
     count[DUE] = FEWEST if anew else min(step, LATEST)
@@ -197,9 +204,9 @@ def follow(
     **Arguments:** `values`: `(T, D)`; `numbers`, `counts`, `lengths`, `held`, `ordered`: a row of
     each for a column; `clipped`: scratch; `before`: `(T, D, 10)`, or empty; `now`: `(T, D, 10)`.
     """
-    for d in range(values.shape[1]):
-        own, count = numbers[d], counts[d]
-        for t in range(len(values)):
+    for t in range(len(values)):
+        for d in range(values.shape[1]):
+            own, count = numbers[d], counts[d]
             n, total, squares, shift = count[HELD], own[TOTAL], own[SQUARES], own[SHIFT]
             if len(before) > 0:
                 write(n, total, squares, shift, own, before[t, d])
