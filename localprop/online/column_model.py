@@ -17,7 +17,7 @@ from ..kept_programs import keep_programs
 from ..learner import Samples, Trace
 from ..table.columns import Column, ColumnKind
 from .classification import Classification, Label
-from .defaults import NAMES, bank_for
+from .defaults import NAMES, Experts, bank_for
 from .delay import Delay
 from .durations import Durations
 from .encode import MARK, Encoder, Rows
@@ -33,7 +33,7 @@ from .settings import OnlineSettings
 from .target import restore_task
 from .task import AbstractTask, Answers
 
-PIECE = 1000  # most rows in one call of the compiled loop
+PIECE, LONE_PIECE = 1000, 2000  # most rows in one call of a bank's compiled loops, and of one's
 
 
 class _Ready(NamedTuple):
@@ -66,7 +66,7 @@ class ColumnModel:
         self._learned_before = 0  # rows before those that the networks learn now
         self.kinds: dict[str, ColumnKind] = {}  # of the columns met so far
         self.task: AbstractTask | None = None
-        self._encoder, self._durations = Encoder(), Durations()
+        self._encoder, self._durations = Encoder(bins=settings.bank), Durations()
         self._importance = Importance()
         self._review = Review(settings.review, settings.seed)
         self._memory: Memory | None = None  # of the rows before, unless these are forecast
@@ -192,7 +192,7 @@ class ColumnModel:
         if rows == 1:
             return [0, 1]
         turns = np.flatnonzero(np.diff(known)) + 1
-        most = capacity(PIECE, self._review.streams * (len(self._encoder) + 8 * columns))
+        most = capacity(self.piece, self._review.streams * (len(self._encoder) + 8 * columns))
         return sorted({0, *turns.tolist(), *range(most, rows, most), rows})
 
     def _keys(self, columns: dict[str, Column], rows: int) -> Keys | None:
@@ -363,6 +363,18 @@ class ColumnModel:
         return dict(sorted(found.items()))
 
     @property
+    def piece(self) -> int:
+        """Most rows that are learned in one call."""
+        return PIECE if self.settings.bank else LONE_PIECE
+
+    @property
+    def experts(self) -> Experts:
+        """Which experts a task is to have."""
+        if not self.settings.bank:
+            return "network"
+        return "bank and neighbours" if self.settings.review else "bank"
+
+    @property
     def _task_name(self) -> str:
         if self.task is not None:
             return self.task.name
@@ -374,7 +386,7 @@ class ColumnModel:
             self._model = Model(
                 lambda sizes: bank_for(settings, task.name, *sizes, streams),
                 seed=settings.seed,
-                most=PIECE,
+                most=self.piece,
                 streams=streams,
                 start=Sizes(*self._room, task.outputs),
                 engine=settings.engine,
@@ -427,7 +439,7 @@ class ColumnModel:
         """Takes what a checkpoint says of a model of these settings, and the phase in it."""
         self.rows = int(found["rows"])
         self.kinds = {name: ColumnKind(kind) for name, kind in found["kinds"].items()}
-        self._encoder = Encoder.restore(found["encoder"])
+        self._encoder = Encoder.restore(found["encoder"], bins=self.settings.bank)
         self._durations = Durations(found["durations"])
         self._importance = Importance(found["importance"])
         self.task = restore_task(found["task"], self.settings.horizon)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -62,7 +62,8 @@ class Layout(NamedTuple):
     **Fields:** `numbers`: columns that are scaled, by first use, with their numbers; `place`: of
     their standardised values, and `binned`: whether bins follow these, `(D,)`; `fixed`: keys of
     the inputs that no scale changes, with where each stands among these; `at`: their places,
-    `(F,)`; `plain`: the inputs that are no bins; `gains`: by which these speak at full voice.
+    `(F,)`; `plain`: the inputs that are no bins; `gains`: by which these speak at full voice;
+    `kinds`: of columns that have all inputs of a number as soon as one came.
     """
 
     numbers: dict[str, int]
@@ -72,10 +73,13 @@ class Layout(NamedTuple):
     at: np.ndarray
     plain: list[int]
     gains: np.ndarray
+    kinds: Mapping[str, tuple[ColumnKind, ...]]
 
 
 class Encoder:
     """Gives every number, category and gap of a table its input.
+
+    **Arguments:** `bins`: whether a number gives its place between quantiles, too.
 
     A number gives seven inputs: its standardised value, by the mean and deviation of a `Window`,
     within ±5; and how far it fills each of six quantile bins,
@@ -103,12 +107,14 @@ class Encoder:
         ```
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, bins: bool = True) -> None:
+        self._bins = bins
+        self._scaled_roles = {**SCALED, ColumnKind.NUMBER: BIN_ROLES if bins else []}
         self.windows = Windows()  # of the columns that are scaled
         self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
         self._levels = Levels()  # of the columns of numbers
-        self._laid_out = 0, _layout({})  # for how many inputs, and where they lie
+        self._laid_out = 0, _layout({}, bins=bins)  # for how many inputs, and where they lie
 
     def __len__(self) -> int:
         """Returns how many inputs there are."""
@@ -139,20 +145,20 @@ class Encoder:
         **Arguments:** `kinds`: of the columns as the first row alone shows them.
         """
         for name, kind in kinds.items():
-            if kind in SCALED:
-                for role in ("", *SCALED[kind], *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
+            if kind in self._scaled_roles:
+                roles = self._scaled_roles[kind]
+                for role in ("", *roles, *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
                     self._places.setdefault((name, role), len(self._places))
         self.windows.grow(len(self._layout.numbers))
         room = {ColumnKind.TEXT: TEXT_ROOM, ColumnKind.WORDS: WORDS_ROOM}
-        room[ColumnKind.UNDECIDED] = 1 + BINS
+        room[ColumnKind.UNDECIDED] = 1 + len(self._scaled_roles[ColumnKind.NUMBER])
         return len(self._places) + sum(room.get(kind, 0) for kind in kinds.values())
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> Rows:
         """Takes a piece of the table in and returns its rows, to be scaled by `now` or `again`."""
         found: list[Part] = [*self._levels_of(columns)]
-        for name, column in columns.items():
-            if not self._only_scaled(name, column):
-                found += self._parts(name, column)
+        for name, column in self._not_only_scaled(columns, rows):
+            found += self._parts(name, column)
         # By first use, so that places do not depend on how the stream is cut into pieces.
         for _, key, _ in sorted(found, key=lambda part: part[0]):
             self._places.setdefault(key, len(self._places))
@@ -191,9 +197,7 @@ class Encoder:
         numbers, scales = self._scaled(columns, rows, taken=False)
         found: list[Part] = []
         late: list[Late] = []
-        for name, column in columns.items():
-            if self._only_scaled(name, column):
-                continue
+        for name, column in self._not_only_scaled(columns, rows):
             for key, active, values in self._glances(name, column):
                 if key in self._places:
                     found.append((0, key, values))
@@ -232,9 +236,9 @@ class Encoder:
         return {"inputs": list(self._places), "windows": windows, "levels": levels}
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Encoder:
+    def restore(cls, state: Mapping[str, Any], *, bins: bool = True) -> Encoder:
         """Returns the encoder whose `state` this was."""
-        encoder = cls()
+        encoder = cls(bins=bins)
         for k, (column, role) in enumerate(state["inputs"]):
             encoder._places[column, role] = k
             encoder._count(column, role)
@@ -246,7 +250,7 @@ class Encoder:
     def _layout(self) -> Layout:
         known, layout = self._laid_out
         if known != len(self._places):
-            layout = _layout(self._places)
+            layout = _layout(self._places, bins=self._bins)
             self._laid_out = len(self._places), layout
         return layout
 
@@ -262,7 +266,9 @@ class Encoder:
             for k, column in enumerate(there):
                 if column is not None:
                     numbers[:, k] = column.values
-        numbers[~is_known(numbers)] = np.nan
+        known = is_known(numbers)
+        if not known.all():
+            numbers[~known] = np.nan
         return numbers, self.windows.update(numbers)[1] if taken else self.windows.look(numbers)
 
     def _fixed(self, found: list[Part], rows: int) -> np.ndarray:
@@ -274,14 +280,20 @@ class Encoder:
                 fixed[:, at[key]] += values
         return fixed
 
-    def _only_scaled(self, name: str, column: Column) -> bool:
-        """Whether a column of one row has its inputs, and nothing but a number to say."""
-        if len(column.values) != 1 or (k := self._layout.numbers.get(name)) is None:
-            return False
-        same = ColumnKind.NUMBER if self._layout.binned[k] else ColumnKind.BOOLEAN
-        if self._levels.own.get(name):
-            return False
-        return column.kind is same and abs(column.values.item()) <= LARGEST
+    def _not_only_scaled(
+        self, columns: Mapping[str, Column], rows: int
+    ) -> Iterable[tuple[str, Column]]:
+        """Returns the columns but those of one row that have nothing but a number to say."""
+        if rows != 1:
+            return columns.items()
+        kinds, own = self._layout.kinds, self._levels.own
+        return [
+            (name, column)
+            for name, column in columns.items()
+            if column.kind not in kinds.get(name, ())
+            or own.get(name)
+            or not abs(column.values.item()) <= LARGEST
+        ]
 
     def _begun(self, name: str) -> bool:
         k = self._layout.numbers.get(name)
@@ -300,7 +312,7 @@ class Encoder:
         elif column.kind is ColumnKind.TEXT:
             yield from self._categories(name, column)
         else:
-            for role in ("", *SCALED.get(column.kind, [])):
+            for role in ("", *self._scaled_roles.get(column.kind, [])):
                 yield first, (name, role), known
             if column.kind is ColumnKind.TIME:
                 for role, wave in _waves(column.values, known):
@@ -346,7 +358,7 @@ class Encoder:
         else:
             met = known | begun
             if name not in self._layout.numbers:
-                for role in ("", *SCALED.get(column.kind, [])):
+                for role in ("", *self._scaled_roles.get(column.kind, [])):
                     yield (name, role), met, np.zeros(len(met))
             if column.kind is ColumnKind.TIME:
                 for role, wave in _waves(column.values, known):
@@ -409,18 +421,26 @@ def _waves(seconds: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, np.nda
             yield role.format(cycle), np.where(known, wave(angle), 0.0)
 
 
-def _layout(places: Mapping[Key, int]) -> Layout:
+def _layout(places: Mapping[Key, int], *, bins: bool) -> Layout:
     numbers = [name for name, role in places if not role]
+    binned = [(name, BIN_ROLES[0]) in places for name in numbers]
+    either = () if bins else (ColumnKind.NUMBER, ColumnKind.BOOLEAN)
+    kinds = {
+        name: either or ((ColumnKind.NUMBER if own else ColumnKind.BOOLEAN),)
+        for name, own in zip(numbers, binned, strict=True)
+        if (name, CYCLE_ROLES[0]) not in places
+    }
     plain = [key for key in places if key[1] not in BIN_ROLES]
     fixed = [key for key in plain if key[1]]
     return Layout(
         numbers={name: k for k, name in enumerate(numbers)},
         place=np.array([places[name, ""] for name in numbers], np.int64),
-        binned=np.array([(name, BIN_ROLES[0]) in places for name in numbers], bool),
+        binned=np.array(binned, bool),
         fixed={key: k for k, key in enumerate(fixed)},
         at=np.array([places[key] for key in fixed], np.int64),
         plain=[places[key] for key in plain],
         gains=np.array([1 / VOICE if role.startswith(IS_LEVEL) else 1.0 for _, role in plain]),
+        kinds=kinds,
     )
 
 

@@ -30,7 +30,6 @@ from ..table.stop import Stop
 from ..table.table import Table
 from .checkpoint_file import CheckpointFile
 from .classification import Classification
-from .column_model import PIECE
 from .curve import Curve
 from .run import Run
 from .score import Score
@@ -195,7 +194,7 @@ class _Job:
         remarks = table.remarks()
         if watch is not None:
             watch(run, table)
-        size, digest = min(AT_ONCE * PIECE, self.every), run.digest
+        size, digest = min(AT_ONCE * run.online.piece, self.every), run.digest
         pieces = table.pieces(size, start=run.position, stop=limit, digest=digest)
         # A row of a pipe is answered before the next one is waited for.
         with closing(pieces if table.live else ahead(pieces)) as coming:

@@ -28,10 +28,11 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
     encode.prepare()
     importance.prepare()
     window.prepare()
-    mixture.prepare(names, relative=task.mixture.relative)
     if reviewed:
         review.prepare()
-    stacking.prepare(classes=isinstance(task, Classification))
+    if len(names) > 1:
+        mixture.prepare(names, relative=task.mixture.relative)
+        stacking.prepare(classes=isinstance(task, Classification))
     if isinstance(task, Classification):
         shares.prepare()
     else:

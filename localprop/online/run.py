@@ -245,7 +245,7 @@ class Run:
     def _choose(self, target: Column) -> AbstractTask | None:
         settings = self.settings
         given = settings.task, settings.horizon, settings.target
-        return choose_task(target, *given, neighbours=settings.review > 0)
+        return choose_task(target, *given, self.online.experts)
 
     def _check_columns(self, columns: tuple[str, ...], path: Path | None) -> None:
         known = self._columns or self.learned_columns
