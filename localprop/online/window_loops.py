@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..native.jit import jit
+from ..kept_loops import kept_loop
 from ..table.columns import LARGEST
 from .window_layout import (
     BINS,
@@ -34,7 +35,22 @@ from .window_layout import (
 )
 
 
-@jit(inner=True)
+def loop(function: Callable[..., Any], **more: Any) -> Any:
+    """Returns a function compiled when it is first called."""
+    return kept_loop(function, nogil=True, error_model="numpy", **more)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Returns one that is called by other such functions alone."""
+    return loop(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def any_order(function: Callable[..., Any]) -> Any:
+    """Returns an inner one whose sums may be taken in any order, so that they are vectors."""
+    return loop(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"reassoc"})
+
+
+@inner
 def ascend(values: Any) -> None:
     """Sorts at most 200 values (Shell, *A high-speed sorting procedure*, 1959)."""
     for gap in (57, 10, 1):
@@ -46,14 +62,14 @@ def ascend(values: Any) -> None:
             values[place] = x
 
 
-@jit(inner=True)
+@inner
 def spread_of(values: Any) -> float:
     """Returns the spread of four in five of sorted values."""
     n = len(values)
     return values[n - 1 - n // 10] - values[n // 10]
 
 
-@jit(inner=True)
+@inner
 def begins_anew(new: Any, median: float, spread: float, outgrown: bool) -> bool:
     """Returns whether sorted new values are those of another column."""
     moved, other = abs(new[len(new) // 2] - median), spread_of(new)
@@ -62,7 +78,7 @@ def begins_anew(new: Any, median: float, spread: float, outgrown: bool) -> bool:
     return fell or (outgrown and (large > LEAP * small > 0 or moved > LEAP * large > 0))
 
 
-@jit(inner=True)
+@inner
 def merge(ordered: Any, known: int, new: Any) -> None:
     """Puts sorted new values among those that are known, of which there are so many."""
     i, j = known - 1, len(new) - 1
@@ -75,7 +91,7 @@ def merge(ordered: Any, known: int, new: Any) -> None:
             j -= 1
 
 
-@jit(inner=True)
+@inner
 def remove(ordered: Any, known: int, old: Any) -> None:
     """Takes sorted old values out of those that are known."""
     gone = 0
@@ -86,7 +102,7 @@ def remove(ordered: Any, known: int, old: Any) -> None:
             ordered[k - gone] = ordered[k]
 
 
-@jit(inner=True)
+@inner
 def find_edges(clipped: Any, edges: Any) -> None:
     """Writes the edges of six bins that hold equally many sorted values each.
 
@@ -112,7 +128,7 @@ def find_edges(clipped: Any, edges: Any) -> None:
         edges[b] = edges[distinct - 1]
 
 
-@jit(fast=True, inner=True)
+@any_order
 def add_up(clipped: Any, shift: float) -> tuple[float, float]:
     """Returns the sum of values less a shift, and that of their squares."""
     total, squares = 0.0, 0.0
@@ -123,7 +139,7 @@ def add_up(clipped: Any, shift: float) -> tuple[float, float]:
     return total, squares
 
 
-@jit(inner=True)
+@inner
 def refresh(
     own: Any, count: Any, lengths: Any, held: Any, ordered: Any, clipped: Any, outgrown: bool
 ) -> None:
@@ -173,7 +189,7 @@ def refresh(
     count[HELD], count[NEW], count[PIECES] = n, 0, parts
 
 
-@jit(inner=True)
+@inner
 def write(n: int, total: float, squares: float, shift: float, own: Any, row: Any) -> None:
     """Writes a row of scales."""
     row[0], row[1] = 0.0, 0.0
@@ -185,7 +201,7 @@ def write(n: int, total: float, squares: float, shift: float, own: Any, row: Any
         row[2 + b] = own[QUANTILES + b]
 
 
-@jit()
+@loop
 def follow(
     values: Any,
     numbers: Any,
