@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import pairwise
@@ -72,6 +73,7 @@ class ColumnModel:
         self._memory: Memory | None = None  # of the rows before, unless these are forecast
         self._delay: Delay | None = None  # of a forecast, whose targets come later
         self._model: Model | None = None
+        self._prepared = 0.0  # seconds that its loops took to be there
         self._begun, self._room = False, (0, 0)  # inputs known from the first row
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
         # Told the row, counted from 1, at which an expert turned infinite, and the expert's name.
@@ -235,6 +237,8 @@ class ColumnModel:
                 column=name,
             )
         keys = self._keys(columns, rows)
+        if self._model is None:
+            self._prepare(task)
         encoded, used = task.encode(target), columns
         if isinstance(task, Forecast):
             if self._delay is None:
@@ -395,11 +399,20 @@ class ColumnModel:
             self._model.on_restart = lambda k, name: self.on_restart(
                 self._learned_before + k + 1, name
             )
-            with self._model.compiling():
-                prepare(task, reviewed=settings.review > 0)
+            self._model.compile_seconds = self._prepared
             if MEMORY in task.mixture.names:
                 self._memory = Memory(classes=isinstance(task, Classification))
         return self._model
+
+    def _prepare(self, task: AbstractTask) -> None:
+        """Compiles the loops about the networks, or reads them from where they were kept."""
+        began = time.perf_counter()
+        self.on_compile(True)
+        try:
+            prepare(task, reviewed=self.settings.review > 0)
+        finally:
+            self.on_compile(False)
+        self._prepared = time.perf_counter() - began
 
     def write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:
         """Writes a checkpoint, with what the command line knows of its table."""
@@ -452,6 +465,7 @@ class ColumnModel:
         )
         if isinstance(self.task, Forecast):
             self._delay = Delay(self.task.horizon, arrays["delay"])
+        self._prepare(self.task)
         model = self._model_for(self.task)
         if self._memory is not None:
             classes, state = isinstance(self.task, Classification), found["memory"]

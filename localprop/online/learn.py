@@ -134,9 +134,9 @@ def learn(
             )
             open_files.enter_context(file)
         run = Run(settings, file.kept if file else None)
-        began, start = time.perf_counter(), run.online.rows
-        table = _Job(source, run, file, every, predictions, say).read(limit, watch, stop)
-    seconds = time.perf_counter() - began
+        start, job = run.online.rows, _Job(source, run, file, every, predictions, say)
+        table = job.read(limit, watch, stop)
+    seconds = time.perf_counter() - job.began
     result = _result(run, table, checkpoint, predictions, seconds, run.online.rows - start)
     assert run.task is not None
     return result, run.task.score
@@ -158,6 +158,7 @@ class _Job:
         self.predictions, self.say = predictions, say
         self.out: Predictions | None = None
         self.restarted: set[str] = set()  # experts, in this run
+        self.began = time.perf_counter()  # when the first row was asked for
 
     def read(self, limit: int | None, watch: Watcher | None, stop: Stop | None) -> Table:
         """Feeds the table to the run, piece by piece, and keeps checkpoints."""
@@ -191,6 +192,7 @@ class _Job:
         self, table: Table, limit: int | None, watch: Watcher | None, stop: Stop | None
     ) -> None:
         run, saved = self.run, self.run.position
+        self.began = time.perf_counter()
         remarks = table.remarks()
         if watch is not None:
             watch(run, table)
