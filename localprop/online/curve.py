@@ -26,7 +26,10 @@ class Curve:
         while start < rows:
             if not self.points or self.points[-1][0] >= self.width:
                 self._merge_if_full()
-                whole = min((rows - start) // self.width, POINTS - len(self.points))
+                room = (
+                    POINTS - len(self.points) if rows > 1 else 0
+                )  # a row by itself is added below
+                whole = min((rows - start) // self.width, room)
                 stop = start + whole * self.width
                 self.points += self._whole(values[:, start:stop])
                 start = stop
