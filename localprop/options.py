@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .errors import ConfigError
 
 
@@ -34,6 +36,16 @@ def wholes(name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise ConfigError(f"{name} is {shown(value)}; give a sequence of whole numbers")
     return tuple(whole(f"{name}[{k}]", part) for k, part in enumerate(value))
+
+
+def flag(name: str, value: Any) -> bool:
+    """Returns a truth value, NumPy's included, as a plain one.
+
+    **Raises:** `ConfigError` for anything else.
+    """
+    if not isinstance(value, bool | np.bool):
+        raise ConfigError(f"{name} is {shown(value)}; give True or False")
+    return bool(value)
 
 
 def real(name: str, value: Any) -> float:

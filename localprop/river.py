@@ -33,6 +33,7 @@ class AbstractLocal(base.Estimator):
         review: int = 1000,
         seed: int = 0,
         sequence: str | None = None,
+        bank: bool = True,
     ):
         """**Arguments:**
 
@@ -43,11 +44,12 @@ class AbstractLocal(base.Estimator):
           none.
         - `seed`: of the first weights.
         - `sequence`: name of a column that tells independent sequences apart, as for `Online`.
+        - `bank`: whether several experts learn side by side, or a single network, much faster.
 
         **Raises:** `ConfigError` for a value that makes no sense.
         """
         self.law, self.hops, self.hidden = law, hops, hidden
-        self.review, self.seed, self.sequence = review, seed, sequence
+        self.review, self.seed, self.sequence, self.bank = review, seed, sequence, bank
         self._online = Online(
             self._task,
             law=law,
@@ -56,6 +58,7 @@ class AbstractLocal(base.Estimator):
             hidden=hidden,
             review=review,
             seed=seed,
+            bank=bank,
         )
 
     @classmethod
@@ -73,7 +76,8 @@ class AbstractLocal(base.Estimator):
             found = "nothing" if online.task is None else f"a {online.task.name}"
             raise CheckpointError(f"{path}: holds {found}; {cls.__name__} needs a {cls._task}")
         kept = online.settings
-        model = cls(kept.law, kept.hops, kept.hidden, kept.review, kept.seed, kept.sequence)
+        names = "law", "hops", "hidden", "review", "seed", "sequence", "bank"
+        model = cls(**{name: getattr(kept, name) for name in names})
         model._online = online
         return model
 

@@ -43,7 +43,7 @@ class AbstractLocal(BaseEstimator, abc.ABC):
 
     **Arguments:**
 
-    - `law`, `hops`, `hidden`, `review`: as for `localprop.Online`.
+    - `law`, `hops`, `hidden`, `review`, `bank`: as for `localprop.Online`.
     - `max_epochs`: most passes of `fit` over its rows.
     - `tol`, `n_iter_no_change`: `fit` stops when the held-out loss (cross-entropy, or squared error
       over the variance) has not gone down by `tol` in so many epochs.
@@ -69,6 +69,7 @@ class AbstractLocal(BaseEstimator, abc.ABC):
         tol: float = 1e-4,
         n_iter_no_change: int = 3,
         random_state: Any = None,
+        bank: bool = True,
     ):
         self.law = law
         self.hops = hops
@@ -78,6 +79,7 @@ class AbstractLocal(BaseEstimator, abc.ABC):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.random_state = random_state
+        self.bank = bank
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Learns afresh, going over the rows until a tenth of them, held out, says to stop.
@@ -144,9 +146,9 @@ class AbstractLocal(BaseEstimator, abc.ABC):
         whole = isinstance(self.random_state, numbers.Integral)
         seed = int(self.random_state) if whole else int(self._rng.randint(2**31 - 1))
         settings: Any = {"law": self.law, "hops": self.hops, "hidden": self.hidden}
-        self.online_ = Online(self._task, **settings, review=self.review, seed=seed)
-        kept = self.online_.settings.review > 0
-        self.online_.begin(fresh_task(None, self._task, None, neighbours=kept))
+        settings |= {"review": self.review, "bank": self.bank}
+        self.online_ = Online(self._task, **settings, seed=seed)
+        self.online_.begin(fresh_task(None, self._task, None, self.online_.experts))
         return self._weigh(columns, y, sample_weight, fresh=True)
 
     def _go_on(self, X: Any, y: Any, sample_weight: Any) -> None:

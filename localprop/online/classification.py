@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from ..errors import StreamError
 from ..table.columns import FALSE, TRUE, Column, ColumnKind
-from .defaults import FIRST_WEIGHTS, NAMES
+from .defaults import FIRST_WEIGHTS, Experts, names_of
 from .mixture import Mixture, class_losses
 from .neighbours import NEIGHBOURS
 from .score import Score
@@ -30,8 +31,8 @@ class Classification(AbstractTask):
     """Classes as they appear: output neuron k stands for the k-th class met in the stream.
 
     **Arguments:** `state`, or `None` to begin; `whole`: stop at a number with a fraction, because
-    nobody but the whole numbers so far said that these are classes; `neighbours`: whether rows are
-    kept, so that the nearest ones can stand beside the networks.
+    nobody but the whole numbers so far said that these are classes; `experts`: which there are to
+    be.
     """
 
     name = "classification"
@@ -41,7 +42,7 @@ class Classification(AbstractTask):
         state: Mapping[str, Any] | None = None,
         *,
         whole: bool = False,
-        neighbours: bool = False,
+        experts: Experts = "bank",
     ):
         fresh = {
             "classes": [],
@@ -56,9 +57,11 @@ class Classification(AbstractTask):
         self.classes: list[Label] = list(state["classes"])
         self.before = Persistence(state["counts"], int(state["last"]), float(state["stay"]))
         kept = state["mixture"]
-        names = kept["names"] if kept else [*NAMES, *(OWN if neighbours else OWN[:-1])]
+        names = kept["names"] if kept else names_of(experts, OWN)
         self.mixture = Mixture(names, relative=False, first=FIRST_WEIGHTS, state=kept)
-        self.stacked = StackedClasses(len(names) - 1, state["stacked"])
+        self.stacked = None
+        if len(names) > 1:
+            self.stacked = StackedClasses(len(names) - 1, state["stacked"])
         self._index = {label: k for k, label in enumerate(self.classes)}
         kept = state["score"]
         self.score = Score.restore(kept) if kept else Score("accuracy", [MAJORITY, LAST])
@@ -73,7 +76,8 @@ class Classification(AbstractTask):
         return int(self.before.counts.sum())
 
     def check(self, target: Column, lines: np.ndarray) -> None:
-        fractions = finite(target.values) % 1 > 0 if self.whole else np.zeros(0)
+        values = finite(target.values) if self.whole else np.zeros(0)
+        fractions = np.floor(values) < values
         if fractions.any():
             row = int(np.argmax(fractions))
             raise StreamError(
@@ -122,7 +126,9 @@ class Classification(AbstractTask):
     ) -> Answers:
         truth, known, fools, before = key
         shares = self._shares(outputs, known, before, near, truth)
-        weights = self.mixture.update(class_losses(shares, truth))
+        alone = self.stacked is None
+        losses = np.zeros((len(truth), 1)) if alone else class_losses(shares, truth)
+        weights = self.mixture.update(losses)
         answers = Answers(*mixed(shares, weights, known))
         right = answers.values == truth
         self.score.update(*(hits.astype(float) for hits in (right, *fools)))
@@ -142,7 +148,7 @@ class Classification(AbstractTask):
             "score": self.score.state(),
             "whole": self.whole,
             "mixture": self.mixture.state(),
-            "stacked": self.stacked.state(),
+            "stacked": self.stacked and self.stacked.state(),
             **self.before.state(),
         }
 
@@ -156,10 +162,14 @@ class Classification(AbstractTask):
     ) -> np.ndarray:
         """Returns the probabilities that every expert gives, `(T, experts, classes)`.
 
+        A network that is alone is followed by one that has no weight.
+
         **Arguments:** as for `shares_of`; `truth`: what the stack learns from after each row, −1
         for nothing.
         """
         shares = shares_of(outputs, known, before, near)
+        if self.stacked is None:
+            return shares
         stacked = self.stacked.learn(shares, known, truth)[:, None]
         first = shares.shape[1] - (near is not None)
         return np.concatenate([shares[:, :first], stacked, shares[:, first:]], 1)
@@ -182,13 +192,11 @@ def as_categories(target: Column) -> tuple[np.ndarray, list[Label]]:
     """Returns a target as class codes, -1 where missing, and labels in order of appearance."""
     if target.kind is ColumnKind.TEXT:
         return target.values, list(target.categories)
-    values = finite(target.values)
-    distinct, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    order = [k for k in np.argsort(first) if not np.isnan(distinct[k])]
-    codes = np.full(len(distinct), -1)
-    codes[order] = np.arange(len(order))
+    values = pa.array(finite(target.values) + 0.0, from_pandas=True)  # -0.0 is 0.0
+    found = values.dictionary_encode()
+    codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     boolean = target.kind is ColumnKind.BOOLEAN
-    return codes[inverse], [_label(float(distinct[k]), boolean) for k in order]
+    return codes, [_label(value, boolean) for value in found.dictionary.to_pylist()]
 
 
 def _too_many(label: Label) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import pairwise
@@ -17,7 +18,7 @@ from ..kept_programs import keep_programs
 from ..learner import Samples, Trace
 from ..table.columns import Column, ColumnKind
 from .classification import Classification, Label
-from .defaults import NAMES, bank_for
+from .defaults import NAMES, Experts, bank_for
 from .delay import Delay
 from .durations import Durations
 from .encode import MARK, Encoder, Rows
@@ -26,15 +27,14 @@ from .growing import Model, Sizes, capacity
 from .importance import Importance
 from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
 from .native import beside
-from .neighbours import NEIGHBOURS, SEARCHED, Kept, ask_neighbours
+from .neighbours import NEIGHBOURS, SEARCHED, Kept, Seen, ask_neighbours
 from .prepared import prepare
 from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
 from .task import AbstractTask, Answers
-from .window import Scales
 
-PIECE = 1000  # most rows in one call of the compiled loop
+PIECE, LONE_PIECE = 1000, 2000  # most rows in one call of a bank's compiled loops, and of one's
 
 
 class _Ready(NamedTuple):
@@ -67,12 +67,13 @@ class ColumnModel:
         self._learned_before = 0  # rows before those that the networks learn now
         self.kinds: dict[str, ColumnKind] = {}  # of the columns met so far
         self.task: AbstractTask | None = None
-        self._encoder, self._durations = Encoder(), Durations()
+        self._encoder, self._durations = Encoder(bins=settings.bank), Durations()
         self._importance = Importance()
         self._review = Review(settings.review, settings.seed)
         self._memory: Memory | None = None  # of the rows before, unless these are forecast
         self._delay: Delay | None = None  # of a forecast, whose targets come later
         self._model: Model | None = None
+        self._prepared = 0.0  # seconds that its loops took to be there
         self._begun, self._room = False, (0, 0)  # inputs known from the first row
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
         # Told the row, counted from 1, at which an expert turned infinite, and the expert's name.
@@ -136,8 +137,8 @@ class ColumnModel:
         clock = columns.pop(self.settings.time, None) if self.settings.time else None
         relative = None if clock is None else self._durations.look(clock.values)
         keys = self._keys(columns, rows)
-        u, plain, scales = self._encoder.look(columns, rows, *model.sizes[:2])
-        near = self._near(lambda: u, scales, None)
+        u, plain, seen = self._encoder.look(columns, rows, *model.sizes[:2])
+        near = self._near(seen, None)
         views = {"rows": u, "plain": plain}
         if self._memory is not None:
             views[MEMORY] = self._memory.ask(self._encoder.at_full_voice(plain), keys, relative)
@@ -193,7 +194,7 @@ class ColumnModel:
         if rows == 1:
             return [0, 1]
         turns = np.flatnonzero(np.diff(known)) + 1
-        most = capacity(PIECE, self._review.streams * (len(self._encoder) + 8 * columns))
+        most = capacity(self.piece, self._review.streams * (len(self._encoder) + 8 * columns))
         return sorted({0, *turns.tolist(), *range(most, rows, most), rows})
 
     def _keys(self, columns: dict[str, Column], rows: int) -> Keys | None:
@@ -236,6 +237,8 @@ class ColumnModel:
                 column=name,
             )
         keys = self._keys(columns, rows)
+        if self._model is None:
+            self._prepare(task)
         encoded, used = task.encode(target), columns
         if isinstance(task, Forecast):
             if self._delay is None:
@@ -267,7 +270,7 @@ class ColumnModel:
             new = self._delay.push(new)
         # Before these rows are among those that are kept.
         news = Kept(new.numbers, new.fixed, encoded.raw)
-        near = self._near(lambda: self._encoder.now(new), new.scales, news)
+        near = self._near(Seen(new.numbers, new.fixed, new.scales.table), news)
         u, raw = self._reviewed(new, encoded.raw)
         z = task.targets(raw, encoded.key)
         views = {"rows": u, "plain": self._views(u[:, 0])["plain"]}
@@ -323,16 +326,13 @@ class ColumnModel:
             before = moved, share
         self._importance.update(u, trace["input_slope"], before)
 
-    def _near(
-        self, u: Callable[[], np.ndarray], scales: Scales, news: Kept | None
-    ) -> np.ndarray | None:
+    def _near(self, seen: Seen, news: Kept | None) -> np.ndarray | None:
         """Returns what the neighbours of new rows say, `None` if none are asked."""
         assert self.task is not None
         if NEIGHBOURS not in self.task.mixture.names:
             return None
         most = min(SEARCHED, self.settings.review)
         outputs = len(self.task.classes) if isinstance(self.task, Classification) else 0
-        seen = self._encoder.seen(u(), scales)
         return ask_neighbours(seen, self._review.kept, news, most, outputs)
 
     def _reviewed(self, new: Rows, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -367,6 +367,18 @@ class ColumnModel:
         return dict(sorted(found.items()))
 
     @property
+    def piece(self) -> int:
+        """Most rows that are learned in one call."""
+        return PIECE if self.settings.bank else LONE_PIECE
+
+    @property
+    def experts(self) -> Experts:
+        """Which experts a task is to have."""
+        if not self.settings.bank:
+            return "network"
+        return "bank and neighbours" if self.settings.review else "bank"
+
+    @property
     def _task_name(self) -> str:
         if self.task is not None:
             return self.task.name
@@ -378,7 +390,7 @@ class ColumnModel:
             self._model = Model(
                 lambda sizes: bank_for(settings, task.name, *sizes, streams),
                 seed=settings.seed,
-                most=PIECE,
+                most=self.piece,
                 streams=streams,
                 start=Sizes(*self._room, task.outputs),
                 engine=settings.engine,
@@ -387,11 +399,20 @@ class ColumnModel:
             self._model.on_restart = lambda k, name: self.on_restart(
                 self._learned_before + k + 1, name
             )
-            with self._model.compiling():
-                prepare(task, reviewed=settings.review > 0)
+            self._model.compile_seconds = self._prepared
             if MEMORY in task.mixture.names:
                 self._memory = Memory(classes=isinstance(task, Classification))
         return self._model
+
+    def _prepare(self, task: AbstractTask) -> None:
+        """Compiles the loops about the networks, or reads them from where they were kept."""
+        began = time.perf_counter()
+        self.on_compile(True)
+        try:
+            prepare(task, reviewed=self.settings.review > 0)
+        finally:
+            self.on_compile(False)
+        self._prepared = time.perf_counter() - began
 
     def write(self, path: str | Path, table: Mapping[str, Any] | None) -> None:
         """Writes a checkpoint, with what the command line knows of its table."""
@@ -431,7 +452,7 @@ class ColumnModel:
         """Takes what a checkpoint says of a model of these settings, and the phase in it."""
         self.rows = int(found["rows"])
         self.kinds = {name: ColumnKind(kind) for name, kind in found["kinds"].items()}
-        self._encoder = Encoder.restore(found["encoder"])
+        self._encoder = Encoder.restore(found["encoder"], bins=self.settings.bank)
         self._durations = Durations(found["durations"])
         self._importance = Importance(found["importance"])
         self.task = restore_task(found["task"], self.settings.horizon)
@@ -444,6 +465,7 @@ class ColumnModel:
         )
         if isinstance(self.task, Forecast):
             self._delay = Delay(self.task.horizon, arrays["delay"])
+        self._prepare(self.task)
         model = self._model_for(self.task)
         if self._memory is not None:
             classes, state = isinstance(self.task, Classification), found["memory"]

@@ -26,6 +26,15 @@ class Curve:
         while start < rows:
             if not self.points or self.points[-1][0] >= self.width:
                 self._merge_if_full()
+                room = (
+                    POINTS - len(self.points) if rows > 1 else 0
+                )  # a row by itself is added below
+                whole = min((rows - start) // self.width, room)
+                stop = start + whole * self.width
+                self.points += self._whole(values[:, start:stop])
+                start = stop
+                if whole:
+                    continue
                 self.points.append([0.0] * (1 + len(values)))
             last = self.points[-1]
             stop = min(rows, start + self.width - int(last[0]))
@@ -45,6 +54,12 @@ class Curve:
         """
         table = np.array(self.points, dtype=float).reshape(-1, 1 + quantities).T
         return np.cumsum(table[0]), table[1:] / table[0]
+
+    def _whole(self, values: np.ndarray) -> list[list[float]]:
+        """Returns the points that samples make, which are as many as some points hold."""
+        parts = values.reshape(len(values), values.shape[1] // self.width, self.width)
+        sums = np.cumsum(parts, axis=2)[:, :, -1].T + 0.0  # -0.0 is 0.0, as in a sum from 0
+        return [[float(self.width), *point] for point in sums.tolist()]
 
     def _merge_if_full(self) -> None:
         if len(self.points) < POINTS:

@@ -5,7 +5,9 @@ Measured on two dozen streams (benchmarks/streams.md); none is fitted to one dat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ..cost import Cost, Huber, SoftmaxCrossEntropy
 from ..law import AbstractLaw, Adaptive, Hamiltonian, LeastAction
@@ -54,8 +56,21 @@ RECIPES = {
     MEMORY: Recipe(1e-3, 0.0, "memory", hidden=(16,), forecasts=False),
 }
 NAMES = list(RECIPES)  # of experts that learn
+# What learns where there is no bank: alone it needs all that it can get, and nothing slows it down.
+LONE = "network"  # its name
+LONE_RECIPE = Recipe(2.5e-3, 0.0, "reviewed")
 FIRST_WEIGHTS = {MEMORY: AT_FIRST, **FIRST}  # in a mixture, of those that do not begin with 1
 FORECASTERS = [name for name, recipe in RECIPES.items() if recipe.forecasts]
+
+
+Experts = Literal["bank", "bank and neighbours", "network"]
+
+
+def names_of(experts: Experts, own: Sequence[str]) -> list[str]:
+    """Returns names of experts, those of a task's `own` after the networks, neighbours the last."""
+    if experts == "network":
+        return [LONE]
+    return [*NAMES, *(own if experts == "bank and neighbours" else own[:-1])]
 
 
 def bank_for(
@@ -67,8 +82,8 @@ def bank_for(
     """
     experts = []
     wide = {"plain": plain, "memory": width(plain)}
-    for name in FORECASTERS if task == "forecast" else NAMES:
-        recipe = RECIPES[name]
+    recipes = {n: r for n, r in RECIPES.items() if r.forecasts or task != "forecast"}
+    for name, recipe in (recipes if settings.bank else {LONE: LONE_RECIPE}).items():
         hidden = settings.hidden if recipe.hidden is None else recipe.hidden
         sizes = [wide.get(recipe.view, inputs), *hidden, outputs]
         network = Layered.dense(
@@ -87,7 +102,7 @@ def bank_for(
         experts.append(Expert(name, learner, recipe.view))
     # All that the experts above were made of.
     recipe = f"{settings.law} {settings.hops} {settings.hidden} {task} {wide} {inputs} {outputs}"
-    return Bank(experts, f"{recipe} {streams}")
+    return Bank(experts, f"{recipe} {streams} {settings.bank}")
 
 
 def hops_for(settings: OnlineSettings, depth: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from .levels import Levels
 from .moments import CLIP
 from .neighbours import Seen
 from .wide import widened
-from .window import BINS, Scales, Window, side_by_side
+from .window import Scales, Windows
+from .window_layout import BINS
 from .words import ROLE as WORD_ROLE
 from .words import bags
 
@@ -58,23 +59,27 @@ class Rows:
 class Layout(NamedTuple):
     """Where inputs lie.
 
-    **Fields:** `numbers`: columns that are scaled, by first use, with whether each has bins, which
-    follow its standardised value; `place`, `binned`: the same as arrays, `(D,)`; `fixed`: keys of
+    **Fields:** `numbers`: columns that are scaled, by first use, with their numbers; `place`: of
+    their standardised values, and `binned`: whether bins follow these, `(D,)`; `fixed`: keys of
     the inputs that no scale changes, with where each stands among these; `at`: their places,
-    `(F,)`; `plain`: the inputs that are no bins; `gains`: by which these speak at full voice.
+    `(F,)`; `plain`: the inputs that are no bins; `gains`: by which these speak at full voice;
+    `kinds`: of columns that have all inputs of a number as soon as one came.
     """
 
-    numbers: dict[str, bool]
+    numbers: dict[str, int]
     place: np.ndarray
     binned: np.ndarray
     fixed: dict[Key, int]
     at: np.ndarray
     plain: list[int]
     gains: np.ndarray
+    kinds: Mapping[str, tuple[ColumnKind, ...]]
 
 
 class Encoder:
     """Gives every number, category and gap of a table its input.
+
+    **Arguments:** `bins`: whether a number gives its place between quantiles, too.
 
     A number gives seven inputs: its standardised value, by the mean and deviation of a `Window`,
     within ±5; and how far it fills each of six quantile bins,
@@ -102,12 +107,14 @@ class Encoder:
         ```
     """
 
-    def __init__(self) -> None:
-        self.windows: dict[str, Window] = {}  # of the columns that are scaled
+    def __init__(self, *, bins: bool = True) -> None:
+        self._bins = bins
+        self._scaled_roles = {**SCALED, ColumnKind.NUMBER: BIN_ROLES if bins else []}
+        self.windows = Windows()  # of the columns that are scaled
         self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
         self._levels = Levels()  # of the columns of numbers
-        self._laid_out = 0, _layout({})  # for how many inputs, and where they lie
+        self._laid_out = 0, _layout({}, bins=bins)  # for how many inputs, and where they lie
 
     def __len__(self) -> int:
         """Returns how many inputs there are."""
@@ -138,23 +145,24 @@ class Encoder:
         **Arguments:** `kinds`: of the columns as the first row alone shows them.
         """
         for name, kind in kinds.items():
-            if kind in SCALED:
-                self.windows.setdefault(name, Window())
-                for role in ("", *SCALED[kind], *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
+            if kind in self._scaled_roles:
+                roles = self._scaled_roles[kind]
+                for role in ("", *roles, *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
                     self._places.setdefault((name, role), len(self._places))
+        self.windows.grow(len(self._layout.numbers))
         room = {ColumnKind.TEXT: TEXT_ROOM, ColumnKind.WORDS: WORDS_ROOM}
-        room[ColumnKind.UNDECIDED] = 1 + BINS
+        room[ColumnKind.UNDECIDED] = 1 + len(self._scaled_roles[ColumnKind.NUMBER])
         return len(self._places) + sum(room.get(kind, 0) for kind in kinds.values())
 
     def encode(self, columns: Mapping[str, Column], rows: int) -> Rows:
         """Takes a piece of the table in and returns its rows, to be scaled by `now` or `again`."""
         found: list[Part] = [*self._levels_of(columns)]
-        for name, column in columns.items():
-            if not self._only_scaled(name, column):
-                found += self._parts(name, column)
+        for name, column in self._not_only_scaled(columns, rows):
+            found += self._parts(name, column)
         # By first use, so that places do not depend on how the stream is cut into pieces.
         for _, key, _ in sorted(found, key=lambda part: part[0]):
             self._places.setdefault(key, len(self._places))
+        self.windows.grow(len(self._layout.numbers))
         numbers, scales = self._scaled(columns, rows, taken=True)
         return Rows(numbers, self._fixed(found, rows), scales)
 
@@ -172,15 +180,14 @@ class Encoder:
         u = np.zeros((*numbers.shape[:2], len(self._places)), np.float32)
         if layout.fixed:
             u[:, :, layout.at[: fixed.shape[2]]] = fixed
-        lying = layout.place, layout.binned, scales.mean, scales.deviation
-        room = np.empty((3, BINS))
-        compiled(_scale)(numbers, *lying, np.ascontiguousarray(scales.edges), room, u)
+        lying = layout.place, layout.binned, scales.table
+        compiled(_scale)(numbers, *lying, np.empty((3, BINS)), u)
         return u
 
     def look(
         self, columns: Mapping[str, Column], rows: int, width: int, plain_width: int
-    ) -> tuple[np.ndarray, np.ndarray, Scales]:
-        """Returns the inputs of each row as if it were the next one, the plain ones, and scales.
+    ) -> tuple[np.ndarray, np.ndarray, Seen]:
+        """Returns the inputs of each row as if it were the next one, the plain ones, and the rows.
 
         Nothing is taken in, and no row changes the inputs of another. What would get a new input
         by and by gets it here in each row by itself. There are at least so many inputs, and more
@@ -190,15 +197,14 @@ class Encoder:
         numbers, scales = self._scaled(columns, rows, taken=False)
         found: list[Part] = []
         late: list[Late] = []
-        for name, column in columns.items():
-            if self._only_scaled(name, column):
-                continue
+        for name, column in self._not_only_scaled(columns, rows):
             for key, active, values in self._glances(name, column):
                 if key in self._places:
                     found.append((0, key, values))
                 else:
                     late.append((key[1], active, values))
-        known, plain = self.now(Rows(numbers, self._fixed(found, rows), scales)), self.plain
+        fixed, plain = self._fixed(found, rows), self.plain
+        known = self.now(Rows(numbers, fixed, scales))
         more, more_plain = _most(late), _most([part for part in late if part[0] not in BIN_ROLES])
         u = widened(known, max(width, len(self) + more))
         lone = widened(known[:, plain], max(plain_width, len(plain) + more_plain))
@@ -208,7 +214,8 @@ class Encoder:
             _put(u, new, active, values)
             if role not in BIN_ROLES:
                 _put(lone, new_plain, active, values)
-        return u, lone, scales
+        late_fixed = u[:, len(self) :]
+        return u, lone, Seen(numbers, np.hstack([fixed, late_fixed]), scales.table)
 
     def at_full_voice(self, plain: np.ndarray) -> np.ndarray:
         """Returns plain inputs, `(T, …)`, where every level that is met is 1."""
@@ -217,16 +224,6 @@ class Encoder:
         found[:, : len(gains)] *= gains
         return found
 
-    def seen(self, u: np.ndarray, scales: Scales) -> Seen:
-        """Returns rows as they are compared with others.
-
-        **Arguments:** `u`: their inputs, `(T, …)`, those without a place yet at the end; `scales`.
-        """
-        fixed = self._layout.at
-        if u.shape[1] > len(self):
-            fixed = np.append(fixed, np.arange(len(self), u.shape[1]))
-        return Seen(u[:, self._layout.place], u[:, fixed], scales.mean, scales.deviation)
-
     @property
     def columns(self) -> list[str]:
         """The column that each input belongs to, in order."""
@@ -234,26 +231,26 @@ class Encoder:
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
-        windows = {name: self.windows[name].state() for name in self._layout.numbers}
+        windows = {name: self.windows.state(k) for name, k in self._layout.numbers.items()}
         levels = self._levels.state()
         return {"inputs": list(self._places), "windows": windows, "levels": levels}
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Encoder:
+    def restore(cls, state: Mapping[str, Any], *, bins: bool = True) -> Encoder:
         """Returns the encoder whose `state` this was."""
-        encoder = cls()
+        encoder = cls(bins=bins)
         for k, (column, role) in enumerate(state["inputs"]):
             encoder._places[column, role] = k
             encoder._count(column, role)
         encoder._levels = Levels(state["levels"])
-        encoder.windows = {name: Window(w) for name, w in state["windows"].items()}
+        encoder.windows = Windows([state["windows"][name] for name in encoder._layout.numbers])
         return encoder
 
     @property
     def _layout(self) -> Layout:
         known, layout = self._laid_out
         if known != len(self._places):
-            layout = _layout(self._places)
+            layout = _layout(self._places, bins=self._bins)
             self._laid_out = len(self._places), layout
         return layout
 
@@ -261,12 +258,7 @@ class Encoder:
         self, columns: Mapping[str, Column], rows: int, *, taken: bool
     ) -> tuple[np.ndarray, Scales]:
         """Returns the columns that are scaled side by side, `(T, D)`, and scales with each row."""
-        names = self._layout.numbers
-        there = [columns.get(name) for name in names]
-        windows = [
-            None if column is None else self.windows[name]
-            for name, column in zip(names, there, strict=True)
-        ]
+        there = [columns.get(name) for name in self._layout.numbers]
         if rows == 1:
             numbers = np.array([[math.nan if c is None else c.values.item() for c in there]])
         else:
@@ -274,8 +266,10 @@ class Encoder:
             for k, column in enumerate(there):
                 if column is not None:
                     numbers[:, k] = column.values
-        numbers[~is_known(numbers)] = np.nan
-        return numbers, side_by_side(windows, numbers, taken=taken)
+        known = is_known(numbers)
+        if not known.all():
+            numbers[~known] = np.nan
+        return numbers, self.windows.update(numbers)[1] if taken else self.windows.look(numbers)
 
     def _fixed(self, found: list[Part], rows: int) -> np.ndarray:
         """Returns the inputs that no scale changes, `(T, F)`, of all that was found."""
@@ -286,17 +280,24 @@ class Encoder:
                 fixed[:, at[key]] += values
         return fixed
 
-    def _only_scaled(self, name: str, column: Column) -> bool:
-        """Whether a column of one row has its inputs, and nothing but a number to say."""
-        if len(column.values) != 1 or (binned := self._layout.numbers.get(name)) is None:
-            return False
-        same = ColumnKind.NUMBER if binned else ColumnKind.BOOLEAN
-        if self._levels.own.get(name):
-            return False
-        return column.kind is same and abs(column.values.item()) <= LARGEST
+    def _not_only_scaled(
+        self, columns: Mapping[str, Column], rows: int
+    ) -> Iterable[tuple[str, Column]]:
+        """Returns the columns but those of one row that have nothing but a number to say."""
+        if rows != 1:
+            return columns.items()
+        kinds, own = self._layout.kinds, self._levels.own
+        return [
+            (name, column)
+            for name, column in columns.items()
+            if column.kind not in kinds.get(name, ())
+            or own.get(name)
+            or not abs(column.values.item()) <= LARGEST
+        ]
 
     def _begun(self, name: str) -> bool:
-        return name in self._own_values or (name in self.windows and self.windows[name].count > 0)
+        k = self._layout.numbers.get(name)
+        return name in self._own_values or (k is not None and self.windows.met(k) > 0)
 
     def _parts(self, name: str, column: Column) -> Iterator[Part]:
         """Yields the inputs that this column has in this piece, without values if they scale."""
@@ -311,8 +312,7 @@ class Encoder:
         elif column.kind is ColumnKind.TEXT:
             yield from self._categories(name, column)
         else:
-            self.windows.setdefault(name, Window())
-            for role in ("", *SCALED.get(column.kind, [])):
+            for role in ("", *self._scaled_roles.get(column.kind, [])):
                 yield first, (name, role), known
             if column.kind is ColumnKind.TIME:
                 for role, wave in _waves(column.values, known):
@@ -358,7 +358,7 @@ class Encoder:
         else:
             met = known | begun
             if name not in self._layout.numbers:
-                for role in ("", *SCALED.get(column.kind, [])):
+                for role in ("", *self._scaled_roles.get(column.kind, [])):
                     yield (name, role), met, np.zeros(len(met))
             if column.kind is ColumnKind.TIME:
                 for role, wave in _waves(column.values, known):
@@ -421,36 +421,35 @@ def _waves(seconds: np.ndarray, known: np.ndarray) -> Iterator[tuple[str, np.nda
             yield role.format(cycle), np.where(known, wave(angle), 0.0)
 
 
-def _layout(places: Mapping[Key, int]) -> Layout:
-    numbers = {name: (name, BIN_ROLES[0]) in places for name, role in places if not role}
+def _layout(places: Mapping[Key, int], *, bins: bool) -> Layout:
+    numbers = [name for name, role in places if not role]
+    binned = [(name, BIN_ROLES[0]) in places for name in numbers]
+    either = () if bins else (ColumnKind.NUMBER, ColumnKind.BOOLEAN)
+    kinds = {
+        name: either or ((ColumnKind.NUMBER if own else ColumnKind.BOOLEAN),)
+        for name, own in zip(numbers, binned, strict=True)
+        if (name, CYCLE_ROLES[0]) not in places
+    }
     plain = [key for key in places if key[1] not in BIN_ROLES]
     fixed = [key for key in plain if key[1]]
     return Layout(
-        numbers=numbers,
+        numbers={name: k for k, name in enumerate(numbers)},
         place=np.array([places[name, ""] for name in numbers], np.int64),
-        binned=np.array(list(numbers.values()), bool),
+        binned=np.array(binned, bool),
         fixed={key: k for k, key in enumerate(fixed)},
         at=np.array([places[key] for key in fixed], np.int64),
         plain=[places[key] for key in plain],
         gains=np.array([1 / VOICE if role.startswith(IS_LEVEL) else 1.0 for _, role in plain]),
+        kinds=kinds,
     )
 
 
-def _scale(
-    numbers: Any,
-    place: Any,
-    binned: Any,
-    mean: Any,
-    deviation: Any,
-    edges: Any,
-    room: Any,
-    u: Any,
-) -> None:
+def _scale(numbers: Any, place: Any, binned: Any, scales: Any, room: Any, u: Any) -> None:
     """Writes standardised numbers, and how far they fill their bins, less the mean of that."""
     low, slope, middle = room[0], room[1], room[2]  # taken apart at once, they would be no vectors
     for t in range(numbers.shape[0]):
         for d in range(numbers.shape[2]):
-            at, centre, unit = place[d], mean[t, d], deviation[t, d]
+            at, centre, unit, edges = place[d], scales[t, d, 0], scales[t, d, 1], scales[t, d, 2:]
             for s in range(numbers.shape[1]):
                 x = numbers[t, s, d]
                 if unit > 0 and abs(x) <= LARGEST:
@@ -459,11 +458,11 @@ def _scale(
                 continue
             real = 0
             for b in range(BINS):
-                real += edges[t, d, b + 1] - edges[t, d, b] >= TINY
+                real += edges[b + 1] - edges[b] >= TINY
             for b in range(BINS):
-                width = edges[t, d, b + 1] - edges[t, d, b]
+                width = edges[b + 1] - edges[b]
                 there = width >= TINY
-                low[b] = edges[t, d, b] if there else 0.0
+                low[b] = edges[b] if there else 0.0
                 slope[b] = 1 / width if there else 0.0
                 middle[b] = (real - (b + 0.5)) / real if there else 0.0
             for s in range(numbers.shape[1]):

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import jax
 from ..errors import ConfigError, StreamError, counted
 from ..options import path as as_path
 from ..options import shown, whole
+from ..table.ahead import ahead
 from ..table.columns import LARGEST, ColumnKind
 from ..table.predictions import (
     PipedPredictions,
@@ -29,7 +30,6 @@ from ..table.stop import Stop
 from ..table.table import Table
 from .checkpoint_file import CheckpointFile
 from .classification import Classification
-from .column_model import PIECE
 from .curve import Curve
 from .run import Run
 from .score import Score
@@ -37,7 +37,7 @@ from .settings import Settings
 
 IN_WORDS = {"kinds", "classes", "weights", "settings"}  # and in pictures: no part of the JSON
 
-AT_ONCE = 4  # pieces that are read at once: while one is learned the next is made ready
+AT_ONCE = 8  # pieces that are read at once: while one is learned the next is made ready
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,9 @@ def learn(
             )
             open_files.enter_context(file)
         run = Run(settings, file.kept if file else None)
-        began, start = time.perf_counter(), run.online.rows
-        table = _Job(source, run, file, every, predictions, say).read(limit, watch, stop)
-    seconds = time.perf_counter() - began
+        start, job = run.online.rows, _Job(source, run, file, every, predictions, say)
+        table = job.read(limit, watch, stop)
+    seconds = time.perf_counter() - job.began
     result = _result(run, table, checkpoint, predictions, seconds, run.online.rows - start)
     assert run.task is not None
     return result, run.task.score
@@ -158,6 +158,7 @@ class _Job:
         self.predictions, self.say = predictions, say
         self.out: Predictions | None = None
         self.restarted: set[str] = set()  # experts, in this run
+        self.began = time.perf_counter()  # when the first row was asked for
 
     def read(self, limit: int | None, watch: Watcher | None, stop: Stop | None) -> Table:
         """Feeds the table to the run, piece by piece, and keeps checkpoints."""
@@ -166,6 +167,7 @@ class _Job:
         options = {"on_bad_row": settings.on_bad_row, "decide_after": settings.decide_after}
         options |= {**run.table_options(), "label": settings.target}
         options |= {"may_grow": self.file is not None, "limit": limit}
+        options |= {"digested": self.file is not None}
         with Table(self.source, required=needed, stop=stop, **options) as table:
             table.wait = self._wait
             try:
@@ -190,24 +192,28 @@ class _Job:
         self, table: Table, limit: int | None, watch: Watcher | None, stop: Stop | None
     ) -> None:
         run, saved = self.run, self.run.position
+        self.began = time.perf_counter()
         remarks = table.remarks()
         if watch is not None:
             watch(run, table)
-        size, digest = min(AT_ONCE * PIECE, self.every), run.digest
-        for piece in table.pieces(size, start=run.position, stop=limit, digest=digest):
-            answered = run.learn(piece, table)
-            if self.out is not None:
-                self.out.add(answered)
-            while remarks:  # what cannot be learned at all is told by its error alone
-                self.say(remarks.pop(0))
-            if self.file is not None and run.position - saved >= self.every:
-                self._save()
-                saved = run.position
-            if watch is not None:
-                watch(run, table)
-            left = isinstance(self.out, PipedPredictions) and self.out.broken
-            if left or (stop is not None and stop.asked):
-                return
+        size, digest = min(AT_ONCE * run.online.piece, self.every), run.digest
+        pieces = table.pieces(size, start=run.position, stop=limit, digest=digest)
+        # A row of a pipe is answered before the next one is waited for.
+        with closing(pieces if table.live else ahead(pieces)) as coming:
+            for piece in coming:
+                answered = run.learn(piece)
+                if self.out is not None:
+                    self.out.add(answered)
+                while remarks:  # what cannot be learned at all is told by its error alone
+                    self.say(remarks.pop(0))
+                if self.file is not None and run.position - saved >= self.every:
+                    self._save()
+                    saved = run.position
+                if watch is not None:
+                    watch(run, table)
+                left = isinstance(self.out, PipedPredictions) and self.out.broken
+                if left or (stop is not None and stop.asked):
+                    return
 
     def _end(self, began: int, limit: int | None, stop: Stop | None, unfinished: bool) -> None:
         """Writes what is to stay, and says what did not come of it."""

@@ -133,10 +133,9 @@ class Memory:
         """
         # What was never but 0 has no neuron yet.
         there = min(known.shape[1], slope.shape[1]) // NUMBERS
-        used = there * NUMBERS
-        each = np.abs(known[:, :used] * slope[:, :used], dtype=float)
         channels = np.zeros((len(known), OF_TARGET + min(inputs, SHARED)))
-        channels[:, :there] = each.reshape(len(known), there, NUMBERS).sum(axis=2)
+        given = np.ascontiguousarray(known), np.ascontiguousarray(slope)
+        compiled(_weigh)(*given, there, NUMBERS, channels)
         if inputs <= SHARED:
             return channels[:, OF_TARGET:]
         turn, channel = np.divmod(np.arange(inputs), SHARED)
@@ -247,7 +246,15 @@ _EVERY_ROW = _turns(np.ones(1))
 
 def prepare() -> None:
     """Compiles the loop, or reads it from where it was kept, before anything is learned."""
-    Memory(classes=True).learn(np.zeros((1, 1)), np.zeros(1))
+    known = Memory(classes=True).learn(np.zeros((1, 1)), np.zeros(1))
+    Memory.importance(known, known, 1)
+
+
+def _weigh(known: Any, slope: Any, there: int, width: int, channels: Any) -> None:
+    for t in range(len(known)):
+        for c in range(there):
+            for k in range(c * width, (c + 1) * width):
+                channels[t, c] += np.float64(abs(known[t, k] * slope[t, k]))
 
 
 def _advance(

@@ -32,7 +32,8 @@ class Mixture:
     $Q_{eb} \\leftarrow (1 - 1/200)\\,Q_{eb} + (\\ell_e - \\ell_b)^2$. So the exponent is twice the
     difference in standard errors (Diebold and Mariano, *Comparing predictive accuracy*, 1995), and
     what is many times worse than the best one is dropped at once. A loss that is no number is the
-    worst; none counts as more than 30 above the least of its row, and that as at most 5.
+    worst; none counts as more than 30 above the least of its row, and that as at most 5. An expert
+    that is alone weighs 1, whatever it loses.
 
     **Arguments:** `names` of the experts; `relative`: whether losses have no scale of their own;
     `first`: what some weigh before anything is known, where others weigh 1; `state`, or `None` to
@@ -148,10 +149,11 @@ class Mixture:
 
     def _follow(self, losses: np.ndarray) -> np.ndarray:
         """Takes losses in; returns the weights before the first row and after each."""
-        weights = np.empty((len(losses) + 1, len(self.names)))
-        losses = bounded(losses.reshape(len(losses), len(self.names)))
-        given = losses, self._first, self.relative, self.rows, self.losses, self.squares
-        self.rows = compiled(_follow)(*given, weights)
+        weights = np.ones((len(losses) + 1, len(self.names)))
+        if len(self.names) > 1:
+            losses = bounded(losses.reshape(len(losses), len(self.names)))
+            given = losses, self._first, self.relative, self.rows, self.losses, self.squares
+            self.rows = compiled(_follow)(*given, weights)
         self._present = weights[-1].copy()
         self.curve.extend(weights[1:].T)
         return weights

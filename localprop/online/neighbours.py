@@ -17,16 +17,15 @@ CLOSEST = 1e-5  # rows closer than this weigh no more
 
 
 class Seen(NamedTuple):
-    """New rows as the networks see them.
+    """New rows, and by what each of them is standardised.
 
-    **Fields:** `z`: `(T, D)`, standardised numbers within ±5, 0 where missing; `fixed`: `(T, F)`,
-    inputs that no scale changes; `mean`, `deviation`: `(T, D)`, by which each row is standardised.
+    **Fields:** `numbers`: `(T, D)`, NaN where missing; `fixed`: `(T, F)`, inputs that no scale
+    changes; `scales`: of the numbers, `(T, D, …)`, first means and deviations.
     """
 
-    z: np.ndarray
+    numbers: np.ndarray
     fixed: np.ndarray
-    mean: np.ndarray
-    deviation: np.ndarray
+    scales: np.ndarray
 
 
 class Kept(NamedTuple):
@@ -47,10 +46,10 @@ def ask_neighbours(
 ) -> np.ndarray:
     """Returns what the five rows say that are nearest to each new one, and all that are as near.
 
-    Nearest by $d^2=\\sum_j(z_j-z'_j)^2$ over standardised numbers, old rows by the scales of the
-    new one, and over inputs that no scale changes; each weighs $1/d$, the weights of a row coming
-    to as many as there are neighbours (Dudani, *The distance-weighted k-nearest-neighbor rule*,
-    1976, with $1/d$).
+    Nearest by $d^2=\\sum_j(z_j-z'_j)^2$ over standardised numbers within ±5, old rows by the
+    scales of the new one, and over inputs that no scale changes; each weighs $1/d$, the weights of
+    a row coming to as many as there are neighbours (Dudani, *The distance-weighted
+    k-nearest-neighbor rule*, 1976, with $1/d$).
 
     **Arguments:** `seen`: T new rows; `kept`: rows before them; `news`: the new rows as they came,
     of which each is kept for those after it, or `None` if they know nothing of each other; `most`:
@@ -67,20 +66,21 @@ def ask_neighbours(
         >>> from localprop.online.neighbours import Kept, Seen, ask_neighbours
         >>> numbers = np.array([[0.0], [1.0], [1.0], [9.0]])
         >>> kept = Kept(numbers, np.zeros((4, 0)), np.array([0.0, 1.0, 1.0, 0.0]))
-        >>> scale = np.zeros((1, 1)), np.ones((1, 1))
-        >>> new = Seen(np.array([[1.0]]), np.zeros((1, 0)), *scale)
+        >>> new = Seen(np.array([[1.0]]), np.zeros((1, 0)), np.array([[[0.0, 1.0]]]))
         >>> ask_neighbours(new, kept, None, 1000, 2).round(3).tolist()
         [[0.0, 4.0]]
 
         ```
     """
-    rows, (numbers, fixed, targets, count) = len(seen.z), kept
+    rows, (numbers, fixed, targets, count) = len(seen.numbers), kept
     count = len(targets) if count is None else count
     # Without rows among which to look a layout is needed all the same: for another one the loop
     # would be compiled again.
     after = news or Kept(numbers[:0], fixed[:0], targets[:0])
-    given = [np.ascontiguousarray(a, float) for a in (*seen, targets, after.targets)]
     # In the precision in which the review keeps them, whether they come from there or not.
+    fixed_now = np.asarray(seen.fixed, np.float32)
+    own = seen.numbers, fixed_now, seen.scales, targets, after.targets
+    given = [np.ascontiguousarray(a, float) for a in own]
     lying = [
         np.ascontiguousarray(a.T, kind)
         for part in (kept, after)
@@ -96,15 +96,14 @@ def ask_neighbours(
 def prepare() -> None:
     """Compiles the search, or reads it from where it was kept: seconds that learning never sees."""
     nothing = np.zeros((1, 1))
-    seen = Seen(nothing.astype(np.float32), nothing.astype(np.float32), nothing, nothing)
+    seen = Seen(nothing, nothing, np.zeros((1, 1, 2)))
     ask_neighbours(seen, Kept(nothing, nothing, nothing[0]), None, SEARCHED, 1)
 
 
 def _search(
-    z: Any,
-    fixed_z: Any,
-    mean: Any,
-    deviation: Any,
+    new: Any,
+    new_marks: Any,
+    scales: Any,
     old_targets: Any,
     new_targets: Any,
     old_numbers: Any,
@@ -124,7 +123,7 @@ def _search(
 
     Columns of the rows before lie in one piece each, those of the older ones in a ring.
     """
-    for t in range(len(z)):
+    for t in range(len(new)):
         stop = count + t if together else count
         start = max(0, stop - most)
         n, at = stop - start, 0
@@ -142,9 +141,11 @@ def _search(
                 first, some = 0, 0
             # Slices, in which no place can be negative, become vector instructions.
             sums = squares[at : at + some]
-            for d in range(z.shape[1]):
-                own, centre = z[t, d], mean[t, d]
-                scale = 1.0 / deviation[t, d] if deviation[t, d] > 0 else 0.0
+            for d in range(new.shape[1]):
+                centre, unit = scales[t, d, 0], scales[t, d, 1]
+                scale = 1.0 / unit if unit > 0 else 0.0
+                own = (new[t, d] - centre) * scale
+                own = 0.0 if own != own else min(max(own, -CLIP), CLIP)
                 if d >= len(numbers):  # a column that came later
                     for j in range(some):
                         sums[j] += own * own
@@ -154,8 +155,8 @@ def _search(
                     x = (column[j] - centre) * scale
                     x = 0.0 if x != x else min(max(x, -CLIP), CLIP)
                     sums[j] += (x - own) * (x - own)
-            for f in range(fixed_z.shape[1]):
-                own = fixed_z[t, f]
+            for f in range(new_marks.shape[1]):
+                own = new_marks[t, f]
                 if f >= len(fixed):
                     for j in range(some):
                         sums[j] += own * own

@@ -70,6 +70,7 @@ class Online(ColumnModel):
         review: int = 1000,
         seed: int = 0,
         engine: str = "auto",
+        bank: bool = True,
     ):
         """**Arguments:**
 
@@ -89,11 +90,13 @@ class Online(ColumnModel):
         - `seed`: of the first weights.
         - `engine`: `"native"`: loops that are fused for the CPU; `"xla"`: programs of XLA's;
           `"auto"`: native where its loops know the networks. Their numbers differ by rounding.
+        - `bank`: whether several experts learn side by side; without, a single network does, on
+          standardised numbers without bins. No forecast is made without a bank.
 
         **Raises:** `ConfigError` for a value that makes no sense.
         """
         sizes = wholes("hidden", hidden)
-        given = (task, horizon, law, time, sequence, hops, sizes, review, seed, engine)
+        given = (task, horizon, law, time, sequence, hops, sizes, review, seed, engine, bank)
         super().__init__(OnlineSettings(*given))
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
@@ -242,8 +245,7 @@ class Online(ColumnModel):
             first = rowwise.first_label(y)
             if first is None and self.settings.horizon is None:
                 return
-            kept = self.settings.review > 0
-            task = fresh_task(first, self.settings.task, self.settings.horizon, neighbours=kept)
+            task = fresh_task(first, self.settings.task, self.settings.horizon, self.experts)
         target = rowwise.read_labels(y, isinstance(task, Classification))
         before, self.task = self.task, task
         try:

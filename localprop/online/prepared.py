@@ -16,6 +16,7 @@ from . import (
     shares,
     smoothing,
     stacking,
+    window,
 )
 from .classification import Classification
 from .task import AbstractTask
@@ -26,10 +27,12 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
     names = task.mixture.names
     encode.prepare()
     importance.prepare()
-    mixture.prepare(names, relative=task.mixture.relative)
+    window.prepare()
     if reviewed:
         review.prepare()
-    stacking.prepare(classes=isinstance(task, Classification))
+    if len(names) > 1:
+        mixture.prepare(names, relative=task.mixture.relative)
+        stacking.prepare(classes=isinstance(task, Classification))
     if isinstance(task, Classification):
         shares.prepare()
     else:

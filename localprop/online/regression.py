@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..table.table import Column
-from .defaults import FIRST_WEIGHTS, NAMES
+from .defaults import FIRST_WEIGHTS, NAMES, Experts, names_of
 from .interval import Intervals, count_covered, coverage
 from .mixture import FAVOUR, Mixture
 from .moments import Moments, hold, standardised
@@ -33,24 +33,25 @@ class Regression(AbstractTask):
     of its last errors added, $b \\leftarrow b + 0.4\\,(y - \\hat y - b)$, the last value, the mean
     and the median; and the nearest rows, where rows are kept. So nothing is ever much worse than
     they are. One more puts together what networks, last value and nearest rows say, by weights
-    that are learned (`StackedNumbers`).
+    that are learned (`StackedNumbers`). A network that is alone has none of these beside it.
 
-    **Arguments:** `state`, or `None` to begin; `neighbours`: whether rows are kept.
+    **Arguments:** `state`, or `None` to begin; `experts`: which there are to be.
     """
 
     name = "regression"
     unscored = "a first number has none before it by which it could be predicted"
 
-    def __init__(self, state: Mapping[str, Any] | None = None, *, neighbours: bool = False):
+    def __init__(self, state: Mapping[str, Any] | None = None, *, experts: Experts = "bank"):
         self.moments = Moments(**state["moments"]) if state else Moments()
         self.window = Window(state["window"] if state else None)
         self.intervals = Intervals(state["intervals"] if state else None)
         kept = state and state["mixture"]
-        names = kept["names"] if kept else [*NAMES, *(OWN if neighbours else OWN[:-1])]
+        names = kept["names"] if kept else names_of(experts, OWN)
         first = {LAST: FAVOUR, **FIRST_WEIGHTS}
         self.mixture = Mixture(names, relative=True, first=first, state=kept)
-        kept = state and state["stacked"]
-        self.stacked = StackedNumbers(len(NAMES) + 1 + (NEIGHBOURS in names), kept)
+        kept, self.stacked = state and state["stacked"], None
+        if len(names) > 1:
+            self.stacked = StackedNumbers(len(NAMES) + 1 + (NEIGHBOURS in names), kept)
         self.bias = float(state["bias"]) if state else 0.0
         self.last = float("nan")  # the number that was met last
         if state and state["last"] is not None:
@@ -84,16 +85,14 @@ class Regression(AbstractTask):
         self, key: Any, outputs: np.ndarray, near: np.ndarray | None = None
     ) -> Answers:
         y, mean, scales, _, last = key
-        fast = _in_unit(outputs[:, FOLLOWED, 0], scales.mean, scales.deviation)
-        # Before the first value nothing was said that could be wrong.
-        errors = np.where(np.isfinite(fast) & np.isfinite(last), y - fast, 0.0)
-        moved = smooth(errors, 1 - FOLLOW, FOLLOW, self.bias)
-        bias = np.concatenate([[self.bias], moved])
-        self.bias = float(bias[-1])
+        bias = np.zeros(len(y))
+        if self.stacked is not None:
+            fast = _in_unit(outputs[:, FOLLOWED, 0], scales.mean, scales.deviation)
+            bias = self._follow(y, fast, last)
         # A first value has nothing before it by which it could be predicted, not even a mean.
         scored = np.isfinite(last)
         truth = np.where(scored & (scales.deviation > 0), y, np.nan)
-        guesses = self._guesses(outputs, scales, bias[:-1], last, near, truth)
+        guesses = self._guesses(outputs, scales, bias, last, near, truth)
         unit = np.where(scales.deviation > 0, scales.deviation, 1.0)
         losses = np.abs(guesses - y[:, None]) / unit[:, None]
         # Errors before there is a deviation have no unit by which they could be weighed.
@@ -131,12 +130,21 @@ class Regression(AbstractTask):
             "window": self.window.state(),
             "intervals": self.intervals.state(),
             "mixture": self.mixture.state(),
-            "stacked": self.stacked.state(),
+            "stacked": self.stacked and self.stacked.state(),
             "bias": self.bias,
             "last": self.last,
             "covered": self.covered,
             "score": self.score.state(),
         }
+
+    def _follow(self, y: np.ndarray, fast: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Takes errors of the fast network in; returns the mean of the last ones before each."""
+        # Before the first value nothing was said that could be wrong.
+        errors = np.where(np.isfinite(fast) & np.isfinite(last), y - fast, 0.0)
+        moved = smooth(errors, 1 - FOLLOW, FOLLOW, self.bias)
+        bias = np.concatenate([[self.bias], moved])
+        self.bias = float(bias[-1])
+        return bias[:-1]
 
     def _guesses(
         self,
@@ -153,6 +161,8 @@ class Regression(AbstractTask):
         """
         mean, deviation = scales.mean[:, None], scales.deviation[:, None]
         nets = _in_unit(outputs[:, :, 0], mean, deviation)
+        if self.stacked is None:
+            return nets
         around = [] if near is None else [_neighbours(near, scales)]
         unit = np.where(deviation > 0, deviation, 1.0)
         with np.errstate(over="ignore"):  # a value far beyond all scales teaches no weights

@@ -12,6 +12,7 @@ from .compiled import compiled
 from .encode import Rows
 from .neighbours import Kept
 from .window import Scales
+from .window_layout import SCALE
 
 DRAWS = 8  # random numbers kept for a row: two blocks of Philox
 
@@ -107,7 +108,7 @@ class Review:
 def prepare() -> None:
     """Compiles the loop, or reads it from where it was kept, before anything is learned."""
     nothing = np.zeros((1, 1))
-    scales = Scales(nothing, nothing, nothing[None], nothing)
+    scales = Scales(np.zeros((1, 1, SCALE)))
     Review(1, 0).beside(Rows(nothing, nothing, scales), nothing[0])
 
 

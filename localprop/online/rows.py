@@ -31,7 +31,11 @@ def read_row(x: Mapping[Any, Any], kinds: Kinds) -> dict[str, Column]:
     """
     if not isinstance(x, Mapping):
         raise StreamError(f"a row is a mapping of columns to values, not {_type(x)}")
-    return {str(n): _from_value(value, _sound(str(n)), kinds) for n, value in x.items()}
+    found = {}
+    for n, value in x.items():
+        name = n if type(n) is str and n in kinds else _sound(str(n))
+        found[name] = _from_value(value, name, kinds)
+    return found
 
 
 def read_rows(X: Any, kinds: Kinds) -> dict[str, Column]:
@@ -208,6 +212,8 @@ def _text(array: pa.Array, known: ColumnKind) -> Column:
 def _from_value(value: Any, name: str, kinds: Kinds) -> Column:
     """Returns a plain value as a column of one row, without a detour where it is what it was."""
     known = kinds.get(name)
+    if type(value) is float and known in NUMERIC:
+        return Column(known, np.array([value]))
     if known in NUMERIC and type(value) in (float, int, bool):
         return Column(known, np.array([_number(value)]))
     if known is ColumnKind.TEXT and type(value) is str and value:

@@ -102,7 +102,7 @@ class Run:
                 )
         return remarks
 
-    def learn(self, piece: Piece, table: Table) -> Answered:
+    def learn(self, piece: Piece) -> Answered:
         """Predicts, scores and learns a piece of the table.
 
         **Raises:** `StreamError`, `DivergenceError`.
@@ -124,10 +124,11 @@ class Run:
         parts.append(self.online.learn(rest, target.cut(start), piece.lines[start:]))
         self._count_too_large(piece)
         self.position += rows
-        self._kinds, self._commas, self._dates = dict(table.kinds), table.commas, table.dates
-        self.digest = table.digest()
+        shown = piece.shown
+        self._kinds, self._commas, self._dates = shown.kinds, shown.commas, shown.dates
+        self.digest = shown.digest
         if len(self._digests) < DIGESTED:
-            self._digests = table.first_digests(self.position)
+            self._digests = shown.first_digests
         return self.answered(piece.lines, parts, target)
 
     def ask(self, piece: Piece, done: int = 0) -> Answered:
@@ -244,7 +245,7 @@ class Run:
     def _choose(self, target: Column) -> AbstractTask | None:
         settings = self.settings
         given = settings.task, settings.horizon, settings.target
-        return choose_task(target, *given, neighbours=settings.review > 0)
+        return choose_task(target, *given, self.online.experts)
 
     def _check_columns(self, columns: tuple[str, ...], path: Path | None) -> None:
         known = self._columns or self.learned_columns

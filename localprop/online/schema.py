@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ from ..table.columns import ColumnKind
 from .classification import MOST_CLASSES
 from .classification import OWN as OWN_OF_CLASSES
 from .curve import POINTS
-from .defaults import NAMES
+from .defaults import LONE, NAMES
 from .encode import BIN_ROLES, LEVEL_ROLE
 from .forecast import AGO, ALONE, ANSWER, most_kept
 from .forecast import NAMES as NAMES_OF_FORECASTS
@@ -26,7 +27,7 @@ from .regression import OWN as OWN_OF_NUMBERS
 from .season import LONGEST
 from .settings import OnlineSettings
 from .stacking import FAR, KEEP
-from .window import BINS, LATEST, MOST
+from .window_layout import BINS, LATEST, MOST
 
 Count = Annotated[int, Meta(ge=0, le=1 << 53)]
 Share = Annotated[float, Meta(ge=0)]
@@ -66,6 +67,8 @@ class KeptWindow(Kept):
             _same(part, sorted(part))
         held = sum(map(len, self.parts))
         _same(self.sums[0], held + len(self.new))
+        _same(len(self.new) + self.due <= LATEST, True)
+        _same(all(len(a) + len(b) > LATEST for a, b in pairwise(self.parts)), True)
         if held > MOST or self.count < self.sums[0] or (None in self.edges) == (held > 0):
             raise ValueError("a window holds some of the values that were met")
         edges = [edge for edge in self.edges if edge is not None]
@@ -149,14 +152,15 @@ class KeptClasses(Kept, tag_field="name", tag="classification"):
     last: Annotated[int, Meta(ge=-1)]
     stay: Annotated[float, Meta(ge=0, le=1)]
     mixture: KeptMixture
-    stacked: KeptStackedClasses
+    stacked: KeptStackedClasses | None
 
     def __post_init__(self) -> None:
         _same(len(self.classes), len(self.counts))
-        _same(len(self.stacked.weights), len(self.mixture.names) - 1)
+        if self.stacked is not None:
+            _same(len(self.stacked.weights), len(self.mixture.names) - 1)
         _same(len(self.classes), len(set(self.classes)))
         _same(self.score.metric, "accuracy")
-        _mixes(self.mixture, [*NAMES, *OWN_OF_CLASSES])
+        _mixes(self.mixture, [*NAMES, *OWN_OF_CLASSES], alone=self.stacked is None)
         _same(self.mixture.squares, [])
         if self.last >= len(self.classes):
             raise ValueError("the class met last is one of the classes")
@@ -169,7 +173,7 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
     window: KeptWindow
     intervals: KeptIntervals
     mixture: KeptMixture
-    stacked: KeptStackedNumbers
+    stacked: KeptStackedNumbers | None
     bias: float
     last: Gap
     covered: tuple[Count, Count]
@@ -177,9 +181,10 @@ class KeptNumbers(Kept, tag_field="name", tag="regression"):
 
     def __post_init__(self) -> None:
         _same(self.score.metric, "mean absolute error")
-        _mixes(self.mixture, [*NAMES, *OWN_OF_NUMBERS])
+        _mixes(self.mixture, [*NAMES, *OWN_OF_NUMBERS], alone=self.stacked is None)
         around = len(self.mixture.names) - len(NAMES) - len(OWN_OF_NUMBERS) + 1
-        _same(len(self.stacked.moments), len(NAMES) + 1 + around)
+        if self.stacked is not None:
+            _same(len(self.stacked.moments), len(NAMES) + 1 + around)
         _same(len(self.mixture.squares), len(self.mixture.names))
 
 
@@ -307,7 +312,9 @@ class KeptOnline(Kept):
     memory: KeptMemory | None = None
 
     def __post_init__(self) -> None:
-        _same(self.memory is None, isinstance(self.task, KeptForecast))
+        alone = self.task.mixture.names == [LONE]
+        _same(self.settings.bank, not alone)
+        _same(self.memory is None, alone or isinstance(self.task, KeptForecast))
         if isinstance(self.task, KeptClasses) and self.sizes[2] < len(self.task.classes):
             raise ValueError("each class has an output")
         if isinstance(self.task, KeptForecast):
@@ -360,8 +367,11 @@ def _check_curve(points: list[list[float]], width: int, quantities: int) -> None
             raise ValueError("a point of a curve stands for some samples")
 
 
-def _mixes(mixture: KeptMixture, names: list[str]) -> None:
+def _mixes(mixture: KeptMixture, names: list[str], *, alone: bool) -> None:
     """Checks the names of experts, of which the last one, the neighbours, may be lacking."""
+    if alone:
+        _same(mixture.names, [LONE])
+        return
     _same(mixture.names, names[: len(mixture.names)])
     _same(len(names) - len(mixture.names) in (0, 1), True)
 

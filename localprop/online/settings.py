@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..errors import ConfigError
-from ..options import shown, text, texts, whole, wholes
+from ..options import flag, shown, text, texts, whole, wholes
 
 MOST_HOPS = 1000  # the time that a row takes grows with them
 MOST_WEIGHTS = 10**9
@@ -42,6 +42,7 @@ class OnlineSettings:
     review: int = 1000
     seed: int = 0
     engine: str = "auto"
+    bank: bool = True
 
     @property
     def aside(self) -> list[str]:
@@ -53,6 +54,7 @@ class OnlineSettings:
         _settle(self, "hidden", wholes("hidden", self.hidden))
         _settle(self, "seed", whole("seed", self.seed))
         _settle(self, "review", whole("review", self.review))
+        _settle(self, "bank", flag("bank", self.bank))
         if self.horizon is not None:
             _settle(self, "horizon", whole("horizon", self.horizon))
         if self.hops != "auto" and not isinstance(self.hops, str):
@@ -64,6 +66,8 @@ class OnlineSettings:
             raise ConfigError(f"column '{self.time}' cannot be the time and the sequence at once")
         if self.sequence is not None and (self.horizon is not None or self.task == "forecast"):
             raise ConfigError("a forecast knows one series; leave sequence away, or the horizon")
+        if not self.bank and (self.horizon is not None or self.task == "forecast"):
+            raise ConfigError("a forecast is made by a bank of experts; leave the bank, or horizon")
         _one_of("task", self.task, TASKS)
         _one_of("law", self.law, LAWS)
         _one_of("engine", self.engine, ENGINES)
@@ -95,8 +99,8 @@ class Settings:
     **Arguments:**
 
     - `target`: the column to predict.
-    - `task`, `horizon`, `law`, `time`, `sequence`, `hops`, `hidden`, `review`, `seed`, `engine`:
-        see `Online`.
+    - `task`, `horizon`, `law`, `time`, `sequence`, `hops`, `hidden`, `review`, `seed`, `engine`,
+        `bank`: see `Online`.
     - `text`: columns to take as text, whatever is in them.
     - `types`: kinds of columns, `number`, `boolean`, `time`, `text` or `words`, whatever is in
         them; `time:DMY`, `time:MDY` or `time:YMD` also says how dates such as 03/04/2024 are read.
@@ -121,6 +125,7 @@ class Settings:
     review: int = 1000
     seed: int = 0
     engine: str = "auto"
+    bank: bool = True
     on_bad_row: str = "stop"
 
     def __post_init__(self):
@@ -143,7 +148,7 @@ class Settings:
                 raise ConfigError(
                     f"column '{self.target}' cannot be the {name} and the target at once"
                 )
-        for name in ("horizon", "hops", "hidden", "review", "seed"):
+        for name in ("horizon", "hops", "hidden", "review", "seed", "bank"):
             _settle(self, name, getattr(self.online, name))
 
     @property

@@ -70,7 +70,8 @@ def mixed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what experts say together: numbers of classes, -1 if none is known; probabilities.
 
-    **Arguments:** `shares`: `(T, experts, classes)`; `weights`: `(T, experts)`; `known`: `(T,)`.
+    **Arguments:** `shares`: `(T, experts, classes)`; `weights`: `(T, experts)`, of the
+    first ones; `known`: `(T,)`.
     """
     table, values = np.zeros((len(shares), shares.shape[2])), np.empty(len(shares), np.int64)
     compiled(_mix)(shares, weights, known, table, values)
@@ -142,7 +143,7 @@ def _say(logits: Any, known: Any, before: Any, near: Any, asked: bool, shares: A
 def _mix(shares: Any, weights: Any, known: Any, table: Any, values: Any) -> None:
     for t in range(len(shares)):
         own, total, most = table[t], 0.0, 0
-        for e in range(shares.shape[1]):
+        for e in range(weights.shape[1]):
             for k in range(len(own)):
                 own[k] += weights[t, e] * shares[t, e, k]
         for k in range(len(own)):

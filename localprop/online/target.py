@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import StreamError
 from ..table.table import Column, ColumnKind
 from .classification import Classification
+from .defaults import Experts
 from .forecast import Forecast
 from .regression import Regression
 from .task import AbstractTask
@@ -18,7 +19,7 @@ FEW = 20  # whole numbers with at most so many distinct values are taken for cla
 
 
 def choose_task(
-    target: Column, task: str, horizon: int | None, name: str, *, neighbours: bool = False
+    target: Column, task: str, horizon: int | None, name: str, experts: Experts = "bank"
 ) -> AbstractTask | None:
     """Returns the task for a target column, judged by its first rows; `None` if all are missing.
 
@@ -27,7 +28,7 @@ def choose_task(
     rare (a failure, a fraud) than a quantity, and if it is none the first fraction says so: a task
     that was guessed stops there.
 
-    **Arguments:** `neighbours`: whether rows are kept that could be compared with new ones.
+    **Arguments:** `experts`: which there are to be.
 
     **Raises:** `StreamError` for a column that does not fit the task.
     """
@@ -39,33 +40,33 @@ def choose_task(
         task = "forecast" if horizon is not None else _guess(target)
         if task == "classification":
             whole = target.kind is ColumnKind.NUMBER
-            return Classification(whole=whole, neighbours=neighbours)
+            return Classification(whole=whole, experts=experts)
     if task == "classification":
-        return _begun(task, horizon, neighbours)
+        return _begun(task, horizon, experts)
     if target.kind is ColumnKind.TEXT:
         raise StreamError(f"{task} needs numbers, and this column holds text", column=name)
-    return _begun(task, horizon, neighbours)
+    return _begun(task, horizon, experts)
 
 
 def fresh_task(
-    first: Any, task: str, horizon: int | None, *, neighbours: bool = False
+    first: Any, task: str, horizon: int | None, experts: Experts = "bank"
 ) -> AbstractTask:
     """Returns the task that is asked for, or that a first target calls for by its type.
 
     **Arguments:** `first`: a number means regression, a truth value or text classification;
-    `neighbours`: whether rows are kept that could be compared with new ones.
+    `experts`: which there are to be.
     """
     if task == "auto":
         number = isinstance(first, int | float) and not isinstance(first, bool)
         task = "regression" if number else "classification"
         task = "forecast" if horizon is not None else task
-    return _begun(task, horizon, neighbours)
+    return _begun(task, horizon, experts)
 
 
-def _begun(task: str, horizon: int | None, neighbours: bool) -> AbstractTask:
+def _begun(task: str, horizon: int | None, experts: Experts) -> AbstractTask:
     if task == "classification":
-        return Classification(neighbours=neighbours)
-    return Regression(neighbours=neighbours) if task == "regression" else Forecast(horizon or 1)
+        return Classification(experts=experts)
+    return Regression(experts=experts) if task == "regression" else Forecast(horizon or 1)
 
 
 def restore_task(state: Mapping[str, Any], horizon: int | None) -> AbstractTask:

@@ -80,7 +80,7 @@ def write_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         pictures = draw_learning_curve(folder / picture, score, _title(result))
-        if result.weights.points:
+        if _mixed(result):
             pictures += draw_experts(folder / "experts", result.experts, result.weights)
         if result.importance:
             pictures += draw_importance(folder / "importance", result.importance)
@@ -113,7 +113,7 @@ together):
 
 
 def _weights(result: Result) -> str:
-    if not result.weights.points:
+    if not _mixed(result):
         return ""
     return """
 ![Weight of each expert along the stream](experts.png)
@@ -121,6 +121,11 @@ def _weights(result: Result) -> str:
 Several experts learn side by side. A prediction is the mean of theirs, and each weighs by how well
 it did over the last 200 rows or so.
 """
+
+
+def _mixed(result: Result) -> bool:
+    """Whether there were experts to weigh, and rows by which they were."""
+    return len(result.experts) > 1 and bool(result.weights.points)
 
 
 def _importance(result: Result) -> str:
@@ -145,7 +150,7 @@ def _experts(result: Result) -> list[tuple[str, str]]:
     """Returns the largest mean weights of experts, without those below 0.5 %."""
     found = sorted(result.experts.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{name} {100 * w:.0f} %" for name, w in found[:NAMED] if w >= LEAST)
-    return [("experts", shown)] if shown else []
+    return [("experts", shown)] if shown and len(found) > 1 else []
 
 
 def _most_important(result: Result) -> list[tuple[str, str]]:

@@ -239,7 +239,8 @@ def _header_end(head: bytes, settle: bool) -> int | None:
 
 
 def _line_ends(text: bytes) -> int:
-    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
+    ends = text.count(b"\n")
+    return ends + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else ends
 
 
 def _is_utf8(text: bytes) -> bool:

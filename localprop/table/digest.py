@@ -66,9 +66,12 @@ class Identity:
     """By what a table is known again: the digests of its first rows, and that of all so far.
 
     Rows are kept from when they are read until they are delivered, and only then count.
+
+    **Arguments:** `kept`: whether there is to be any; else everything passes by.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, kept: bool = True) -> None:
+        self._kept = kept
         self.first: list[str] = []  # of the first row, of the first two, and so on, `DIGESTED`
         self._head: Digest | None = None  # by which those are made
         self._all: Digest | None = None
@@ -76,6 +79,9 @@ class Identity:
 
     def watch(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """Yields the blocks, which are as they were read."""
+        if not self._kept:
+            yield from blocks
+            return
         for block in blocks:
             for row in range(min(len(block.lines), DIGESTED - len(self.first))):
                 self._head = self._head or Digest(len(block.arrays))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,26 @@ PIECE_BYTES = 1 << 26  # of values, at which a piece is given out before it has 
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What the rows of a table have shown up to one of them.
+
+    **Arguments:**
+
+    - `kinds`: of the columns, by name.
+    - `commas`: the columns in which 1,23 is a number.
+    - `dates`: how dates such as 03/04/2024 are read, by column.
+    - `first_digests`: of the first row, of the first two, and so on, 10 at most.
+    - `digest`: of all rows.
+    """
+
+    kinds: dict[str, ColumnKind]
+    commas: list[str]
+    dates: dict[str, str]
+    first_digests: list[str]
+    digest: str
+
+
+@dataclass(frozen=True)
 class Piece:
     """Some consecutive good rows of a table.
 
@@ -49,11 +69,13 @@ class Piece:
     - `lines`: `(rows,)`, int64: where each stands. Line of a CSV file (the header is line 1), row
         of a Parquet file, from 1.
     - `columns`: by name, in the order of the table.
+    - `shown`: what the table has shown up to here.
     """
 
     row: int
     lines: np.ndarray
     columns: dict[str, Column]
+    shown: Shown
 
 
 class Table:
@@ -82,6 +104,7 @@ class Table:
         end is left, as it may be half a row.
     - `limit`: most rows that will be asked for: of a pipe no more are waited for.
     - `stop`: asked to, a pipe ends where nothing more has come.
+    - `digested`: whether the table is to be known again by the digests of its rows.
 
     **Raises:** `StreamError`, here and from every method, for what cannot be read: with the line,
     the column and a remedy. `ConfigError` for options without sense.
@@ -118,6 +141,7 @@ class Table:
         may_grow: bool = False,
         limit: int | None = None,
         stop: Stop | None = None,
+        digested: bool = True,
     ):
         if on_bad_row not in ("stop", "skip"):
             raise ConfigError(f"on_bad_row is '{on_bad_row}'; give 'stop' or 'skip'")
@@ -133,7 +157,7 @@ class Table:
         self._conversion: Conversion | None = None
         self._looked: list[Block] = []  # read before the first row was asked for
         self._reading: Iterator[Block] | None = None
-        self._identity = Identity()
+        self._identity = Identity(kept=digested)
         self._failure: StreamError | None = None
         self._ended = False
         self.wait: Callable[[int], None] | None = None  # told how many rows are waited for
@@ -205,10 +229,6 @@ class Table:
                 break
         return first[:rows]
 
-    def first_digests(self, rows: int) -> list[str]:
-        """Returns the digests of as many first rows as were read and delivered, 10 at most."""
-        return self._identity.first[: min(rows, DIGESTED)]
-
     def digest(self) -> str:
         """Returns the digest of all rows up to the last one delivered."""
         return self._identity.value()
@@ -224,7 +244,7 @@ class Table:
 
     def pieces(
         self, rows: int, start: int = 0, stop: int | None = None, digest: str | None = None
-    ) -> Iterator[Piece]:
+    ) -> Generator[Piece]:
         """Yields pieces of `rows` rows, the last one shorter, and those of very long rows, once.
 
         Whatever is wrong with a row or with the file is raised when the stream gets there, after
@@ -409,7 +429,9 @@ class Table:
         for i, name in enumerate(self.columns):
             kind = conversion.kind(i, self._delivered)
             columns[name] = joined([part.values[i] for part in parts], kind)
-        return Piece(row, lines, columns)
+        first = self._identity.first[: min(self._delivered, DIGESTED)]
+        shown = Shown(self.kinds, self.commas, self.dates, first, self.digest())
+        return Piece(row, lines, columns, shown)
 
     def _error(self, problem: str, bad: BadRow | None = None) -> StreamError:
         assert self._source is not None

@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from localprop.online.encode import BIN_ROLES, BUCKETS, OWN_VALUES, Encoder
 from localprop.online.window import Scales
+from localprop.online.window_layout import SCALE
 from localprop.table.table import Column, ColumnKind
 
 
@@ -126,10 +127,8 @@ def test_what_is_reviewed_is_encoded_by_todays_scales(edges, values, mean, devia
     """Written out: the standardised value, and how far it fills each bin, less its mean."""
     encoder, values = Encoder(), np.array(values)
     encoder.expect({"a": ColumnKind.NUMBER, "b": ColumnKind.BOOLEAN})
-    scales = Scales(
-        np.array([[mean, 0.5]]), np.array([[deviation, 0.5]]), np.zeros((1, 2, 7)), np.zeros((1, 2))
-    )
-    scales.edges[0] = edges
+    scales = Scales(np.zeros((1, 2, SCALE)))
+    scales.mean[:], scales.deviation[:], scales.edges[0] = (mean, 0.5), (deviation, 0.5), edges
     numbers = np.stack([values, np.ones(len(values))], axis=1)[None]
     u = encoder.again(numbers, np.zeros((1, len(values), 0)), scales)[0]
     known = ~np.isnan(values)
@@ -164,12 +163,11 @@ def test_a_row_is_looked_at_as_it_is_encoded(value):
     known = np.random.default_rng(0).normal(size=(300, 2))
     encoder.encode({"a": number(known[:, 0]), "b": number(known[:, 1])}, 300)
     here = {"a": number([value]), "b": number([1.0])}
-    looked, _, scales = encoder.look(here, 1, 16, 2)
+    looked, _, seen = encoder.look(here, 1, 16, 2)
     again = encoder.encode(here, 1)
     u = encoder.now(again)
     np.testing.assert_array_equal(looked[:, : u.shape[1]], u)
-    np.testing.assert_array_equal(scales.mean, again.scales.mean)
-    np.testing.assert_array_equal(scales.deviation, again.scales.deviation)
+    np.testing.assert_array_equal(seen.scales, again.scales.table)
 
 
 def test_few_distinct_values_have_a_bin_between_each_two():

@@ -24,8 +24,7 @@ def table(seed):
     fixed = rng.integers(0, 2, (ROWS, F)).astype(np.float32)
     mean, deviation = rng.normal(5.0, 1.0, (ROWS, D)), rng.uniform(0.5, 4.0, (ROWS, D))
     deviation[rng.random((ROWS, D)) < 0.05] = 0.0
-    z = standardised(numbers, mean, deviation, CLIP)
-    return numbers, fixed, Seen(z, fixed, mean, deviation), rng
+    return numbers, fixed, Seen(numbers, fixed, np.stack([mean, deviation], axis=2)), rng
 
 
 def rows_of(parts, where):
@@ -46,8 +45,9 @@ def test_they_are_those_of_scikit_learn(classes, most):
         before = before[~np.isnan(y[before])]
         if not len(before):
             continue
-        old = standardised(numbers[before], seen.mean[t], seen.deviation[t], CLIP)
-        old, new = np.hstack([old, fixed[before]]), np.hstack([seen.z[t], fixed[t]])[None]
+        z = standardised(numbers[: t + 1], *seen.scales[t].T, CLIP)
+        rows = np.hstack([z, fixed[: t + 1]])
+        old, new = rows[before], rows[t:]
         near = {"n_neighbors": min(NEAREST, len(before)), "weights": "distance"}
         if classes:
             peer = KNeighborsClassifier(**near).fit(old, y[before].astype(int))
@@ -80,8 +80,7 @@ def test_rows_that_go_round_in_a_ring_are_found_like_those_in_a_row(places):
 def test_rows_that_are_as_near_as_the_fifth_all_count():
     numbers = np.repeat([[1.0], [4.0]], [9, 3], axis=0)
     kept = Kept(numbers, np.zeros((12, 0)), np.repeat([0.0, 1.0], [9, 3]))
-    scale = np.zeros((1, 1)), np.ones((1, 1))
-    new = Seen(np.array([[2.0]]), np.zeros((1, 0)), *scale)
+    new = Seen(np.array([[2.0]]), np.zeros((1, 0)), np.array([[[0.0, 1.0]]]))
     np.testing.assert_allclose(ask_neighbours(new, kept, None, 1000, 2), [[9.0, 0.0]])
 
 
@@ -106,9 +105,10 @@ def test_pieces_change_no_bit(seed, cuts, classes):
 
 def test_columns_that_came_later_are_missing_in_older_rows():
     kept = Kept(np.array([[0.0], [3.0]]), np.zeros((2, 0)), np.array([0.0, 1.0]))
-    scale = np.array([[0.0, 9.0]]), np.ones((1, 2))
-    new = Seen(np.array([[0.5, 0.0]]), np.array([[1.0]]), *scale)
-    # Their second number is missing, 0, their fixed input was not on: 1/d of (.25 + 1) ** .5, …
+    scales = np.array([[[0.0, 1.0], [9.0, 1.0]]])
+    new = Seen(np.array([[0.5, 9.0]]), np.array([[1.0]]), scales)
+    # Their second number is missing, as good as the mean, and their fixed input was not on:
+    # 1/d of (.25 + 1) ** .5, …
     weights = np.array([1.25, 7.25]) ** -0.5
     found = ask_neighbours(new, kept, None, 1000, 2)
     np.testing.assert_allclose(found[0], 2 * weights / weights.sum())

@@ -14,8 +14,9 @@ from localprop.online.delay import Delay
 from localprop.online.encode import Rows
 from localprop.online.review import BESIDE, Review
 from localprop.online.window import Scales
+from localprop.online.window_layout import SCALE
 
-NO_SCALES = Scales(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0, 7)), np.zeros((0, 0)))
+NO_SCALES = Scales(np.zeros((0, 0, SCALE)))
 
 
 def rows(first, last, numbers=2, fixed=1):
@@ -117,6 +118,6 @@ def test_a_delay_hands_back_the_rows_of_before(horizon, places):
 
 
 def test_a_delay_scales_the_rows_of_before_as_those_of_now():
-    scales = Scales(np.ones((4, 2)), np.ones((4, 2)), np.ones((4, 2, 7)), np.ones((4, 2)))
+    scales = Scales(np.ones((4, 2, SCALE)))
     new = rows(0, 4)
     assert Delay(2).push(Rows(new.numbers, new.fixed, scales)).scales is scales

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localprop.online.window import LATEST, MOST, Window
+from localprop.online.window import Window, Windows
+from localprop.online.window_layout import LATEST, MOST
 
 
 def after(values, *more):
@@ -87,6 +88,19 @@ def test_pieces_change_no_bit_also_through_a_checkpoint(seed, rows, places):
     assert np.isfinite([together[1].mean, together[1].deviation]).all()
     edges = together[1].edges[~np.isnan(together[1].edges[:, 0])]
     assert (np.diff(edges, axis=1) >= 0).all()
+
+
+def test_columns_side_by_side_are_as_each_by_itself():
+    values = np.stack([heavy(seed, 900) for seed in range(4)], axis=1)
+    together, windows = Windows(), [Window() for _ in range(4)]
+    together.grow(3)
+    for rows, wide in ((slice(0, 500), 3), (slice(500, None), 4)):  # of which one comes later
+        together.grow(wide)
+        _, now = together.update(values[rows, :wide])
+        for k, window in enumerate(windows[:wide]):
+            alone = window.update(values[rows, k])[1]
+            np.testing.assert_array_equal(now.table[:, k], alone.table)
+            assert together.state(k) == window.state()
 
 
 @given(st.integers(0, 10**6), st.integers(0, 500))
