@@ -164,7 +164,9 @@ class ChainState:
     """
 
     def __init__(self, chain: Chain, phase: Phase):
-        self.chain, self._shape = chain, phase
+        from . import chain_loops  # which imports Numba
+
+        self.chain, self._shape, self._loops = chain, phase, chain_loops
         leaf = np.asarray(phase.x[chain.names[0]])
         self.dtype = leaf.dtype
         self._places, self._kinds = places(chain), np.array(chain.kinds)
@@ -202,22 +204,19 @@ class ChainState:
         answered after each sample, in `answers`, `(T, outputs)`, or both empty; `start`: number
         of the first sample to learn; `alone`: whether only the first stream has a target.
         """
-        from .chain_loops import learn
-
         chain = self.chain
         which = chain.loss, chain.mass, self._constants, chain.plastic
         own = self.moving, self._awake, self.x, self.costate
         samples = u, z, duration, chain.hops, self._clock, start, alone
         told = out, slope, query, answers
-        fault = learn(self._places, self._kinds, *which, *own, *samples, *told, *self._scratch)
+        given = *which, *own, *samples, *told, *self._scratch
+        fault = self._loops.learn(self._places, self._kinds, *given)
         self.hop += chain.hops * max(0, (len(u) if fault < 0 else fault + 1) - start)
         return fault
 
     def answer(self, u: np.ndarray, out: np.ndarray) -> None:
         """Writes what the network settles to under inputs `(T, inputs)`."""
-        from .chain_loops import answer
-
-        answer(self._places, self._kinds, self.moving[0], u, out, *self._scratch)
+        self._loops.answer(self._places, self._kinds, self.moving[0], u, out, *self._scratch)
 
     def phase(self) -> Phase:
         """Returns a phase of these numbers, of arrays of NumPy, which does not change with them."""
