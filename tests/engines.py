@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,13 @@ from localprop.law import AbstractLaw, Phase
 from localprop.network import AbstractNetwork
 
 on_both_engines = pytest.mark.parametrize("engine", ["xla", "native"])
+
+
+def on_engines(cases: Iterable[str], *of_xla: str) -> pytest.MarkDecorator:
+    """Gives a test the `name` of each case, and the `engine`: both, but for cases of XLA alone."""
+    pairs = ((name, engine) for name in cases for engine in ("xla", "native"))
+    known = [(name, engine) for name, engine in pairs if engine == "xla" or name not in of_xla]
+    return pytest.mark.parametrize(("name", "engine"), known)
 
 
 def hopper(

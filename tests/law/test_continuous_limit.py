@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from engines import on_both_engines
+from engines import on_engines
 from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
 
@@ -60,11 +60,8 @@ def exact_end(case, speed, phase):
     return solve_ivp(right, (0, END), start, rtol=1e-9, atol=1e-11).y[:, -1]
 
 
-@on_both_engines
-@pytest.mark.parametrize("name", CASES)
+@on_engines(CASES, "convolution")
 def test_i11_uneven_and_even_samples_converge_to_the_continuous_trajectory(name, engine):
-    if engine == "native" and name == "convolution":
-        pytest.skip("convolutions are XLA's")
     case, speed = CASES[name]()
     law = Hamiltonian(mass=MASS, dissipation=THETA)
     cost = Cost(SquaredError(), weight_decay=DECAY)

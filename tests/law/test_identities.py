@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from engines import hop, hopper, on_both_engines
+from engines import hop, hopper, on_both_engines, on_engines
 
 from localprop import Cost, Hamiltonian, Learner, SquaredError
 
@@ -115,12 +115,9 @@ CYCLIC = {
 }
 
 
-@on_both_engines
-@pytest.mark.parametrize("name", CYCLIC)
+@on_engines(CYCLIC, "convolution-speeds")
 def test_i2_settled_force_is_the_gradient_of_the_loss_at_the_fixed_point(name, engine):
     make, *arguments = CYCLIC[name]
-    if engine == "native" and make is maps.cyclic_convolution:
-        pytest.skip("convolutions are XLA's")
     case, law = make(*arguments), Hamiltonian()
     u, z = _sample(case, 2)
     phase = _phase(law, case, 2, scale=0.7)
@@ -166,15 +163,12 @@ I4 = {
 }
 
 
-@pytest.mark.parametrize("name", I4)
+@on_engines(I4, "convolution")
 @pytest.mark.parametrize(
     ("theta", "decay"), [(0.8, 0.0), (0.0, 0.0), (1.5, 0.03)], ids=["momentum", "heavy", "decay"]
 )
-@on_both_engines
 def test_i4_settled_hops_are_sgd_with_momentum(name, theta, decay, engine):
     make, *arguments = I4[name]
-    if engine == "native" and name == "convolution":
-        pytest.skip("convolutions are XLA's")
     case, tau, steps = make(*arguments), 0.25, 200
     # Light weights without dissipation are chaotic: rounding errors would grow by 1e9 (measured
     # for mass 6), in Optax's trajectory as in ours. For mass 60 they grow about twofold.
