@@ -15,8 +15,9 @@ from .workers import free_cores, together
 
 ALIGNED = 64  # bytes, a line of the cache
 LARGE = 1 << 12  # numbers of an array
+WORTH = 1 << 16  # numbers that take longer to copy than to look at where they lie
 FEW, SOME = 2, 8  # streams; those of large networks
-PADDED_FROM = 128  # sources of a row
+PADDED_FROM, WIDE_FROM = 9, 128  # sources of a row, which is padded to 8 or to 16 of them
 # Places of what threads tell one another, and of how often they met, which is another line of the
 # cache; and how many places there are.
 ARRIVED, STATE = 16, 17
@@ -60,7 +61,8 @@ class Engine:
         self.dense = plan.tails is None
         self.stride = self.m
         if self.dense and self.m >= PADDED_FROM:
-            self.stride = -(-self.m // 16) * 16
+            lanes = 16 if self.m >= WIDE_FROM else 8
+            self.stride = -(-self.m // lanes) * lanes
         # Of many streams XLA makes products of matrices (benchmarks/hops.md).
         self.pays = self.streams <= FEW or (self.streams <= SOME and plan.ints["parts"] > 1)
         self.free: list[dict[str, np.ndarray]] = []  # scratch that no call is using
@@ -277,9 +279,9 @@ class Engine:
         """Returns what is stored as weights are, if any is, as the loop takes it."""
         if a is None:
             return self.none
-        if self.stride > self.m and isinstance(a, np.ndarray) and not a.flags.c_contiguous:
+        if a.size >= WORTH and isinstance(a, np.ndarray) and not a.flags.c_contiguous:
             apart, size = a.strides[0] // a.itemsize, a.itemsize
-            if a.strides == (apart * size, size) and apart >= self.m:
+            if self.dense and a.strides == (apart * size, size) and apart >= self.m:
                 # Rows that `_whole` handed out: of what stands between them nothing is read.
                 a = np.lib.stride_tricks.as_strided(a, (self.n, apart), a.strides)
         return _writable(a)

@@ -122,8 +122,10 @@ def _pull(
 @inner
 def _plain_rows(first, last, q, mode, cur, ints, moving, a, coef, s, g, w, p, v):
     """Does what `move_rows` does to the rows of one stream, none of which has a hole."""
-    m, mass, implicit = ints[SOURCES], ints[MASS], ints[IMPLICIT] == 1
+    mass, implicit = ints[MASS], ints[IMPLICIT] == 1
     keep, push, step, v_keep, v_gain, floor, decay, _ = moving
+    # Whole vectors: behind its sources a row has zeros, and they stay, unless 0 is divided by 0.
+    m = w.shape[1] if mass == CONSTANT or floor > 0 else ints[SOURCES]
     none, i = np.int64(0), first
     source, after, back, c, then = s[cur, none], s[1 - cur, none], g[q, none], coef[none], a[none]
     if mode == SETTLE:
