@@ -207,6 +207,8 @@ class ChainState:
         chain = self.chain
         which = chain.loss, chain.mass, self._constants, chain.plastic
         own = self.moving, self._awake, self.x, self.costate
+        # Rows on end, or Numba compiles the loop once more, for three seconds.
+        u, z = np.ascontiguousarray(u), np.ascontiguousarray(z)
         samples = u, z, duration, chain.hops, self._clock, start, alone
         told = out, slope, query, answers
         given = *which, *own, *samples, *told, *self._scratch

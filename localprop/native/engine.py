@@ -195,7 +195,9 @@ class Engine:
         mean = None if fields["average"] is None else fields["average"].w
         given = [self._given(a) for a in (fields["w"], fields["momentum"], fields["mass"], mean)]
         w, p, v, mean = (self._room(a) for a in given)
-        e = self.none[None] if fields["trace"] is None else self._traces(fields["trace"])
+        e = self.none[None]
+        if fields["trace"] is not None:
+            e = _copy(fields["trace"]).reshape(streams, *plan.shapes["w"])
         moments = np.array([fields["time"], 0], dtype)
         if fields["average"] is not None:
             moments[1] = fields["average"].samples
@@ -294,9 +296,6 @@ class Engine:
         if like.size < LARGE:
             return np.empty(shape, like.dtype)
         return aligned(shape, like.dtype, empty=True)
-
-    def _traces(self, trace: Any) -> np.ndarray:
-        return _copy(trace).reshape(self.streams, *self.plan.shapes["w"])
 
     def _whole(self, a: np.ndarray) -> np.ndarray:
         """Returns the rows, without what stands between them, in the memory in which they are."""

@@ -70,7 +70,7 @@ def plan_of(learner: Any) -> Plan:
 
     **Raises:** `Unknown`, naming what the loop does not know.
     """
-    ints: dict[str, int] = {"hops": learner.hops, "settle_hops": learner.settle}
+    ints = {"hops": learner.hops, "settle_hops": learner.settle, "traces": NONE}
     floats = {"duration": learner.duration}
     if learner.review is not None:
         raise Unknown("samples that are seen again (review=...)")
@@ -187,7 +187,6 @@ def plan_cost(cost: Any, ints: dict[str, int], floats: dict[str, float]) -> None
 def _hamiltonian(
     law: Hamiltonian, speeds: np.ndarray, ints: dict[str, int], floats: dict[str, float]
 ) -> None:
-    ints["traces"] = NONE
     if law.traces is not None and np.isfinite(speeds).any():  # else there are none
         ints["traces"] = INSTANTANEOUS if law.traces.instantaneous else REVERSED
     if type(law.integrator) not in (ExponentialEuler, ExplicitEuler):
@@ -222,7 +221,7 @@ def _hamiltonian(
 def _least_action(law: LeastAction, ints: dict[str, int], floats: dict[str, float]) -> None:
     if type(law.motion) is not SemiImplicitEuler:
         raise Unknown(f"the motion {type(law.motion).__name__}")
-    ints["law"], ints["exponential"], ints["implicit"], ints["traces"] = 1, 1, 1, NONE
+    ints["law"], ints["exponential"], ints["implicit"] = 1, 1, 1
     ints["policy"], ints["period"] = 0, 1
     floats["x_sign"], floats["costate_sign"] = 1.0, -1.0
     floats["stiffness"] = plain_number(law.stiffness, "stiffness")

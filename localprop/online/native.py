@@ -91,8 +91,6 @@ class NativeBank:
                 query = part.query[view if view in ALONE else "rows"]
             if view in ALONE:
                 u, z = part.u[view][:, None], z[:, :1]
-            # Rows on end, or Numba compiles the loop once more, for three seconds.
-            u, z = np.ascontiguousarray(u), np.ascontiguousarray(z)
             lasts = part.duration * self.chains[k].duration
             given = u, z, lasts, said[k], slopes[k], query, answers[k]
             start, fault = 0, 0
