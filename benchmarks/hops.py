@@ -42,7 +42,7 @@ import numpy as np
 
 from localprop import Cost, Digraph, Hamiltonian, Layered, Learner, SquaredError
 from localprop.native import engine
-from localprop.native.engine import aligned
+from localprop.native.room import aligned
 from localprop.native.workers import cores, free_cores, together
 
 from .page import write_page

@@ -18,8 +18,8 @@ import numpy as np
 from ..law import CostateReversal, Hamiltonian, Phase
 from ..network import Layered, SharedWeights
 from .codes import LANES, LINE, STRETCH
-from .engine import aligned
 from .plan import Unknown, code_of, plain_number, plan_cost, plan_mass
+from .room import aligned
 
 NUMBERS = ("loss_setting", "dissipation", "decay", "floor", "rate", "weight_decay")
 

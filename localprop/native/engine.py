@@ -9,11 +9,12 @@ import numpy as np
 from jax.core import Tracer
 
 from ..law import Phase
+from .codes import CONSTANT
 from .places import FLOATS, INTS, POLICY, RECORD_LOSS, RECORD_NORMS, X_SIGN
 from .plan import Plan
+from .room import Room, aligned
 from .workers import free_cores, together
 
-ALIGNED = 64  # bytes, a line of the cache
 LARGE = 1 << 12  # numbers of an array
 WORTH = 1 << 16  # numbers that take longer to copy than to look at where they lie
 FEW, SOME = 2, 8  # streams; those of large networks
@@ -50,7 +51,7 @@ class Engine:
     records = frozenset(RECORDS)
 
     def __init__(self, plan: Plan):
-        from . import loop  # which imports Numba, and that takes half a second
+        from . import loop, tiles  # which import Numba, and that takes half a second
 
         self.plan, self.loop = plan, loop
         ints, floats = plan.ints, plan.floats
@@ -65,7 +66,11 @@ class Engine:
             self.stride = -(-self.m // lanes) * lanes
         # Of many streams XLA makes products of matrices (benchmarks/hops.md).
         self.pays = self.streams <= FEW or (self.streams <= SOME and plan.ints["parts"] > 1)
-        self.free: list[dict[str, np.ndarray]] = []  # scratch that no call is using
+        self.free: list[dict[str, Any]] = []  # scratch that no call is using
+        shape = (self.n, self.stride) if self.dense else plan.shapes["w"]
+        several = 2 + int(ints["mass"] != CONSTANT) + ints["average"]
+        self.room = Room(shape, plan.dtype, several)
+        self.tiles = None if self.dense else tiles.Tiles(plan)
         self.recording: dict[tuple[str, ...], np.ndarray] = {}
         self.expected = {
             "x": plan.shapes["x"],
@@ -89,7 +94,7 @@ class Engine:
             )
         return gains
 
-    def _scratch(self) -> dict[str, np.ndarray]:
+    def _scratch(self) -> dict[str, Any]:
         try:
             return self.free.pop()
         except IndexError:
@@ -113,6 +118,7 @@ class Engine:
             found["s"][:, :, self.here - 1] = 1
         found["g"] = new(parts, streams, size)
         found["both"] = None if self.dense else new(streams, self.m, 2)
+        found["tiles"] = None if self.tiles is None else self.tiles.arrays()
         return found
 
     def fits(self, phase: Phase) -> bool:
@@ -194,7 +200,7 @@ class Engine:
         lam = _copy(fields["costate"]).reshape(streams, n)
         mean = None if fields["average"] is None else fields["average"].w
         given = [self._given(a) for a in (fields["w"], fields["momentum"], fields["mass"], mean)]
-        w, p, v, mean = (self._room(a) for a in given)
+        w, p, v, mean = (self.room.array() if a.size else self.none for a in given)
         e = self.none[None]
         if fields["trace"] is not None:
             e = _copy(fields["trace"]).reshape(streams, *plan.shapes["w"])
@@ -210,6 +216,11 @@ class Engine:
         threads = 1
         if plan.ints["parts"] > 1 and plan.ints["policy"] != 3:
             threads = min(threads_given or free_cores(), plan.ints["parts"])
+        if self.tiles is not None and self.tiles.some:
+            for a, to in zip(given, (w, p, v, mean), strict=True):
+                if a.size:
+                    self.tiles.lay_out(a, to, threads)
+            given = [self.none] * len(given)
         together(
             self.loop.learn,
             threads,
@@ -225,23 +236,26 @@ class Engine:
                 None if weights is None else _each(weights, streams),
                 None if begins is None else _each(begins, streams),
                 out, losses, norms, watch, plan.starts, plan.tails, c["both"],
+                c["tiles"],
             ),
         )  # fmt: skip
         self.free.append(c)
+        w = self._handed(w, threads)
+        p, v, mean = (self._handed(a, threads) for a in (p, v, mean))
         bad = int(state[0])
         lead = plan.shapes["x"]
         after = _phase(
             x=x.reshape(lead),
             costate=lam.reshape(lead),
-            w=self._whole(w),
-            momentum=self._whole(p),
-            mass=None if fields["mass"] is None else self._whole(v),
+            w=w,
+            momentum=p,
+            mass=None if fields["mass"] is None else v,
             trace=None if fields["trace"] is None else e.reshape(fields["trace"].shape),
             time=moments[0],
             hop=hops[0],
             average=None
             if fields["average"] is None
-            else _average(fields["average"], self._whole(mean), moments[1]),
+            else _average(fields["average"], mean, moments[1]),
         )
         trace: dict[str, np.ndarray] = {}
         for name in record:
@@ -288,26 +302,16 @@ class Engine:
                 a = np.lib.stride_tricks.as_strided(a, (self.n, apart), a.strides)
         return _writable(a)
 
-    def _room(self, like: np.ndarray) -> np.ndarray:
-        """Returns an array into which the loop copies what it is given."""
-        if like.size == 0:
-            return self.none
-        shape = (self.n, self.stride) if self.dense else like.shape
-        if like.size < LARGE:
-            return np.empty(shape, like.dtype)
-        return aligned(shape, like.dtype, empty=True)
+    def _handed(self, a: np.ndarray, threads: int) -> np.ndarray:
+        """Returns what a phase is given of an array of the loop's, in the network's order.
 
-    def _whole(self, a: np.ndarray) -> np.ndarray:
-        """Returns the rows, without what stands between them, in the memory in which they are."""
+        Where that has room between its rows, it is the rows without it, in the same memory.
+        """
+        if a.size and self.tiles is not None and self.tiles.some:
+            to = self.room.array()
+            self.tiles.bring_back(a, to, threads)
+            return to
         return a[:, : self.m] if self.stride > self.m else a
-
-
-def aligned(shape: tuple[int, ...], dtype: Any, empty: bool = False) -> np.ndarray:
-    """Returns an array that begins where a line of the cache does."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = (np.empty if empty else np.zeros)(size + ALIGNED, np.uint8)
-    start = -raw.ctypes.data % ALIGNED
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def _copy(a: Any) -> np.ndarray:

@@ -19,7 +19,7 @@ from .dense import (
     send_back,
     settle_one,
 )
-from .jit import inner
+from .jit import apart, inner
 from .neurons import activated
 from .places import (
     FORWARD,
@@ -52,6 +52,7 @@ from .sparse import (
     move_arcs,
     scatter,
 )
+from .tiles import are_tiled, through_tiles
 
 
 @inner
@@ -81,6 +82,13 @@ def relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both):
     say(i, t, 1 - cur, y, here, s, tails, both)
 
 
+@apart
+def _activate(code, a, y, slopes):
+    """Finds what neurons of one activation tend to, and their slopes, several at once."""
+    for i in range(a.size):
+        y[i], slopes[i] = activated(code, a[i])
+
+
 @inner
 def feel(
     first, last, fresh, cur, ints, signs, acts, arcs, speeds, gains, a, slopes, coef, s, lam, w,
@@ -90,18 +98,30 @@ def feel(
 
     **Arguments:** `fresh`: whether their activations are not known yet.
     """
-    here, m = ints[SOURCES] - ints[NEURONS], ints[SOURCES]
+    here, m, instant = ints[SOURCES] - ints[NEURONS], ints[SOURCES], ints[INSTANT] == 1
+    blind = ints[TRACES] == INSTANTANEOUS
     for t in range(ints[STREAMS]):
-        for i in range(first, last):
-            if fresh:
+        if fresh:
+            for i in range(first, last):
                 a[t, i] = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
-            y, slope = activated(acts[i], a[t, i])
-            relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both)
-            coef[t, i] = lam[t, i] * slope
-            if ints[TRACES] != NONE:
-                slopes[t, i] = slope
-                if ints[TRACES] == INSTANTANEOUS and speeds[i] != np.inf:
+        i = first
+        while i < last:
+            end = i + 1
+            while end < last and acts[end] == acts[i]:
+                end += 1
+            _activate(acts[i], a[t, i:end], s[1 - cur, t, here + i : here + end], slopes[t, i:end])
+            i = end
+        for i in range(first, last):
+            coef[t, i] = lam[t, i] * slopes[t, i]
+        if not instant:
+            for i in range(first, last):
+                y = s[1 - cur, t, here + i]
+                relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both)
+                if blind and speeds[i] != np.inf:
                     coef[t, i] = 0  # an error of this instant is not felt by what takes time
+        elif tails is not None:
+            for i in range(first, last):
+                both[t, here + i, 1 - cur] = s[1 - cur, t, here + i]
 
 
 @inner
@@ -172,7 +192,7 @@ def _plain_arcs(first, last, q, cur, ints, moving, a, coef, force, g, w, p, v, s
 @inner
 def move_rows(
     first, last, q, mode, cur, ints, signs, moving, acts, arcs, speeds, gains, share, a, slopes,
-    coef, force, s, lam, error, g, w, p, v, e, starts, tails, both,
+    coef, force, s, lam, error, g, w, p, v, e, starts, tails, both, tiles,
 ):  # fmt: skip
     """Takes the rows of one part through a hop."""
     number = w.dtype.type
@@ -186,7 +206,12 @@ def move_rows(
         if plain:
             _plain_rows(first, last, q, mode, cur, ints, moving, a, coef, s, g, w, p, v)
             return
-    if tails is not None:  # noqa: SIM102
+    if tails is not None:
+        if are_tiled(tiles):
+            through_tiles(
+                q, first, last, mode, cur, 1 - cur, ints, moving, a, coef, s, g, w, p, v, tiles
+            )
+            return
         if plain and mode == LEARN:
             _plain_arcs(
                 first, last, q, cur, ints, moving, a, coef, force, g, w, p, v, starts, tails, both
@@ -244,35 +269,48 @@ def move_rows(
                 a[t, i] = activation(i, t, 1 - cur, m, arcs, s, w, starts, tails, both)
 
 
+@apart
+def _gather(back, parts, slope, total):
+    """Adds up what the parts send back to neurons, in their order, and the slope of the loss."""
+    for i in range(total.size):
+        total[i] = back[0, i]
+        back[0, i] = 0
+    for q in range(1, parts):
+        for i in range(total.size):
+            total[i] += back[q, i]
+            back[q, i] = 0
+    for i in range(total.size):
+        total[i] += slope[i]
+
+
 @inner
 def move_neurons(
-    first, last, ints, floats, signs, cur, tau, gains, s, lam, error, g, lx, tails, both
+    first, last, ints, floats, signs, cur, tau, gains, s, lam, error, g, lx, total, tails, both
 ):
     """Gathers what neurons get back, and moves costates; under least action, states as well."""
     number = lam.dtype.type
     here, parts = ints[SOURCES] - ints[NEURONS], ints[PARTS]
+    inertial, least_action = ints[INERTIAL] == 1, ints[LAW] == LEAST_ACTION
+    instant = ints[INSTANT] == 1 or ints[TRACES] == INSTANTANEOUS
     friction = floats[NEURON_FRICTION]
     x_keep, heavy = number(1 / (1 + friction * tau)), number(tau / floats[NEURON_MASS])
     x_push = number(tau) * x_keep
     light = number(-math.expm1(-floats[NEURON_SPEED] * floats[STIFFNESS] * tau) / floats[STIFFNESS])
     for t in range(ints[STREAMS]):
-        for i in range(first, last):
-            back = number(0)
-            for q in range(parts):
-                back += g[q, t, here + i]
-                g[q, t, here + i] = 0
-            back += lx[t, i]
-            if ints[LAW] == LEAST_ACTION:
-                force, x = back - error[t, i], s[cur, t, here + i]
-                if ints[INERTIAL] == 1:
+        back = lam[t] if instant and not least_action else total[t]
+        _gather(g[:, t, here + first : here + last], parts, lx[t, first:last], back[first:last])
+        if least_action:
+            for i in range(first, last):
+                force, x = back[i] - error[t, i], s[cur, t, here + i]
+                if inertial:
                     lam[t, i] = x_keep * lam[t, i] - x_push * force
                     x += heavy * lam[t, i]
                 else:
                     lam[t, i] = 0
                     x -= light * force
                 say(i, t, 1 - cur, x, here, s, tails, both)
-            elif ints[INSTANT] == 1 or ints[TRACES] == INSTANTANEOUS:
-                lam[t, i] = back
-            else:
+        elif not instant:
+            for i in range(first, last):
                 keep, pull = gains[2 + signs, 0, i], gains[2 + signs, 1, i]
-                lam[t, i] = back if keep == 0 and pull == 1 else keep * lam[t, i] + pull * back
+                plain = keep == 0 and pull == 1
+                lam[t, i] = back[i] if plain else keep * lam[t, i] + pull * back[i]

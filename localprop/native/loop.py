@@ -56,6 +56,7 @@ from .places import (
     X_SIGN,
     M,
 )  # fmt: skip
+from .tiles import are_tiled, through_tiles
 
 
 @kernel
@@ -191,7 +192,7 @@ def learn(
     thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains,
     share, a, slopes, coef, force, shown, s, x, lam, error, g, lx, w, p, v, e, flat_w, flat_p,
     flat_v, flat_e, mean, flat_mean, given, moments, hops_made, u, z, durations, weights, begins,
-    out, losses, norms, watch, starts, tails, both,
+    out, losses, norms, watch, starts, tails, both, tiles,
 ):  # fmt: skip
     """Learns samples, one after the other, up to the first that does harm.
 
@@ -209,7 +210,7 @@ def learn(
     turn, cur, clock, hop, before = np.int64(1), np.int64(0), moments[0], hops_made[0], np.nan
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     for to, of in zip((w, p, v, mean), given):  # noqa: B905
-        if to.size > 0:
+        if of.size > 0:
             for q in range(thread, parts, threads):
                 _take(q * n // parts, (q + 1) * n // parts, m, of, to, starts)
     if thread == 0:
@@ -254,9 +255,19 @@ def learn(
             if settles:
                 mode = SETTLE if law == HAMILTONIAN else FORWARD
             moving = ahead if signs == 0 or ints[BY_SAMPLE] == 1 else back
+            fresh = h == 0
+            if tails is not None:  # noqa: SIM102
+                if fresh and are_tiled(tiles):
+                    fresh = False
+                    for q in range(thread, parts, threads):
+                        through_tiles(
+                            q, q * n // parts, (q + 1) * n // parts, FORWARD, cur, cur, ints,
+                            moving, a, coef, s, g, w, p, v, tiles,
+                        )  # fmt: skip
+                    turn = wait(arrived, threads, turn)
             if law == HAMILTONIAN:
                 feel(
-                    low, high, h == 0, cur, ints, signs, acts, arcs, speeds, gains, a, slopes,
+                    low, high, fresh, cur, ints, signs, acts, arcs, speeds, gains, a, slopes,
                     coef, s, lam, w, starts, tails, both,
                 )  # fmt: skip
             turn = wait(arrived, threads, turn)
@@ -282,7 +293,7 @@ def learn(
                 move_rows(
                     q * n // parts, (q + 1) * n // parts, q, mode, cur, ints, signs, moving, acts,
                     arcs, speeds, gains, share, a, slopes, coef, force, s, lam, error, g, w, p, v,
-                    e, starts, tails, both,
+                    e, starts, tails, both, tiles,
                 )  # fmt: skip
             turn = wait(arrived, threads, turn)
             if mode == FORWARD:
@@ -292,8 +303,8 @@ def learn(
             else:
                 flipped = signs if ints[POLICY] != STEADY else 0
                 move_neurons(
-                    low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx, tails,
-                    both,
+                    low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx, coef,
+                    tails, both,
                 )  # fmt: skip
             cur = 1 - cur
             hop += 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
+from alike import assert_alike, samples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +26,6 @@ from localprop import (
     Learner,
     LeastAction,
     Overdamped,
-    Samples,
     SignFlip,
     SoftmaxCrossEntropy,
     SquaredError,
@@ -34,24 +33,7 @@ from localprop import (
 )
 from localprop.network import ACTIVATIONS
 
-RECORD = ("output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm")
-NORMS = {".x": "x_norm", ".costate": "costate_norm", ".momentum": "momentum_norm"}  # of leaves
 SAMPLES = 12
-
-
-def samples(learner, seed, *, durations=False, missing=0.0, weights=False, begins=False, length=12):
-    network, streams = learner.network, learner.network.streams
-    network = network if streams is None else network.network
-    lead, rng = (length,) if streams is None else (length, streams), np.random.default_rng(seed)
-    z = rng.standard_normal((*lead, len(network.outputs)))
-    z[rng.random(z.shape) < missing] = np.nan
-    return Samples(
-        rng.standard_normal((*lead, network.inputs)),
-        z,
-        rng.uniform(0.2, 1.5, length) if durations else None,
-        weight=rng.uniform(0, 2, lead) if weights else None,
-        begins=(rng.random(lead) < 0.3) if begins else None,
-    )
 
 
 MASSES = st.sampled_from([Constant(50.0), Adaptive(0.002, 0.01, 1e-3), Growing(0.02, 2.0)])
@@ -164,32 +146,6 @@ def built(network, given, shown):
     network = digraph(*network)
     native, xla = (Learner(network, engine=engine, **given) for engine in ("native", "xla"))
     return native, xla, samples(native, **shown)
-
-
-def assert_close(found, expected, tolerance, name="", least=0.0):
-    """Asserts that arrays differ by a share of the largest number, or of `least` if more."""
-    found, expected = np.asarray(found), np.asarray(expected)
-    assert found.shape == expected.shape, name
-    assert found.dtype == expected.dtype, name
-    scale = np.abs(expected).max(initial=least)
-    np.testing.assert_allclose(found, expected, atol=tolerance * scale, rtol=0, err_msg=name)
-
-
-def assert_alike(native, xla, stream, tolerance):
-    start = native.init(jax.random.key(3))
-    found, traced = native.run(start, stream, RECORD)
-    expected, told = xla.run(start, stream, RECORD)
-    leaves = jax.tree_util.tree_leaves_with_path
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for (path, a), (_, b) in zip(leaves(found), leaves(expected), strict=True):
-        name = jax.tree_util.keystr(path)
-        # What forward hops add and backward hops take away is rounded where it was largest.
-        norms = told.get(NORMS.get(name), np.zeros(1))
-        assert_close(a, b, tolerance, name, np.max(norms))
-    for name in RECORD:
-        assert_close(traced[name], told[name], tolerance, name)
-    answers = (learner.predict_many(expected, stream.u[:3]) for learner in (native, xla))
-    assert_close(*answers, tolerance, "answers")
 
 
 RARE = [HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -1,0 +1,60 @@
+"""Streams for learners of either engine, and how far apart these may be."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from localprop import DivergenceError, Samples
+
+RECORD = ("output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm")
+NORMS = {".x": "x_norm", ".costate": "costate_norm", ".momentum": "momentum_norm"}  # of leaves
+
+
+def samples(learner, seed, *, durations=False, missing=0.0, weights=False, begins=False, length=12):
+    network, streams = learner.network, learner.network.streams
+    network = network if streams is None else network.network
+    lead, rng = (length,) if streams is None else (length, streams), np.random.default_rng(seed)
+    z = rng.standard_normal((*lead, len(network.outputs)))
+    z[rng.random(z.shape) < missing] = np.nan
+    return Samples(
+        rng.standard_normal((*lead, network.inputs)),
+        z,
+        rng.uniform(0.2, 1.5, length) if durations else None,
+        weight=rng.uniform(0, 2, lead) if weights else None,
+        begins=(rng.random(lead) < 0.3) if begins else None,
+    )
+
+
+def assert_close(found, expected, tolerance, name="", least=0.0):
+    """Asserts that arrays differ by a share of the largest number, or of `least` if more."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape, name
+    assert found.dtype == expected.dtype, name
+    scale = np.abs(expected).max(initial=least)
+    np.testing.assert_allclose(found, expected, atol=tolerance * scale, rtol=0, err_msg=name)
+
+
+def assert_alike(native, xla, stream, tolerance):
+    """Asserts that learners take a stream alike, or diverge alike."""
+    start = native.init(jax.random.key(3))
+    try:
+        expected, told = xla.run(start, stream, RECORD)
+    except DivergenceError as error:
+        with pytest.raises(DivergenceError) as fault:
+            native.run(start, stream, RECORD)
+        assert (fault.value.sample, fault.value.quantity) == (error.sample, error.quantity)
+        return
+    found, traced = native.run(start, stream, RECORD)
+    leaves = jax.tree_util.tree_leaves_with_path
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for (path, a), (_, b) in zip(leaves(found), leaves(expected), strict=True):
+        name = jax.tree_util.keystr(path)
+        # What forward hops add and backward hops take away is rounded where it was largest.
+        norms = told.get(NORMS.get(name), np.zeros(1))
+        assert_close(a, b, tolerance, name, np.max(norms))
+    for name in RECORD:
+        assert_close(traced[name], told[name], tolerance, name)
+    answers = (learner.predict_many(expected, stream.u[:3]) for learner in (native, xla))
+    assert_close(*answers, tolerance, "answers")
