@@ -54,7 +54,7 @@ class Tiles:
         down = (n // ints["parts"] >> HEAD_BITS) + 1
         sizes = np.zeros((parts, down * self.across), np.int64)
         self._arcs = self.across, plan.starts, plan.tails
-        self.index = np.empty(plan.tails.size if self.some else 0, np.uint32)
+        self.index = np.empty(plan.shapes["w"] if self.some else 0, np.uint32)
         if self.some:
             _count(*self._arcs, sizes)
         self.ends = np.cumsum(sizes).reshape(sizes.shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -42,9 +44,9 @@ def assert_alike(native, xla, stream, tolerance):
     try:
         expected, told = xla.run(start, stream, RECORD)
     except DivergenceError as error:
-        with pytest.raises(DivergenceError) as fault:
+        told = f"^{re.escape(str(error))}$"  # which sample, and what of it
+        with pytest.raises(DivergenceError, match=told):
             native.run(start, stream, RECORD)
-        assert (fault.value.sample, fault.value.quantity) == (error.sample, error.quantity)
         return
     found, traced = native.run(start, stream, RECORD)
     leaves = jax.tree_util.tree_leaves_with_path
