@@ -18,7 +18,9 @@ from .workers import free_cores, together
 LARGE = 1 << 12  # numbers of an array
 WORTH = 1 << 16  # numbers that take longer to copy than to look at where they lie
 FEW, SOME = 2, 8  # streams; those of large networks
-PADDED_FROM, WIDE_FROM = 9, 128  # sources of a row, which is padded to 8 or to 16 of them
+# Sources from which on a row is padded to 8 of them, and to 16; and left as it is, for to take the
+# room out again would take longer than what it saves.
+PADDED_FROM, WIDE_FROM, WHOLE_FROM = 9, 128, 2000
 # Places of what threads tell one another, and of how often they met, which is another line of the
 # cache; and how many places there are.
 ARRIVED, STATE = 16, 17
@@ -61,7 +63,7 @@ class Engine:
         self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
         self.dense = plan.tails is None
         self.stride = self.m
-        if self.dense and self.m >= PADDED_FROM:
+        if self.dense and PADDED_FROM <= self.m < WHOLE_FROM:
             lanes = 16 if self.m >= WIDE_FROM else 8
             self.stride = -(-self.m // lanes) * lanes
         # Of many streams XLA makes products of matrices (benchmarks/hops.md).
