@@ -24,6 +24,7 @@ from .chain_neurons import (
 from .codes import ADAPTIVE, GROWING, LANES, STRETCH
 from .jit import apart, inner, kernel
 from .lanes import add_forward, force, plain, pull_back
+from .subnormal import back_to, without_subnormals
 
 
 @apart
@@ -211,6 +212,7 @@ def learn(
     inputs)`, or empty; `query`: `(T, inputs)`, what is to be answered after a sample, in
     `answers`, `(T, outputs)`; or both empty; `arrays`, `order`: scratch (`chain.scratch`).
     """
+    usual = without_subnormals()
     dtype, room = state.dtype, order.size
     w, p, v = state[0], state[1], state[2]
     a, d, x, costate, x_new, costate_new, source, target, more, f, turned = arrays
@@ -270,6 +272,7 @@ def learn(
     if seen > 0:  # of the last sample alone, wherever the stream is cut
         keep(layers, x, order, seen, room, x_kept)
         keep(layers, costate, order, seen, room, costate_kept)
+    back_to(usual)
     return fault
 
 
@@ -291,6 +294,7 @@ def keep(layers, x, order, seen, room, kept):
 @kernel
 def answer(layers, kinds, w, u, out, arrays, order):
     """Writes what the network settles to under each input, `(T, outputs)`; arrays as above."""
+    usual = without_subnormals()
     inputs, outputs, room, below = u.shape[1], out.shape[1], order.size, layers[0, 2]
     wide, top = layers[len(layers) - 1, 6], layers[len(layers) - 1, 7] * room
     a, d, x, source = arrays[0], arrays[1], arrays[4], arrays[6]
@@ -303,3 +307,4 @@ def answer(layers, kinds, w, u, out, arrays, order):
         for s in range(count):
             for k in range(outputs):
                 out[t + s, k] = x[top + s * wide + k]
+    back_to(usual)

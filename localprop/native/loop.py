@@ -56,6 +56,7 @@ from .places import (
     X_SIGN,
     M,
 )  # fmt: skip
+from .subnormal import back_to, without_subnormals
 from .tiles import are_tiled, through_tiles
 
 
@@ -202,6 +203,7 @@ def learn(
     `moments`: time, and samples in the mean of the weights; `watch`: whether weights are looked at
     after every sample.
     """
+    usual = without_subnormals()
     number = w.dtype.type
     streams, n, m, hops = ints[STREAMS], ints[NEURONS], ints[SOURCES], ints[HOPS]
     here, parts, law = m - n, ints[PARTS], ints[LAW]
@@ -360,6 +362,7 @@ def learn(
         for k in range(threads):
             if state[0] < 0 and state[1 + k] == 0:
                 state[0] = samples
+    back_to(usual)
 
 
 @kernel
@@ -367,6 +370,7 @@ def relax(
     rows, hops, ints, acts, outputs, arcs, gains, s, x, g, w, u, out, starts, tails, both,
 ):  # fmt: skip
     """Sets what is answered to each of some rows of inputs after hops of the state alone."""
+    usual = without_subnormals()
     n, m = ints[NEURONS], ints[SOURCES]
     here = m - n
     none = np.int64(0)
@@ -385,3 +389,4 @@ def relax(
         for t in range(x.shape[0]):
             for o in range(outputs.size):
                 out[k, t, o] = s[cur, t, here + outputs[o]]
+    back_to(usual)
