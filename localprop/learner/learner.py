@@ -25,7 +25,7 @@ from ..options import real, shown, texts, whole
 from .average import Average
 from .divergence import REMEDY, culprit, first_unsound
 from .fit import Fit, is_traced
-from .loop import UNROLLED, Fixed, learn_chunk, preview_chunk, repeat
+from .loop import Fixed, Repeat, learn_chunk, preview_chunk, repeat
 from .reservoir import Reservoir, live, presented, with_rest, without_rest
 from .samples import (
     TRACED,
@@ -593,16 +593,19 @@ class Learner(eqx.Module):
     def _tau(self, sample: Samples) -> Any:
         return self._duration(sample) / self.hops
 
-    def present(self, phase: Phase, sample: Samples) -> tuple[Phase, Array]:
+    def present(
+        self, phase: Phase, sample: Samples, repeat: Repeat = repeat
+    ) -> tuple[Phase, Array]:
         """Presents one sample, hop by hop; returns the phase after it and its prediction.
 
-        **Arguments:** `phase`; `sample`: one row, traced or not.
+        **Arguments:** `phase`; `sample`: one row, traced or not; `repeat`: what makes several equal
+        hops, in a loop or written out.
         """
         blind, start = min(self.hops, self.law.blind_hops(self.settle)), phase
         phase, shown = self._begun(phase, sample)
-        phase = self._hop_on(phase, shown, 0, blind)
+        phase = self._hop_on(phase, shown, 0, blind, repeat)
         output = self._predicted(phase, shown)
-        phase = self._hop_on(phase, shown, blind, self.hops)
+        phase = self._hop_on(phase, shown, blind, self.hops, repeat)
         return self._ended(phase, start, sample), output
 
     def preview(self, phase: Phase, sample: Samples) -> Array:
@@ -611,14 +614,16 @@ class Learner(eqx.Module):
         phase, shown = self._begun(phase, sample)
         return self._predicted(self._hop_on(phase, shown, 0, blind), shown)
 
-    def _hop_on(self, phase: Phase, sample: Samples, start: int, stop: int) -> Phase:
+    def _hop_on(
+        self, phase: Phase, sample: Samples, start: int, stop: int, repeat: Repeat = repeat
+    ) -> Phase:
         """Returns the phase after the hops `start` to `stop - 1` of a sample."""
         step = self._stepper(sample)
         if self.clock == "sample" and start == 0 < stop:
             phase, start = step(0)(phase), 1  # in which time passes
         turn = max(start, min(self.settle, stop))
         for first, last in (start, turn), (turn, stop):
-            phase = repeat(step(first), phase, last - first, unroll=self.hops <= UNROLLED)
+            phase = repeat(step(first), phase, last - first)
         return phase
 
     def _stepper(self, sample: Samples) -> Callable[[int], Callable[[Phase], Phase]]:
@@ -707,7 +712,7 @@ class Learner(eqx.Module):
         if self.clock == "sample":
             phase, tau, depth = relax(phase, self.duration), 0.0, depth - 1
         step = lambda phase: relax(phase, tau)  # noqa: E731
-        return self.network.output(repeat(step, phase, depth, unroll=depth <= UNROLLED).x)
+        return self.network.output(repeat(step, phase, depth).x)
 
     def observe(
         self, record: Sequence[str], phase: Phase, output: Array, sample: Samples
