@@ -23,6 +23,7 @@ from ..native import AnyEngine, engine_of
 from ..network import AbstractNetwork, SharedWeights
 from ..options import real, shown, texts, whole
 from .average import Average
+from .compact import compact
 from .divergence import REMEDY, culprit, first_unsound
 from .fit import Fit, is_traced
 from .loop import Fixed, Repeat, learn_chunk, preview_chunk, repeat
@@ -802,6 +803,7 @@ def _check_kind(phase: Any) -> None:
 @eqx.filter_jit
 def _predict(learner: Learner, fits: Fit, phase: Phase, u: Any) -> Array:
     fits(phase)
+    learner, phase, _ = compact(learner, phase)
     return learner._answer(phase, u)
 
 
@@ -814,4 +816,5 @@ def _present(learner: Learner, fits: Fit, phase: Phase, sample: Samples) -> tupl
 @eqx.filter_jit
 def _predict_many(learner: Learner, fits: Fit, phase: Phase, u: Any) -> Array:
     fits(phase)
+    learner, phase, _ = compact(learner, phase)
     return jax.lax.map(lambda row: learner._answer(phase, row), u)

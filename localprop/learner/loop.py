@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ..law import Phase
+from .compact import compact
 from .divergence import sound
 from .fit import Fit
 from .samples import Samples, count
@@ -85,7 +86,9 @@ def _learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[PyTree, dict[str, Array],
     """Learns the first `n` samples of a padded chunk in one compiled loop."""
     learner, fits, part, n, record = fixed
     fits(phase)
-    return learn_loop(learner, part, n, record, phase)
+    learner, phase, laid_out = compact(learner, phase)
+    phase, trace, largest = learn_loop(learner, part, n, record, phase)
+    return laid_out(phase), trace, largest
 
 
 def learn_loop(
@@ -146,6 +149,7 @@ def preview_chunk(fixed: Fixed, phase: PyTree) -> Array:
     """Returns the prediction of each sample of a padded chunk, each as if it were the next one."""
     learner, fits, part, n, _ = fixed
     fits(phase)
+    learner, phase, _ = compact(learner, phase)
     return preview_loop(learner, part, n, phase)
 
 
