@@ -26,7 +26,7 @@ from .average import Average
 from .compact import compact
 from .divergence import REMEDY, culprit, first_unsound
 from .fit import Fit, is_traced
-from .loop import Fixed, Repeat, learn_chunk, preview_chunk, repeat
+from .loop import Fixed, Repeat, learn_chunk, preview_chunk, repeat, write_out
 from .reservoir import Reservoir, live, presented, with_rest, without_rest
 from .samples import (
     TRACED,
@@ -49,7 +49,7 @@ Numbers = Array | np.ndarray
 PLAIN = ("step", "predict", "network", "engine")  # attributes that are looked up at every sample
 RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer", "input_slope")
 
-ENGINES = ("auto", "xla", "native")
+ENGINES = ("auto", "xla", "native", "pallas")
 
 NO_MEMORY = (
     "what is seen again comes without what neurons remembered then; take review without traces "
@@ -146,8 +146,10 @@ class Learner(eqx.Module):
         - `engine`: what computes: `"xla"`, which knows every learner and every device; `"native"`,
           loops for this machine's processor in which every weight is read and written once in a
           hop, for digraphs under the laws, costs and masses of this package, and for chains of
-          dense layers of infinite speed under `Hamiltonian`; or `"auto"`, native where it knows
-          the learner and what is recorded and is the faster one, else XLA. Both follow the same
+          dense layers of infinite speed under `Hamiltonian`; `"pallas"`, XLA with a GPU kernel
+          that does so for dense digraphs of one stream under costate reversal and a constant
+          mass, which was not measured on any GPU yet; or `"auto"`, native where it knows the
+          learner and what is recorded and is the faster one, else XLA. All follow the same
           equations to rounding, and each by itself repeats every bit.
 
         **Raises:** `ConfigError` for numbers that make no sense.
@@ -191,6 +193,11 @@ class Learner(eqx.Module):
         self.engine = engine
         if engine == "native" and isinstance(unknown := engine_of(self), str):
             raise ConfigError(_not_native(unknown))
+        if engine == "pallas":
+            from .pallas_hop import unknown_to_pallas  # takes time to import
+
+            if unknown := unknown_to_pallas(self):
+                raise ConfigError(f"engine 'pallas' does not know {unknown}; take engine='auto'")
 
     def _check_review(self) -> None:
         if self.clock == "sample":
@@ -623,17 +630,19 @@ class Learner(eqx.Module):
         if self.clock == "sample" and start == 0 < stop:
             phase, start = step(0)(phase), 1  # in which time passes
         turn = max(start, min(self.settle, stop))
-        for first, last in (start, turn), (turn, stop):
-            phase = repeat(step(first), phase, last - first)
-        return phase
+        phase = repeat(step(start), phase, turn - start)
+        if self.engine == "pallas" and turn < stop and repeat is not write_out:
+            from .pallas_hop import one_pass_hops
+
+            given: Any = {"network": self.network, "cost": self._cost(sample), "law": self.law}
+            given |= {"u": sample.u, "z": sample.z, "tau": self._tau(sample)}
+            return one_pass_hops(**given, phase=phase, times=stop - turn)
+        return repeat(step(turn), phase, stop - turn)
 
     def _stepper(self, sample: Samples) -> Callable[[int], Callable[[Phase], Phase]]:
         """Returns what gives hop `k` of a sample, as a function of the phase."""
-        tau, total, cost = self._tau(sample), self._duration(sample), self.cost
-        if sample.weight is not None:
-            weight = jnp.asarray(sample.weight)
-            cost = eqx.tree_at(lambda c: c.weight, cost, weight, is_leaf=lambda leaf: leaf is None)
-        given = self._shown, cost
+        tau, total = self._tau(sample), self._duration(sample)
+        given = self._shown, self._cost(sample)
 
         def step(k: int) -> Callable[[Phase], Phase]:
             move = self.law.settle if k < self.settle else self.law.hop
@@ -641,6 +650,13 @@ class Learner(eqx.Module):
             return lambda phase: move(*given, phase, sample.u, sample.z, *times)
 
         return step
+
+    def _cost(self, sample: Samples) -> Cost:
+        """Returns the cost with the weights of a sample's losses."""
+        if sample.weight is None:
+            return self.cost
+        weight, none = jnp.asarray(sample.weight), lambda leaf: leaf is None
+        return eqx.tree_at(lambda c: c.weight, self.cost, weight, is_leaf=none)
 
     def _one_each(self, name: str, value: Any) -> Array:
         """Returns one number for all streams, or one for each.
@@ -760,7 +776,7 @@ def _fused(learner: Learner, phase: Any, record: tuple[str, ...]) -> AnyEngine |
     """
     # Not a method, which Equinox would wrap anew at every call, in the time of some hops.
     asked = learner.engine
-    if asked == "xla":
+    if asked in ("xla", "pallas"):
         return None
     refuse_lame_fork()
     _check_kind(phase)
