@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,11 @@ from ..network import Digraph
 from ..network.activation import activate
 from ..network.arcs import DenseArcs
 
-if TYPE_CHECKING:
-    from .learner import Learner
-
 # Of a program's tile, in weights; powers of two, as Triton wants them. Not tuned on any device.
 ROWS, COLUMNS, WARPS = 8, 256, 4
 
 
-def unknown_to_pallas(learner: Learner) -> str | None:
+def unknown_to_pallas(learner: Any) -> str | None:
     """Returns what of a learner these hops do not know, `None` where they know all of it."""
     network, law, cost = learner.network, learner.law, learner.cost
     if type(network) is not Digraph or not isinstance(network.arcs, DenseArcs):
