@@ -424,9 +424,11 @@ def _audit_chain(monkeypatch, present):
     """Audits a learner whose samples do something beside their hops."""
     learner = Learner(CHAIN, Cost(SquaredError()), Hamiltonian(), hops=4, settle=0)
     honest = Learner.present
-    monkeypatch.setattr(
-        Learner, "present", lambda self, p, sample: present(honest, self, p, sample)
-    )
+
+    def presented(self, phase, sample, repeat):
+        return present(partial(honest, repeat=repeat), self, phase, sample)
+
+    monkeypatch.setattr(Learner, "present", presented)
     return localprop.audit_sample(learner)
 
 

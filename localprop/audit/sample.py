@@ -11,11 +11,13 @@ import numpy as np
 from ..errors import ConfigError
 from ..law import Hamiltonian, LeastAction, Phase
 from ..learner import Learner, Samples
-from ..learner.loop import UNROLLED
+from ..learner.loop import write_out
 from .channels import channel_lines, forbidden, heard_by_all, hop_step, sign_given, transported
 from .rules import Rules
 from .step import Step
 from .wiring import wiring
+
+MOST = 16  # hops of a sample that are followed one by one
 
 
 class SampleAudit(eqx.Module):
@@ -126,8 +128,7 @@ def audit_sample(learner: Learner) -> SampleAudit:
     kind is looked at as `audit` looks at one hop. Then `Learner.present` itself is traced: it may
     join only what its hops join, one after the other, and no target may reach its prediction.
 
-    **Arguments:** `learner`: of at most 16 hops (more run in a compiled loop, which is not looked
-    into).
+    **Arguments:** `learner`: of at most 16 hops, which are looked at one after the other.
 
     **Raises:** `ConfigError` for more, and for a kind of network that declares no arcs.
 
@@ -147,8 +148,8 @@ def audit_sample(learner: Learner) -> SampleAudit:
         ```
     """
     network, cost, law, hops = learner.network, learner.cost, learner.law, learner.hops
-    if hops > UNROLLED:
-        raise ConfigError(f"hops is {hops}; a sample of at most {UNROLLED} hops can be audited")
+    if hops > MOST:
+        raise ConfigError(f"hops is {hops}; a sample of at most {MOST} hops can be audited")
     if learner.review is not None:
         raise ConfigError(
             "review shows samples of other times, which no hop knows of; audit without"
@@ -156,7 +157,7 @@ def audit_sample(learner: Learner) -> SampleAudit:
     wires = wiring(network)
     rules = Rules(wires, drifts=isinstance(law, LeastAction))
     phase = jax.eval_shape(learner.init, jax.random.key(0))
-    present = lambda p, u, z: learner.present(p, Samples(u, z))  # noqa: E731
+    present = lambda p, u, z: learner.present(p, Samples(u, z), write_out)  # noqa: E731
     whole = Step(lambda p, u, z: present(p, u, z)[0], wires, phase)
     kinds = {still: hop_step(network, cost, law, wires, still) for still in (True, False)}
     made = [kinds[k < learner.settle] for k in range(hops)]

@@ -23,9 +23,10 @@ from ..native import AnyEngine, engine_of
 from ..network import AbstractNetwork, SharedWeights
 from ..options import real, shown, texts, whole
 from .average import Average
+from .compact import compact
 from .divergence import REMEDY, culprit, first_unsound
 from .fit import Fit, is_traced
-from .loop import UNROLLED, Fixed, learn_chunk, preview_chunk, repeat
+from .loop import Fixed, Repeat, learn_chunk, preview_chunk, repeat, write_out
 from .reservoir import Reservoir, live, presented, with_rest, without_rest
 from .samples import (
     TRACED,
@@ -48,7 +49,7 @@ Numbers = Array | np.ndarray
 PLAIN = ("step", "predict", "network", "engine")  # attributes that are looked up at every sample
 RECORDS = ("output", "loss", "lagrangian", "hamiltonian", *NORMS, "answer", "input_slope")
 
-ENGINES = ("auto", "xla", "native")
+ENGINES = ("auto", "xla", "native", "pallas")
 
 NO_MEMORY = (
     "what is seen again comes without what neurons remembered then; take review without traces "
@@ -145,8 +146,10 @@ class Learner(eqx.Module):
         - `engine`: what computes: `"xla"`, which knows every learner and every device; `"native"`,
           loops for this machine's processor in which every weight is read and written once in a
           hop, for digraphs under the laws, costs and masses of this package, and for chains of
-          dense layers of infinite speed under `Hamiltonian`; or `"auto"`, native where it knows
-          the learner and what is recorded and is the faster one, else XLA. Both follow the same
+          dense layers of infinite speed under `Hamiltonian`; `"pallas"`, XLA with a GPU kernel
+          that does so for dense digraphs of one stream under costate reversal and a constant
+          mass, which was not measured on any GPU yet; or `"auto"`, native where it knows the
+          learner and what is recorded and is the faster one, else XLA. All follow the same
           equations to rounding, and each by itself repeats every bit.
 
         **Raises:** `ConfigError` for numbers that make no sense.
@@ -190,6 +193,11 @@ class Learner(eqx.Module):
         self.engine = engine
         if engine == "native" and isinstance(unknown := engine_of(self), str):
             raise ConfigError(_not_native(unknown))
+        if engine == "pallas":
+            from .pallas_hop import unknown_to_pallas  # takes time to import
+
+            if unknown := unknown_to_pallas(self):
+                raise ConfigError(f"engine 'pallas' does not know {unknown}; take engine='auto'")
 
     def _check_review(self) -> None:
         if self.clock == "sample":
@@ -593,16 +601,19 @@ class Learner(eqx.Module):
     def _tau(self, sample: Samples) -> Any:
         return self._duration(sample) / self.hops
 
-    def present(self, phase: Phase, sample: Samples) -> tuple[Phase, Array]:
+    def present(
+        self, phase: Phase, sample: Samples, repeat: Repeat = repeat
+    ) -> tuple[Phase, Array]:
         """Presents one sample, hop by hop; returns the phase after it and its prediction.
 
-        **Arguments:** `phase`; `sample`: one row, traced or not.
+        **Arguments:** `phase`; `sample`: one row, traced or not; `repeat`: what makes several equal
+        hops, in a loop or written out.
         """
         blind, start = min(self.hops, self.law.blind_hops(self.settle)), phase
         phase, shown = self._begun(phase, sample)
-        phase = self._hop_on(phase, shown, 0, blind)
+        phase = self._hop_on(phase, shown, 0, blind, repeat)
         output = self._predicted(phase, shown)
-        phase = self._hop_on(phase, shown, blind, self.hops)
+        phase = self._hop_on(phase, shown, blind, self.hops, repeat)
         return self._ended(phase, start, sample), output
 
     def preview(self, phase: Phase, sample: Samples) -> Array:
@@ -611,23 +622,27 @@ class Learner(eqx.Module):
         phase, shown = self._begun(phase, sample)
         return self._predicted(self._hop_on(phase, shown, 0, blind), shown)
 
-    def _hop_on(self, phase: Phase, sample: Samples, start: int, stop: int) -> Phase:
+    def _hop_on(
+        self, phase: Phase, sample: Samples, start: int, stop: int, repeat: Repeat = repeat
+    ) -> Phase:
         """Returns the phase after the hops `start` to `stop - 1` of a sample."""
         step = self._stepper(sample)
         if self.clock == "sample" and start == 0 < stop:
             phase, start = step(0)(phase), 1  # in which time passes
         turn = max(start, min(self.settle, stop))
-        for first, last in (start, turn), (turn, stop):
-            phase = repeat(step(first), phase, last - first, unroll=self.hops <= UNROLLED)
-        return phase
+        phase = repeat(step(start), phase, turn - start)
+        if self.engine == "pallas" and turn < stop and repeat is not write_out:
+            from .pallas_hop import one_pass_hops
+
+            given: Any = {"network": self.network, "cost": self._cost(sample), "law": self.law}
+            given |= {"u": sample.u, "z": sample.z, "tau": self._tau(sample)}
+            return one_pass_hops(**given, phase=phase, times=stop - turn)
+        return repeat(step(turn), phase, stop - turn)
 
     def _stepper(self, sample: Samples) -> Callable[[int], Callable[[Phase], Phase]]:
         """Returns what gives hop `k` of a sample, as a function of the phase."""
-        tau, total, cost = self._tau(sample), self._duration(sample), self.cost
-        if sample.weight is not None:
-            weight = jnp.asarray(sample.weight)
-            cost = eqx.tree_at(lambda c: c.weight, cost, weight, is_leaf=lambda leaf: leaf is None)
-        given = self._shown, cost
+        tau, total = self._tau(sample), self._duration(sample)
+        given = self._shown, self._cost(sample)
 
         def step(k: int) -> Callable[[Phase], Phase]:
             move = self.law.settle if k < self.settle else self.law.hop
@@ -635,6 +650,13 @@ class Learner(eqx.Module):
             return lambda phase: move(*given, phase, sample.u, sample.z, *times)
 
         return step
+
+    def _cost(self, sample: Samples) -> Cost:
+        """Returns the cost with the weights of a sample's losses."""
+        if sample.weight is None:
+            return self.cost
+        weight, none = jnp.asarray(sample.weight), lambda leaf: leaf is None
+        return eqx.tree_at(lambda c: c.weight, self.cost, weight, is_leaf=none)
 
     def _one_each(self, name: str, value: Any) -> Array:
         """Returns one number for all streams, or one for each.
@@ -707,7 +729,7 @@ class Learner(eqx.Module):
         if self.clock == "sample":
             phase, tau, depth = relax(phase, self.duration), 0.0, depth - 1
         step = lambda phase: relax(phase, tau)  # noqa: E731
-        return self.network.output(repeat(step, phase, depth, unroll=depth <= UNROLLED).x)
+        return self.network.output(repeat(step, phase, depth).x)
 
     def observe(
         self, record: Sequence[str], phase: Phase, output: Array, sample: Samples
@@ -754,7 +776,7 @@ def _fused(learner: Learner, phase: Any, record: tuple[str, ...]) -> AnyEngine |
     """
     # Not a method, which Equinox would wrap anew at every call, in the time of some hops.
     asked = learner.engine
-    if asked == "xla":
+    if asked in ("xla", "pallas"):
         return None
     refuse_lame_fork()
     _check_kind(phase)
@@ -797,6 +819,7 @@ def _check_kind(phase: Any) -> None:
 @eqx.filter_jit
 def _predict(learner: Learner, fits: Fit, phase: Phase, u: Any) -> Array:
     fits(phase)
+    learner, phase, _ = compact(learner, phase)
     return learner._answer(phase, u)
 
 
@@ -809,4 +832,5 @@ def _present(learner: Learner, fits: Fit, phase: Phase, sample: Samples) -> tupl
 @eqx.filter_jit
 def _predict_many(learner: Learner, fits: Fit, phase: Phase, u: Any) -> Array:
     fits(phase)
+    learner, phase, _ = compact(learner, phase)
     return jax.lax.map(lambda row: learner._answer(phase, row), u)

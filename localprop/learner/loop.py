@@ -12,25 +12,50 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ..law import Phase
+from .compact import compact
 from .divergence import sound
 from .fit import Fit
 from .samples import Samples, count
 
-# Hops up to here are written out one after the other, which saves the turns of a loop. Beyond, the
-# compiler's time and memory grow faster than the hops, and its code is slower than a loop.
-UNROLLED = 16
+# Equal hops up to here are written out one after the other, which saves the turns of a loop and
+# leaves out what the next hop overwrites. Beyond, they are a loop: what is compiled does not grow.
+WRITTEN_OUT = 4
+
+Hop = Callable[[Phase], Phase]
+Repeat = Callable[[Hop, Phase, int], Phase]
 
 
-def repeat(
-    step: Callable[[Phase], Phase], phase: Phase, times: int, *, unroll: bool = False
-) -> Phase:
-    """Returns the phase after a number of equal steps, in a loop or written out."""
-    step = jax.jit(step)  # traced once, however often it is written out
-    if unroll or times < 2:
-        for _ in range(times):
-            phase = step(phase)
-        return phase
-    return jax.lax.fori_loop(0, times, lambda _, p: step(p), phase)
+def repeat(hop: Hop, phase: Phase, times: int) -> Phase:
+    """Returns the phase after a number of equal hops, a loop where they are more than a few."""
+    hop = jax.jit(_in_place(hop))  # traced once, however often it is written out
+    if times <= WRITTEN_OUT:
+        return write_out(hop, phase, times)
+    return jax.lax.fori_loop(0, times, lambda _, p: hop(p), phase)
+
+
+def write_out(hop: Hop, phase: Phase, times: int) -> Phase:
+    """Returns the phase after a number of equal hops, in a program that has each of them."""
+    for _ in range(times):
+        phase = hop(phase)
+    return phase
+
+
+def _in_place(hop: Hop) -> Hop:
+    """Returns a hop whose new weights may take the place of the old ones, without a copy of them.
+
+    XLA keeps a copy of old weights for whatever may read them after the new ones are written, as
+    both products of the drive may. Here new weights wait for the neurons and costates that these
+    products make: where one of those is no number, and nothing is to be saved, weights hold still.
+    """
+
+    def ordered(phase: Phase) -> Phase:
+        after = hop(phase)
+        made = [a for a in jax.tree.leaves((after.x, after.costate)) if a.size]
+        lost = jnp.isnan(sum(a[(0,) * a.ndim] for a in made))
+        w = jax.tree.map(lambda old, new: jnp.where(lost, old, new), phase.w, after.w)
+        return dataclasses.replace(after, w=w)
+
+    return ordered
 
 
 @runtime_checkable
@@ -61,7 +86,9 @@ def _learn_chunk(fixed: Fixed, phase: PyTree) -> tuple[PyTree, dict[str, Array],
     """Learns the first `n` samples of a padded chunk in one compiled loop."""
     learner, fits, part, n, record = fixed
     fits(phase)
-    return learn_loop(learner, part, n, record, phase)
+    learner, phase, laid_out = compact(learner, phase)
+    phase, trace, largest = learn_loop(learner, part, n, record, phase)
+    return laid_out(phase), trace, largest
 
 
 def learn_loop(
@@ -122,6 +149,7 @@ def preview_chunk(fixed: Fixed, phase: PyTree) -> Array:
     """Returns the prediction of each sample of a padded chunk, each as if it were the next one."""
     learner, fits, part, n, _ = fixed
     fits(phase)
+    learner, phase, _ = compact(learner, phase)
     return preview_loop(learner, part, n, phase)
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from localprop import Adaptive, Cost, Hamiltonian, Layered, Learner, LeastAction, SquaredError
-from localprop.learner import learner as module
-from localprop.learner.loop import UNROLLED
+from localprop import (
+    Adaptive,
+    Cost,
+    Digraph,
+    Hamiltonian,
+    Layered,
+    Learner,
+    LeastAction,
+    SquaredError,
+)
+from localprop.learner import loop
+from localprop.learner.loop import write_out
 from localprop.learner.samples import Samples
 
 LAWS = {
@@ -34,26 +44,53 @@ def loops(program: list[str]) -> int:
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_beyond_a_few_hops_the_program_does_not_grow_with_them(law):
-    written_out, few, many = (program(build(law, k)) for k in (UNROLLED, UNROLLED + 10, 1000))
-    assert len(few) == len(many)
-    assert loops(few) == loops(many) > loops(written_out) == 0
-    assert sum("call @" in line for line in written_out) >= UNROLLED
+@pytest.mark.parametrize("settle", ["auto", 0, 8])
+def test_beyond_a_few_hops_the_program_does_not_grow_with_them(law, settle):
+    some, many = (program(build(law, k, settle=settle)) for k in (16, 1000))
+    assert len(some) == len(many)
+    assert loops(some) == loops(many) > 0
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_few_hops_are_written_out(law):
+    few = program(build(law, 4, settle=0))
+    assert loops(few) == 0
+    assert sum("call @" in line for line in few) >= 4
 
 
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("settle", ["auto", 0, 1, 25, 29])
 @pytest.mark.usefixtures("x64")
-def test_a_loop_gives_the_numbers_of_hops_written_out(law, settle, monkeypatch):
+def test_a_loop_gives_the_numbers_of_hops_written_out(law, settle):
     learner = build(law, 30, settle=settle)
     phase = learner.init(jax.random.key(1))
-    looped = learner.present(phase, SAMPLE), learner.preview(phase, SAMPLE)
-    monkeypatch.setattr(module, "UNROLLED", 30)
-    written = learner.present(phase, SAMPLE), learner.preview(phase, SAMPLE)
-    assert int(looped[0][0].hop) == 30
+    looped = learner.present(phase, SAMPLE)
+    written = learner.present(phase, SAMPLE, write_out)
+    assert int(looped[0].hop) == 30
     for a, b in zip(jax.tree.leaves(looped), jax.tree.leaves(written), strict=True):
         # Thirty hops of numbers of order 1 in float64, rounded in another order.
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(learner.preview(phase, SAMPLE), written[1], rtol=1e-12, atol=1e-13)
+
+
+def test_a_loop_of_hops_writes_weights_where_they_were():
+    """No array as large as the weights is copied in a hop: a loop's weights are its own."""
+    network, law = Digraph.complete(64, 2), LAWS["hamiltonian"]
+    learner = Learner(network, Cost(SquaredError()), law, hops=16, settle=0)
+    hop = learner._stepper(Samples(jnp.ones(2), jnp.ones(1)))(15)
+    run = jax.jit(lambda phase: loop.repeat(hop, phase, 16), donate_argnums=0)
+    compiled = run.lower(learner.init(jax.random.key(0))).compile().as_text()
+    copies = [line for line in compiled.splitlines() if "= f32[64,67]{1,0} copy(" in line]
+    assert copies == []
+
+
+def test_weights_hold_still_where_an_error_is_no_number():
+    learner = build("hamiltonian", 9, settle=0)
+    phase, _ = learner.present(learner.init(jax.random.key(0)), SAMPLE)
+    lost = eqx.tree_at(lambda p: p.costate["output"], phase, jnp.array([jnp.nan]))
+    after = loop.repeat(learner._stepper(SAMPLE)(8), lost, 1)
+    for old, new in zip(jax.tree.leaves(phase.w), jax.tree.leaves(after.w), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 def test_a_deep_network_answers_through_a_loop():

@@ -155,7 +155,7 @@ def test_what_it_does_not_know_is_named_and_left_to_xla_by_auto(name):
     with pytest.raises(ConfigError, match=f"'native' does not know .*{name}.*engine='auto'"):
         Learner(*given, hops=3, settle=0, engine="native")
     Learner(*given, hops=3, settle=0)
-    with pytest.raises(ConfigError, match="engine 'fast'; take one of auto, xla, native"):
+    with pytest.raises(ConfigError, match="engine 'fast'; take one of auto, xla, native, pallas"):
         Learner(*given, engine="fast")
 
 
