@@ -19,7 +19,7 @@ from .samples import Samples, count
 
 # Equal hops up to here are written out one after the other, which saves the turns of a loop and
 # leaves out what the next hop overwrites. Beyond, they are a loop: what is compiled does not grow.
-WRITTEN_OUT = 4
+WRITTEN_OUT = 8
 
 Hop = Callable[[Phase], Phase]
 Repeat = Callable[[Hop, Phase, int], Phase]

@@ -46,7 +46,7 @@ def loops(program: list[str]) -> int:
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("settle", ["auto", 0, 8])
 def test_beyond_a_few_hops_the_program_does_not_grow_with_them(law, settle):
-    some, many = (program(build(law, k, settle=settle)) for k in (16, 1000))
+    some, many = (program(build(law, k, settle=settle)) for k in (30, 1000))
     assert len(some) == len(many)
     assert loops(some) == loops(many) > 0
 

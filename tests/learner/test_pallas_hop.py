@@ -36,10 +36,14 @@ def learn(engine, network, law=LAW, decay=0.0, samples=3, **settings):
 
 
 def assert_same(ours, theirs, tolerance):
+    """Asserts that arrays differ by a share of the largest number."""
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+        scale = np.abs(b).max(initial=0)
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale)
 
 
+# One sample, so that no network, however it reinforces itself, gets far beyond its rounding.
+@pytest.mark.usefixtures("x64")
 @given(
     # Tiles are 8 rows of 256 weights: less than one, some with a rest, more than one of columns.
     neurons=st.integers(1, 30) | st.sampled_from([64, 255, 300]),
@@ -65,10 +69,10 @@ def test_a_kernel_hop_is_a_hop_of_the_law(
         storage="dense",
     )
     ours, theirs = (
-        learn(engine, network, decay=decay, hops=6, settle=settle) for engine in ("pallas", "xla")
+        learn(engine, network, decay=decay, samples=1, hops=6, settle=settle)
+        for engine in ("pallas", "xla")
     )
-    # 18 hops of float32, sums of at most 300 terms in another order.
-    assert_same(ours, theirs, 2e-4)
+    assert_same(ours, theirs, 1e-9)
 
 
 @pytest.mark.usefixtures("x64")
