@@ -239,7 +239,8 @@ def _header_end(head: bytes, settle: bool) -> int | None:
 
 
 def _line_ends(text: bytes) -> int:
-    ends = text.count(b"\n")
+    # Lines are short: to look for one after the other takes longer than to compare every byte.
+    ends = int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
     return ends + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else ends
 
 
