@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from threading import Event
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from ..native.chain import Chain, ChainState, chain_of
 from ..native.workers import cores
 from .bank import ALONE, Bank, Phases, stacked
 
+SOON = 1e-3  # seconds
 SMALL = 64  # samples up to which to wake another thread takes longer than to learn them
 
 
@@ -170,7 +172,15 @@ def _cost(chain: Chain) -> int:
 
 def beside(do: Callable[[], Trace]) -> Callable[[], Trace]:
     """Begins to do something in a thread of its own; returns what waits for it to be done."""
-    return _threads("bank", 1).submit(do).result
+    begun = Event()
+
+    def work() -> Trace:
+        begun.set()
+        return do()
+
+    found = _threads("bank", 1).submit(work).result
+    begun.wait(SOON)  # or it would stand in line for Python's lock while this thread goes on
+    return found
 
 
 def _threads(role: str, several: int) -> ThreadPoolExecutor:
