@@ -5,8 +5,8 @@ parents. Weights learn in every hop, at constant mass, from random inputs and ta
 Each contender is called in turns with the others, so that all meet the same machine: what is told
 is the median over the rounds, and the least and the most in brackets. A hop is
 
-* *native*, *XLA*: one of `Learner.run`, 16 to a sample (2 where there are 10⁶ sparse neurons), with
-  all that `run` does around it, its copies of the weights too;
+* *native*, *XLA*: one of `Learner.run`, 16 to a sample, four samples to a call of a large network,
+  with all that `run` does around it, its copies of the weights too;
 * *bound*: reading and writing two arrays of the size of the weights once, in the same number of
   threads: the least that a hop of weights and momenta takes where they do not fit into a cache; for
   sparse arcs, reading their tails besides;
@@ -75,11 +75,9 @@ def sparse(neurons: int) -> Digraph:
     return Digraph(names, *ends, inputs=1, outputs=[0], bias=False, storage="sparse")
 
 
-def of_learner(
-    network: Digraph, kind: str, streams: int | None = None, hops: int = HOPS, samples: int = 1
-) -> Timing:
+def of_learner(network: Digraph, kind: str, streams: int | None = None, samples: int = 1) -> Timing:
     """Returns what times hops of a learner, as many as take long enough."""
-    given: dict[str, Any] = {"hops": hops, "settle": 0, "streams": streams, "engine": kind}
+    given: dict[str, Any] = {"hops": HOPS, "settle": 0, "streams": streams, "engine": kind}
     learner = Learner(network, Cost(SquaredError()), LAW, **given)
     start = learner.init(jax.random.key(0))
 
@@ -87,9 +85,9 @@ def of_learner(
         u, z = stream(samples, network.inputs, streams)
         begun = time.perf_counter()
         jax.block_until_ready(learner.run(start, (u, z), ("output",), chunk=samples)[0])
-        return (time.perf_counter() - begun) / samples / hops
+        return (time.perf_counter() - begun) / samples / HOPS
 
-    return timed(run, samples, hops)
+    return timed(run, samples)
 
 
 def timed(run: Callable[[int], float], samples: int = 1, hops: int = HOPS) -> Timing:
@@ -367,10 +365,11 @@ def chains(rounds: int) -> list[str]:
     return lines
 
 
-def memory(neurons: int = 4096) -> str:
+def memory(network: str) -> str:
     """Returns how many bytes per weight a run takes beside the phase that it begins with and the
     one that it ends with, measured in a process of its own."""
     code = f"""
+import ctypes, gc
 import jax, numpy as np
 from localprop import *
 def peak():
@@ -379,14 +378,17 @@ from localprop.native import engine_of
 small = Learner(Digraph.complete(200, 2), Cost(SquaredError()), engine="native")
 small.run(small.init(jax.random.key(0)), (np.ones((9, 2)), np.ones((9, 1))))
 law = Hamiltonian(mass=1e5, dissipation=0.5)
-network = Digraph.complete({neurons}, 2)
+from benchmarks.hops import sparse
+network = {network}
 learner = Learner(network, Cost(SquaredError()), law, hops=2, settle=0, engine="native")
 start = learner.init(jax.random.key(0))
 jax.block_until_ready(start)
+gc.collect()
+ctypes.CDLL(None).malloc_trim(0)  # what is free and not given back would not be seen to be taken
 now = lambda: int(next(l.split()[1] for l in open("/proc/self/status") if l.startswith("VmRSS")))
 before = now()
 open("/proc/self/clear_refs", "w").write("5")
-after, _ = learner.run(start, (np.ones((4, 2)), np.ones((4, 1))))
+after, _ = learner.run(start, (np.ones((4, network.inputs)), np.ones((4, 1))))
 print((peak() - before) * 1024 / start.w.size)
 """
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -414,10 +416,9 @@ def main() -> int:
     for n in SPARSE[: 1 if quick else None]:
         network = sparse(n)
         arcs = n * PARENTS + 1
-        hops = HOPS if n <= 100_000 else 2
         contenders = {
-            "native": lambda net=network, h=hops: of_learner(net, "native", None, h, HOPS // h),
-            "XLA": lambda net=network, h=hops: of_learner(net, "xla", None, h),
+            "native": lambda net=network: of_learner(net, "native", samples=4),
+            "XLA": lambda net=network: of_learner(net, "xla"),
             "bound": lambda a=arcs: of_bound(a, True),
         }
         single.append(row(f"sparse {n:,}", arcs, measure(contenders, min(rounds, 3))))
@@ -448,7 +449,8 @@ def main() -> int:
         "weights per second, the share of the bound that native reaches, and by how many times "
         f"the others take longer. A dash: not measured.{reasons} D-RTRL's traces are measured up "
         "to 1024. Memory: at 4096 neurons a run needs at most "
-        f"{memory()} bytes per weight beside the phase that it is handed, which stays valid, the "
+        f"{memory('Digraph.complete(4096, 2)')} bytes per weight, a sparse one of 3 * 10⁶ arcs "
+        f"{memory('sparse(100_000)')}, beside the phase that it is handed, which stays valid, the "
         "8 bytes of the phase that it hands out among them."
     )
     columns = ["network", "weights", *NAMES, "10⁹ weights/s", "of the bound"]
