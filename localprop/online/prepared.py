@@ -6,6 +6,7 @@ Seconds that count as those of compiling.
 from __future__ import annotations
 
 from . import (
+    curve,
     encode,
     importance,
     interval,
@@ -25,6 +26,7 @@ from .task import AbstractTask
 def prepare(task: AbstractTask, *, reviewed: bool) -> None:
     """Prepares what learning by this task takes; `reviewed`: whether rows are kept."""
     names = task.mixture.names
+    curve.prepare()
     encode.prepare()
     importance.prepare()
     window.prepare()

@@ -20,7 +20,7 @@ class Persistence:
     """
 
     def __init__(self, counts: Sequence[int], last: int, stay: float):
-        self.counts, self.last, self.stay = np.array(counts, float), last, stay
+        self.counts, self._habit = np.array(counts, float), np.array([last, stay], float)
 
     def follow(self, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Takes classes in, -1 where there is none; returns what was known before each of them.
@@ -30,8 +30,7 @@ class Persistence:
         """
         shares = np.zeros((len(truth), max(len(self.counts), 1)))
         guesses = np.empty((2, len(truth)), np.int64)
-        given = truth, self.last, self.stay, self.counts, shares, guesses
-        self.last, self.stay = compiled(_follow)(*given)
+        compiled(_follow)(truth, self._habit, self.counts, shares, guesses)
         return shares, guesses
 
     def meet(self) -> None:
@@ -40,7 +39,8 @@ class Persistence:
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
-        return {"counts": self.counts.astype(int).tolist(), "last": self.last, "stay": self.stay}
+        last, stay = self._habit.tolist()
+        return {"counts": self.counts.astype(int).tolist(), "last": int(last), "stay": stay}
 
     @property
     def now(self) -> np.ndarray:
@@ -86,10 +86,9 @@ def prepare() -> None:
     mixed(shares, np.ones((1, 3)), one)
 
 
-def _follow(
-    truth: Any, last: int, stay: float, counts: Any, shares: Any, guesses: Any
-) -> tuple[int, float]:
+def _follow(truth: Any, habit: Any, counts: Any, shares: Any, guesses: Any) -> None:
     for t in range(len(truth)):
+        last, stay = int(habit[0]), habit[1]
         most, total = -2, 0.0
         for k in range(len(counts)):
             if counts[k] > 0 and (most < 0 or counts[k] > counts[most]):
@@ -105,10 +104,9 @@ def _follow(
         k = truth[t]
         if k >= 0:
             if last >= 0:
-                stay = (1 / STAY) * (k == last) + (1 - 1 / STAY) * stay
+                habit[1] = (1 / STAY) * (k == last) + (1 - 1 / STAY) * stay
             counts[k] += 1
-            last = k
-    return last, stay
+            habit[0] = k
 
 
 def _say(logits: Any, known: Any, before: Any, near: Any, asked: bool, shares: Any) -> None:

@@ -107,11 +107,10 @@ class StackedClasses:
         **Arguments:** `shares`: `(T, experts, classes)`; `known`: how many classes are there in
         each row, `(T,)`; `truth`: `(T,)`, −1 where a row is not to be learned from.
         """
-        logs = np.log(np.maximum(shares, LEAST_SHARE))
         found = np.zeros((len(shares), shares.shape[2]))
-        given = logs, np.asarray(known, np.int64), np.asarray(truth, np.int64)
-        slopes = np.empty(len(self._weights))
-        compiled(_stack_classes)(*given, self._weights, self._square, slopes, found)
+        given = shares, np.asarray(known, np.int64), np.asarray(truth, np.int64)
+        room = np.empty(len(self._weights)), np.empty(shares.shape[1:])
+        compiled(_stack_classes)(*given, self._weights, self._square, *room, found)
         return found
 
     def state(self) -> dict[str, Any]:
@@ -162,17 +161,25 @@ def _stack_numbers(x: Any, error: Any, products: Any, moments: Any, room: Any, f
 
 
 def _stack_classes(
-    logs: Any, known: Any, truth: Any, weights: Any, square: Any, slopes: Any, found: Any
+    shares: Any,
+    known: Any,
+    truth: Any,
+    weights: Any,
+    square: Any,
+    slopes: Any,
+    logs: Any,
+    found: Any,
 ) -> None:
-    many = logs.shape[1]
-    for t in range(len(logs)):
+    many = shares.shape[1]
+    for t in range(len(shares)):
         classes = known[t]
         if classes < 1:
             continue
         most = -np.inf
         for c in range(classes):
             for e in range(many):
-                found[t, c] += weights[e] * logs[t, e, c]
+                logs[e, c] = np.log(max(shares[t, e, c], LEAST_SHARE))
+                found[t, c] += weights[e] * logs[e, c]
             most = max(most, found[t, c])
         total = 0.0
         for c in range(classes):
@@ -185,9 +192,9 @@ def _stack_classes(
             continue
         size = 0.0
         for e in range(many):
-            slope = -logs[t, e, y]
+            slope = -logs[e, y]
             for c in range(classes):
-                slope += found[t, c] * logs[t, e, c]
+                slope += found[t, c] * logs[e, c]
             slopes[e] = slope
             size += slope * slope
         square[0] = FADE * square[0] + size / many
