@@ -128,9 +128,19 @@ class Mixture:
     @property
     def weights(self) -> np.ndarray:
         """The weights of the next row, `(experts,)`."""
+        return self.present.copy()
+
+    @property
+    def carried(self) -> tuple[np.ndarray, ...]:
+        """What the loop carries on: weights at first, rows, losses, squares of differences."""
+        return self._first, self._rows, self.losses, self.squares
+
+    @property
+    def present(self) -> np.ndarray:
+        """The weights of the next row, in the array in which they stay."""
         if not self._known:
             self._follow(np.zeros((0, len(self.names))))
-        return self._present.copy()
+        return self._present
 
     @property
     def rows(self) -> float:
@@ -159,8 +169,8 @@ class Mixture:
         weights = np.ones((len(losses) + 1, len(self.names)))
         if len(self.names) > 1:
             losses = bounded(losses.reshape(len(losses), len(self.names)))
-            given = losses, self._first, self.relative, self._rows, self.losses, self.squares
-            compiled(_follow)(*given, weights)
+            first, *sums = self.carried
+            compiled(_follow)(losses, first, self.relative, *sums, weights)
         self._present[:], self._known = weights[-1], True
         self.curve.extend(weights[1:].T)
         return weights

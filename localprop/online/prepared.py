@@ -12,6 +12,7 @@ from . import (
     interval,
     memory,
     mixture,
+    native,
     neighbours,
     review,
     shares,
@@ -29,6 +30,7 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
     curve.prepare()
     encode.prepare()
     importance.prepare()
+    native.prepare()
     window.prepare()
     if reviewed:
         review.prepare()

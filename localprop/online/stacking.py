@@ -110,8 +110,13 @@ class StackedClasses:
         found = np.zeros((len(shares), shares.shape[2]))
         given = shares, np.asarray(known, np.int64), np.asarray(truth, np.int64)
         room = np.empty(len(self._weights)), np.empty(shares.shape[1:])
-        compiled(_stack_classes)(*given, self._weights, self._square, *room, found)
+        compiled(_stack_classes)(*given, *self.carried, *room, found)
         return found
+
+    @property
+    def carried(self) -> tuple[np.ndarray, ...]:
+        """What the loop carries on."""
+        return self._weights, self._square
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
