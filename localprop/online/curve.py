@@ -50,13 +50,13 @@ class Curve:
         return self._totals.tolist()
 
     @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
+    def carried(self) -> tuple[np.ndarray, ...]:
         """What the loop carries on: width and number of points, points, totals."""
         return self._size, self._table, self._totals
 
     def extend(self, values: np.ndarray) -> None:
         """Takes in samples, `(quantities, T)`."""
-        compiled(_extend)(np.ascontiguousarray(values, float), *self.arrays)
+        compiled(_extend)(np.ascontiguousarray(values, float), *self.carried)
 
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the samples seen at the end of each point, and each quantity's mean in it.
