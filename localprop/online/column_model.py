@@ -29,6 +29,7 @@ from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
 from .native import beside
 from .neighbours import NEIGHBOURS, SEARCHED, Kept, Seen, ask_neighbours
 from .prepared import prepare
+from .regression import Regression
 from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
@@ -224,7 +225,9 @@ class ColumnModel:
         if self._alone < PATIENCE:
             return None
         self._alone = 0
-        if not isinstance(task, Classification) or model is None or self.settings.aside:
+        if not isinstance(task, Classification | Regression) or model is None:
+            return None
+        if self.settings.aside:
             return None
         from .direct import Direct, Parts  # which imports Numba, and takes its time
 

@@ -8,10 +8,10 @@ from .compiled import compiled
 
 
 @compiled
-def fill(a: Any) -> None:
-    """Fills an array, `(n,)`, with zeros."""
+def fill(a: Any, value: float) -> None:
+    """Fills an array, `(n,)`."""
     for k in range(len(a)):
-        a[k] = 0
+        a[k] = value
 
 
 @compiled

@@ -14,22 +14,23 @@ from ..forked import refuse_lame_fork
 from ..learner.reservoir import BESIDE
 from ..native.chain import ChainState
 from ..table.columns import ColumnKind
-from . import encode, importance, memory, native, neighbours, review, shares, usual
+from . import encode, importance, memory, native, neighbours, review, usual
 from .bank import ALONE
 from .calls import Calls, Now
 from .classification import Classification
 from .compiled import compiled
 from .copying import fill, gather, scatter
 from .defaults import NAMES
-from .direct_classes import Voices
 from .encode import Encoder
 from .growing import Model
 from .importance import Importance
 from .memory import EVERY_ROW, MEMORY, MODES, NUMBERS, OF_TARGET, PLACES, SHARED, Memory
 from .neighbours import NEAREST, NEIGHBOURS, SEARCHED
+from .regression import Regression
 from .review import Review
 from .task import Answers
 from .usual import Usual
+from .voices import Classes, Numbers, Targets
 from .window_layout import BINS, SCALE
 from .window_loops import follow
 
@@ -37,11 +38,11 @@ DRAWN = 64  # rows for which random numbers are drawn at once
 
 
 class Parts(NamedTuple):
-    """What a model of classes consists of."""
+    """What a model consists of."""
 
     kinds: Mapping[str, ColumnKind]
     encoder: Encoder
-    task: Classification
+    task: Classification | Regression
     review: Review
     memory: Memory | None
     model: Model
@@ -68,31 +69,40 @@ class Direct:
             raise LookupError("networks in XLA's programs")
         self._native = parts.model.native
         self._check_sizes()
-        rows, columns, fixed = parts.review.streams, self._usual.scaled, parts.encoder.fixed
+        task, rows = parts.task, parts.review.streams
+        columns, fixed = self._usual.scaled, parts.encoder.fixed
         inputs, plain, outputs = parts.model.sizes
         self._given = np.zeros(len(self._usual.names))
         self._asked: list[float] | None = None  # the row of the present answer
-        self._class, self._count = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        self._count = np.zeros(1, np.int64)
         self._draws, self._first_drawn = np.zeros((0, BESIDE), np.int64), 0
         self._drawn = np.zeros((1, BESIDE), np.int64)
         # The row, and those that stand beside it.
-        self._numbers, self._raw = np.zeros((1, rows, columns)), np.zeros((1, rows))
+        self._numbers = np.zeros((1, rows, columns))
         self._marks, self._fixed = _single(1, rows, fixed), np.zeros((1, fixed))
         self._scales = np.zeros((1, columns, SCALE))
         # What networks see, and what the inputs did that came before the row.
         self._plain, self._known = _single(1, plain), _single(1, self._width())
         self._several = _single(sum(view not in ALONE for view in self._native.views), 1, inputs)
         self._felt = _single(*self._known.shape)
-        asked = NEIGHBOURS in parts.task.mixture.names
-        self._near = np.zeros((1, len(parts.task.classes) if asked else 0))
-        self._voices = Voices(parts.task, len(self._native.states), outputs, self._near)
+        self._targets = Targets(np.zeros((1, rows)), _single(1, rows, outputs), np.zeros(1))
+        given, asked = (self._targets, len(self._native.states)), NEIGHBOURS in task.mixture.names
+        self._voices: Classes | Numbers = (
+            Classes(task, *given, asked=asked)
+            if isinstance(task, Classification)
+            else Numbers(task, *given, asked=asked)
+        )
         self._networks: dict[int, int] = {}  # by the number of the call
         self.stale = False  # whether an array was replaced
 
-        self._look, self._ask, self._learn = Calls(), Calls(), Calls()
-        self._take_in()
-        self._answer(self._ask, _single(1, 1, inputs))
-        self._train(self._learn, _single(1, rows, inputs), _single(1, rows, outputs))
+        self._look, self._ask = Calls(), Calls()
+        self._take, self._learn, self._weigh = Calls(), Calls(), Calls()
+        self._add_look()
+        self._add_ask(_single(1, 1, inputs))
+        u = _single(1, rows, inputs)
+        self._add_take()
+        self._add_learn(u)
+        self._add_weigh(u[0, :1])
 
     def ask(self, x: Any) -> Answers | None:
         """Returns what `ColumnModel.ask` would, `None` if the row is not usual."""
@@ -105,7 +115,7 @@ class Direct:
                 return None
             self._ask.make()
             self._asked = values
-        return Answers(self._voices.values, self._voices.table)
+        return self._voices.answer()
 
     def learn(self, x: Any, y: Any) -> bool:
         """Learns a row as `ColumnModel.learn` would; returns whether it was usual.
@@ -113,19 +123,23 @@ class Direct:
         If not, nothing is done.
         """
         refuse_lame_fork()
-        _, _, task, kept, remembered, model, _ = self._parts
-        number, values = task.number_of(y), self._usual.read(x)
+        kept, remembered, model, voices = *self._parts[3:6], self._voices
+        values = self._usual.read(x)
         if y is None or values is None:
             return values is not None  # without a target a row changes nothing
-        if number is None or not kept.has_room:
+        if not voices.takes(y) or not kept.has_room:
             return False
         if values != self._asked and not self._looked_at(values):
             return False
         self._asked = None
-        self._raw[0, 0] = self._class[0] = number
         if kept.most:
             self._drawn[0] = self._draw()
+        voices.meet(y)
+        self._take.make()
+        voices.aim()
         harmed = self._learn.make()
+        voices.score()
+        self._weigh.make()
         kept.advance()
         if remembered is not None:
             remembered.advance()
@@ -153,11 +167,10 @@ class Direct:
 
     def _check_sizes(self) -> None:
         """Raises `LookupError` where the arrays are not such that the next row could be learned."""
-        _, encoder, task, kept, remembered, model, felt = self._parts
-        inputs, plain, outputs = model.sizes
-        classes, here = len(task.classes), len(encoder.plain)
-        if len(encoder) > inputs or here > plain or not 0 < classes <= outputs:
-            raise LookupError("inputs or classes that no network knows")
+        _, encoder, _, kept, remembered, model, felt = self._parts
+        here = len(encoder.plain)
+        if len(encoder) > model.sizes.inputs or here > model.sizes.plain:
+            raise LookupError("inputs that no network knows")
         if len(felt.means) != len(encoder):
             raise LookupError("inputs that were never learned")
         if kept.most and [len(a) for a in kept.ring[:2]] != [self._usual.scaled, encoder.fixed]:
@@ -175,71 +188,72 @@ class Direct:
         pairs = zip(self._native.chains, self._native.views, strict=True)
         return sum(chain.sizes[0] for chain, view in pairs if view == MEMORY)
 
-    def _take_in(self) -> None:
+    def _add_look(self) -> None:
         """Adds how a row is checked and scaled, and what its neighbours say."""
-        new, kept = self._numbers[0, :1], self._parts.review
+        new, near, kept = self._numbers[0, :1], self._voices.near, self._parts.review
         given = self._given, *self._usual.marks, new, self._fixed, self._marks[0, :1]
         self._look.add(compiled(usual.check), *given)
-        carried = self._parts.encoder.windows.carried
-        for calls, keep in ((self._look, False), (self._learn, True)):
-            calls.add(follow, new, *carried, True, keep, self._scales[:0], self._scales)
-        if not self._near.size:
+        self._add_scales(self._look, keep=False)
+        if not near.size:
             return
         numbers, fixed, targets = kept.ring
         most = min(SEARCHED, kept.most)
         own = new, self._fixed, self._scales, targets, np.zeros(0)
         lying = numbers, fixed, np.zeros((0, 0)), _single(0, 0)
-        which = Now(self._count), False, most, self._near.shape[1]
+        which = Now(self._count), False, most, self._voices.outputs
         room = np.zeros(most), np.zeros(most), np.zeros(NEAREST)
-        self._look.add(fill, self._near[0])
-        self._look.add(compiled(neighbours._search), *own, *lying, *which, *room, self._near)
+        self._look.add(fill, near[0], self._voices.nothing)
+        self._look.add(compiled(neighbours._search), *own, *lying, *which, *room, near)
 
-    def _answer(self, calls: Calls, u: np.ndarray) -> None:
+    def _add_scales(self, calls: Calls, *, keep: bool) -> None:
+        carried = self._parts.encoder.windows.carried
+        calls.add(
+            follow, self._numbers[0, :1], *carried, True, keep, self._scales[:0], self._scales
+        )
+
+    def _add_ask(self, u: np.ndarray) -> None:
         """Adds how a row is answered; `u`: room for what the networks see, `(1, 1, inputs)`."""
-        self._see(calls, u, keep=False)
+        self._add_views(self._ask, u, keep=False)
         views = {"plain": self._plain, MEMORY: self._known}
         for k, (state, view) in enumerate(self._experts()):
-            loop, arguments = state.answering(
-                views[view] if view in ALONE else u[0], self._voices.said[k, None]
-            )
-            calls.add(loop, *arguments)
-        self._voices.speak(calls, None)
+            seen = views[view] if view in ALONE else u[0]
+            loop, arguments = state.answering(seen, self._voices.said[k, None])
+            self._ask.add(loop, *arguments)
+        self._voices.add_answer(self._ask)
 
-    def _train(self, calls: Calls, u: np.ndarray, z: np.ndarray) -> None:
-        """Adds how a row is learned.
-
-        **Arguments:** `u`, `z`: room for what the networks see, and are told, `(1, rows, …)`.
-        """
-        kept, voices = self._parts.review, self._voices
+    def _add_take(self) -> None:
+        """Adds how a row is taken in, and which stand beside it."""
+        kept, raw = self._parts.review, self._targets.raw
+        self._add_scales(self._take, keep=True)
         if kept.most:
-            beside = self._numbers[:, 1:], self._marks[:, 1:], self._raw[:, 1:]
-            own = self._numbers[0, :1], self._marks[0, :1], self._raw[0, :1]
+            beside = self._numbers[:, 1:], self._marks[:, 1:], raw[:, 1:]
+            own = self._numbers[0, :1], self._marks[0, :1], raw[0, :1]
             drawn = self._drawn, Now(self._count), kept.most
-            calls.add(compiled(review._recall), *drawn, *own, *kept.ring, *beside)
-        self._see(calls, u, keep=True)
-        calls.add(compiled(shares._aim), self._raw, np.array([len(self._parts.task.classes)]), z)
+            self._take.add(compiled(review._recall), *drawn, *own, *kept.ring, *beside)
+        self._voices.add_aim(self._take)
+
+    def _add_learn(self, u: np.ndarray) -> None:
+        """Adds how a row is learned and scored; `u`: room for inputs, `(1, rows, inputs)`."""
+        calls, z, said = self._learn, self._targets.z, self._voices.said
+        self._add_views(calls, u, keep=True)
         views = {"plain": self._plain[None], MEMORY: self._known[None]}
         several = iter(self._several)
         for k, (state, view) in enumerate(self._experts()):
-            inputs, outputs = state.chain.sizes[0], state.chain.sizes[-1]
-            slope = _single(0, inputs) if view in ALONE else next(several)
-            told = views.get(view, u), z[:, :1] if view in ALONE else z
-            lasts, said = np.full(1, state.chain.duration, np.float32), voices.said[k, None, None]
+            alone, (inputs, *_, outputs) = view in ALONE, state.chain.sizes
+            slope = _single(0, inputs) if alone else next(several)
+            told = (views[view], z[:, :1]) if alone else (u, z)
+            lasts = np.full(1, state.chain.duration, np.float32)
+            record = said[k, None, None], self._felt if view == MEMORY else slope
             nothing = _single(0, inputs), _single(0, outputs)
-            slope = self._felt if view == MEMORY else slope
+            loop, arguments = state.learning(*told, lasts, *record, *nothing, alone=view == "new")
             self._networks[len(calls)] = k
-            loop, arguments = state.learning(
-                *told, lasts, said, slope, *nothing, alone=view == "new"
-            )
             calls.add(loop, *arguments)
-        voices.speak(calls, self._class)
-        voices.score(calls, self._class)
-        self._weigh(calls, u[0, :1])
+        self._voices.add_score(calls)
 
     def _experts(self) -> Iterator[tuple[ChainState, str]]:
         return zip(self._native.states, self._native.views, strict=True)
 
-    def _see(self, calls: Calls, u: np.ndarray, *, keep: bool) -> None:
+    def _add_views(self, calls: Calls, u: np.ndarray, *, keep: bool) -> None:
         """Adds what the networks see of the row, and of those beside it where `u` has room."""
         encoder, rows = self._parts.encoder, u.shape[1]
         layout, remembered = encoder.layout, self._parts.memory
@@ -250,12 +264,14 @@ class Direct:
         calls.add(gather, u[0, 0], plain, layout.gains, self._plain[0], loud)
         if remembered is not None:
             seat, begins = np.zeros(1, np.int64), np.zeros(1, bool)
-            given = loud, self._raw[0, :1], seat, begins, *EVERY_ROW, PLACES, NUMBERS
+            given = loud, self._targets.told, seat, begins, *EVERY_ROW, PLACES, NUMBERS
+            carried = *remembered.carried, remembered.classes, keep
             room = np.zeros((2, MODES)), self._known
-            calls.add(compiled(memory._advance), *given, *remembered.carried, True, keep, *room)
+            calls.add(compiled(memory._advance), *given, *carried, *room)
 
-    def _weigh(self, calls: Calls, u: np.ndarray) -> None:
+    def _add_weigh(self, u: np.ndarray) -> None:
         """Adds how it is followed which inputs matter; `u`: of the row, `(1, inputs)`."""
+        calls = self._weigh
         felt, layout = self._parts.importance, self._parts.encoder.layout
         mean, here = np.zeros_like(u), len(self._parts.encoder)
         moved, share = np.zeros((1, 0)), np.zeros(1)
@@ -263,7 +279,7 @@ class Direct:
         if self._parts.memory is not None:
             moved, channels = np.zeros((1, here)), np.zeros((1, OF_TARGET + len(layout.plain)))
             given = self._known, self._felt, channels.shape[1], NUMBERS, channels
-            calls.add(fill, channels[0])
+            calls.add(fill, channels[0], 0.0)
             calls.add(compiled(memory._weigh), *given)
             plain = np.array(layout.plain, np.int64)
             calls.add(scatter, channels[0, OF_TARGET:], plain, moved[0])

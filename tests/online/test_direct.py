@@ -23,7 +23,9 @@ ROW = st.fixed_dictionaries(
     optional={"late": st.floats(0, 1)},
 )
 LABEL = st.sampled_from(["x", "y", "x", "y", "z", None])
+NUMBER = st.floats(-5, 5) | st.integers(-5, 5) | st.sampled_from([None, np.nan, np.inf, 1e9, True])
 SETTINGS = [{}, {"review": 0}, {"bank": False, "review": 0}, {"review": 5, "bank": False}]
+NUMBERS = [{"task": "regression"}, {"task": "regression", "bank": False, "review": 0}]
 
 
 def twins(**more):
@@ -41,7 +43,7 @@ def twins(**more):
     ]
     for _ in range(2):
         model = Online(hidden=(4,), **more)
-        model.learn_many(rows, ["x" if row["a"] > 0 else "y" for row in rows])
+        model.learn_many(rows, [label(more, row["a"] > 0) for row in rows])
         for row in rows[:8]:
             model.predict_one(row)
         found.append(model)
@@ -49,37 +51,60 @@ def twins(**more):
     return *found, rows
 
 
+def label(more, positive):
+    return (1.5 if positive else -1) if "task" in more else "x" if positive else "y"
+
+
 def check_alike(model, pieces, rows):
     assert model.to_bytes() == pieces.to_bytes()
     assert model.rows == pieces.rows
     np.testing.assert_equal(model.importance(), pieces.importance())  # NaN is NaN here
     assert model.task.score.value == pieces.task.score.value
-    assert model.predict_proba_many(rows) == pieces.predict_proba_many(rows)
+    assert answers(model, rows) == answers(pieces, rows)
+
+
+def answers(model, rows):
+    if model.settings.task == "regression":
+        return model.predict_many(rows), model.predict_interval_many(rows)
+    return model.predict_proba_many(rows)
 
 
 @pytest.mark.parametrize("more", SETTINGS, ids=str)
 @given(steps=st.lists(st.tuples(ROW, LABEL, st.booleans(), st.booleans()), max_size=25))
 @settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
 def test_a_row_by_itself_is_a_piece_of_one_row_to_the_bit(more, steps):
+    follow(more, steps)
+
+
+@pytest.mark.parametrize("more", NUMBERS, ids=str)
+@given(steps=st.lists(st.tuples(ROW, NUMBER, st.booleans(), st.booleans()), max_size=25))
+@settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+def test_a_row_with_a_number_is_a_piece_of_one_row_to_the_bit(more, steps):
+    follow(more, steps)
+
+
+def follow(more, steps):
+    """Takes steps, each a row, its target, whether it is asked, and whether it is usual."""
     model, pieces, rows = twins(**more)
-    for row, label, ask, usual in steps:
+    for row, target, ask, usual in steps:
         row = {**rows[0], "a": row["a"]} if usual else row
         if ask:
-            assert model.predict_proba_one(row) == pieces.predict_proba_one(row)
             assert model.predict_one(row) == pieces.predict_one(row)
-        model.learn_one(row, label)
-        pieces.learn_one(row, label)
+            if "task" not in more:
+                assert model.predict_proba_one(row) == pieces.predict_proba_one(row)
+        model.learn_one(row, target)
+        pieces.learn_one(row, target)
     check_alike(model, pieces, rows)
 
 
-@pytest.mark.parametrize("more", SETTINGS, ids=str)
+@pytest.mark.parametrize("more", [*SETTINGS, *NUMBERS], ids=str)
 def test_usual_rows_are_learned_directly(more):
     model, pieces, rows = twins(**more)
     direct = 0
     for k, row in enumerate(rows * 2):
         for one in (model, pieces):
             assert one.predict_one(rows[k % 7]) is not None
-            one.learn_one(dict(reversed(row.items())), "xy"[k % 2])
+            one.learn_one(dict(reversed(row.items())), label(more, k % 2))
         direct += model._direct is not None
     assert direct > len(rows)
     check_alike(model, pieces, rows)
