@@ -58,13 +58,11 @@ class StackedNumbers:
         **Arguments:** `said`: `(T, experts)`, NaN for nothing; `guess`: `(T,)`; `truth`: `(T,)`,
         NaN where a row is not to be learned from. All in the target's unit.
         """
-        guess = np.nan_to_num(guess)
-        apart = np.clip(np.nan_to_num(said - guess[:, None]), -FAR, FAR)
-        apart = np.ascontiguousarray(apart)  # in one layout: another one would be compiled for
-        error, found = truth - guess, np.zeros(len(said))
-        room = np.zeros((3, *self._products.shape))
-        compiled(_stack_numbers)(apart, error, self._products, self._moments, room, found)
-        return guess + np.clip(found, -FAR, FAR)
+        # In one layout: another one would be compiled for.
+        given = [np.ascontiguousarray(a, float) for a in (said, guess, truth)]
+        room, found = np.zeros((4, *self._products.shape)), np.zeros(len(said))
+        compiled(_stack_numbers)(*given, self._products, self._moments, room, found)
+        return found
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
@@ -132,11 +130,17 @@ def prepare(*, classes: bool) -> None:
         StackedNumbers(1).learn(one[:, None], one, one)
 
 
-def _stack_numbers(x: Any, error: Any, products: Any, moments: Any, room: Any, found: Any) -> None:
+def _stack_numbers(
+    said: Any, guess: Any, truth: Any, products: Any, moments: Any, room: Any, found: Any
+) -> None:
     """Solves $(P + 3) v = m$ by Cholesky's decomposition, for each row anew."""
-    many = x.shape[1]
-    root, half, v = room[0], room[1, 0], room[2, 0]
-    for t in range(len(x)):
+    many = said.shape[1]
+    root, half, v, x = room[0], room[1, 0], room[2, 0], room[3, 0]
+    for t in range(len(said)):
+        first = guess[t] if abs(guess[t]) < np.inf else 0.0
+        for i in range(many):
+            apart = said[t, i] - first
+            x[i] = min(max(apart, -FAR), FAR) if apart == apart else 0.0
         for i in range(many):
             for j in range(i + 1):
                 rest = products[i, j] + (RIDGE if i == j else 0.0)
@@ -152,17 +156,19 @@ def _stack_numbers(x: Any, error: Any, products: Any, moments: Any, room: Any, f
             for k in range(i + 1, many):
                 rest -= root[k, i] * v[k]
             v[i] = rest / root[i, i]
+        total = 0.0
         for i in range(many):
-            found[t] += v[i] * x[t, i]
-        y = error[t]
+            total += v[i] * x[i]
+        found[t] = first + min(max(total, -FAR), FAR)
+        y = truth[t] - first
         if not abs(y) < np.inf:
             continue
-        off = abs(y - found[t])
+        off = abs(y - total)
         weight = 1.0 if off < SMALL else SMALL / off
         for i in range(many):
-            moments[i] = KEEP * moments[i] + weight * x[t, i] * y
+            moments[i] = KEEP * moments[i] + weight * x[i] * y
             for j in range(many):
-                products[i, j] = KEEP * products[i, j] + weight * x[t, i] * x[t, j]
+                products[i, j] = KEEP * products[i, j] + weight * x[i] * x[j]
 
 
 def _stack_classes(
