@@ -14,6 +14,7 @@ from . import (
     mixture,
     native,
     neighbours,
+    regression,
     review,
     shares,
     smoothing,
@@ -41,6 +42,7 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
         shares.prepare()
     else:
         interval.prepare()
+        regression.prepare()
         smoothing.prepare()
     if neighbours.NEIGHBOURS in names:
         neighbours.prepare()
