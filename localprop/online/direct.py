@@ -73,7 +73,7 @@ class Direct:
         columns, fixed = self._usual.scaled, parts.encoder.fixed
         inputs, plain, outputs = parts.model.sizes
         self._given = np.zeros(len(self._usual.names))
-        self._asked: list[float] | None = None  # the row of the present answer
+        self._asked: bytes | None = None  # the row of the present answer
         self._count = np.zeros(1, np.int64)
         self._draws, self._first_drawn = np.zeros((0, BESIDE), np.int64), 0
         self._drawn = np.zeros((1, BESIDE), np.int64)
@@ -107,14 +107,13 @@ class Direct:
     def ask(self, x: Any) -> Answers | None:
         """Returns what `ColumnModel.ask` would, `None` if the row is not usual."""
         refuse_lame_fork()
-        values = self._usual.read(x)
-        if values is None:
+        if not self._usual.read(x, self._given):
             return None
-        if values != self._asked:
-            if not self._looked_at(values):
+        if (row := self._given.tobytes()) != self._asked:  # to the bit: -0.0 is not 0.0
+            if not self._looked_at():
                 return None
             self._ask.make()
-            self._asked = values
+            self._asked = row
         return self._voices.answer()
 
     def learn(self, x: Any, y: Any) -> bool:
@@ -124,12 +123,12 @@ class Direct:
         """
         refuse_lame_fork()
         kept, remembered, model, voices = *self._parts[3:6], self._voices
-        values = self._usual.read(x)
-        if y is None or values is None:
-            return values is not None  # without a target a row changes nothing
+        usual_row = self._usual.read(x, self._given)
+        if y is None or not usual_row:
+            return usual_row  # without a target a row changes nothing
         if not voices.takes(y) or not kept.has_room:
             return False
-        if values != self._asked and not self._looked_at(values):
+        if self._given.tobytes() != self._asked and not self._looked_at():
             return False
         self._asked = None
         if kept.most:
@@ -151,9 +150,9 @@ class Direct:
             self.stale = True
         return True
 
-    def _looked_at(self, values: list[float]) -> bool:
+    def _looked_at(self) -> bool:
         """Takes a look at a row, and asks its neighbours; returns whether it is usual."""
-        self._asked, self._given[:] = None, values
+        self._asked = None
         self._count[0] = self._parts.review.count
         return not self._look.make()
 

@@ -70,17 +70,18 @@ class Usual:
         """What `check` takes beside a row: of inputs and of columns."""
         return self.column, self.value, self.voice, self.gaps, self.closed
 
-    def read(self, x: Any) -> list[float] | None:
-        """Returns the values of a row in the order of `names`, `None` if they are not usual."""
+    def read(self, x: Any, into: np.ndarray) -> bool:
+        """Writes the values of a row in the order of `names`; returns whether they are usual."""
         if type(x) is not dict or len(x) != len(self.names):
-            return None
+            return False
         try:
             values = [x[name] for name in self.names]
             if self._texts or not set(map(type, values)) <= PLAIN:
                 values = [*map(self._number, self.names, values)]
+            into[:] = values
         except (LookupError, TypeError, OverflowError, UnicodeError):
-            return None
-        return values
+            return False
+        return True
 
     def _number(self, name: str, value: Any) -> float:
         """Returns a value as a number; raises where that takes more."""

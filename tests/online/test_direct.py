@@ -122,6 +122,25 @@ def test_what_was_asked_of_a_row_is_not_taken_for_that_of_another():
     check_alike(model, pieces, rows)
 
 
+@pytest.mark.parametrize("more", [{}, {"bank": False, "review": 3}], ids=str)
+def test_numbers_are_taken_as_they_are_to_the_bit(more):
+    model, pieces = (Online("classification", hidden=(4,), **more) for _ in range(2))
+    pieces._directly = lambda: None
+    table = np.random.default_rng(0).normal(size=(70, 2))
+    direct = 0
+    strange = [0.0, -0.0, 10**400, -(10**400), 10**300, 1e308, -np.inf, np.float64(1.5), True, 3]
+    for one in (model, pieces):
+        one.learn_many(table, [bool(x > 0) for x in table[:, 0]])
+        for k, value in enumerate(strange * 3):
+            one.predict_one({"x0": abs(value) if value == 0 else value, "x1": 1.0})
+            one.learn_one({"x0": value, "x1": 1.0}, k % 3 == 0)
+            for x in table[:5].tolist():
+                one.learn_one({"x0": x[0], "x1": x[1]}, x[0] > 0)
+                direct += one._direct is not None
+    assert direct > 50
+    check_alike(model, pieces, [{"x0": 0.5, "x1": -0.5}])
+
+
 def test_an_expert_that_derails_is_started_again():
     model, pieces, rows = twins()
     told = [], []
