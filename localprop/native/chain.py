@@ -204,21 +204,45 @@ class ChainState:
         answered after each sample, in `answers`, `(T, outputs)`, or both empty; `start`: number
         of the first sample to learn; `alone`: whether only the first stream has a target.
         """
-        chain = self.chain
-        which = chain.loss, chain.mass, self._constants, chain.plastic
-        own = self.moving, self._awake, self.x, self.costate
         # Rows on end, or Numba compiles the loop once more, for three seconds.
         u, z = np.ascontiguousarray(u), np.ascontiguousarray(z)
-        samples = u, z, duration, chain.hops, self._clock, start, alone
-        told = out, slope, query, answers
-        given = *which, *own, *samples, *told, *self._scratch
-        fault = self._loops.learn(self._places, self._kinds, *given)
-        self.hop += chain.hops * max(0, (len(u) if fault < 0 else fault + 1) - start)
+        given = u, z, duration, out, slope, query, answers
+        loop, arguments = self.learning(*given, start=start, alone=alone)
+        fault = loop(*arguments)
+        self.hop += self.chain.hops * max(0, (len(u) if fault < 0 else fault + 1) - start)
         return fault
 
     def answer(self, u: np.ndarray, out: np.ndarray) -> None:
         """Writes what the network settles to under inputs `(T, inputs)`."""
-        self._loops.answer(self._places, self._kinds, self.moving[0], u, out, *self._scratch)
+        loop, arguments = self.answering(u, out)
+        loop(*arguments)
+
+    def learning(
+        self,
+        u: np.ndarray,
+        z: np.ndarray,
+        duration: np.ndarray,
+        out: np.ndarray,
+        slope: np.ndarray,
+        query: np.ndarray,
+        answers: np.ndarray,
+        *,
+        start: int = 0,
+        alone: bool = False,
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Returns the loop that learns, and its arguments; those given are as for `learn`."""
+        chain = self.chain
+        which = chain.loss, chain.mass, self._constants, chain.plastic
+        own = self.moving, self._awake, self.x, self.costate
+        samples = u, z, duration, chain.hops, self._clock, start, alone
+        told = out, slope, query, answers
+        given = *which, *own, *samples, *told, *self._scratch
+        return self._loops.learn, (self._places, self._kinds, *given)
+
+    def answering(self, u: np.ndarray, out: np.ndarray) -> tuple[Any, tuple[Any, ...]]:
+        """Returns the loop that answers, and its arguments; those given are as for `answer`."""
+        given = self._places, self._kinds, self.moving[0], u, out, *self._scratch
+        return self._loops.answer, given
 
     def phase(self) -> Phase:
         """Returns a phase of these numbers, of arrays of NumPy, which does not change with them."""

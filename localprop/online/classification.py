@@ -14,7 +14,7 @@ from .defaults import FIRST_WEIGHTS, Experts, names_of
 from .mixture import Mixture, class_losses
 from .neighbours import NEIGHBOURS
 from .score import Score
-from .shares import Persistence, mixed, shares_of
+from .shares import Persistence, hits_of, mixed, shares_of, targets_of
 from .stacking import STACKED, StackedClasses
 from .task import AbstractTask, Answers, Encoded, finite
 
@@ -75,6 +75,10 @@ class Classification(AbstractTask):
     def labelled(self) -> int:
         return int(self.before.counts.sum())
 
+    def number_of(self, label: Any) -> int | None:
+        """Returns the number of a class that was met, `None` of what may be none."""
+        return self._index.get(label) if type(label) in (bool, int, float, str) else None
+
     def check(self, target: Column, lines: np.ndarray) -> None:
         values = finite(target.values) if self.whole else np.zeros(0)
         fractions = np.floor(values) < values
@@ -112,26 +116,23 @@ class Classification(AbstractTask):
         truth = index[codes]
         before, guesses = self.before.follow(truth)
         raw = np.where(truth >= 0, truth, np.nan)
-        return Encoded(raw, (truth, known_before, guesses == truth, before))
+        return Encoded(raw, (truth, known_before, guesses, before))
 
     def targets(self, raw: np.ndarray, key: Any) -> np.ndarray:
         truth, known_before = key[:2]
-        known = np.maximum(known_before, truth + 1)[:, None, None]
-        classes = np.arange(self.outputs)
-        z = np.where(classes < known, (raw[..., None] == classes) * 1.0, np.nan)
-        return np.where(np.isnan(raw)[..., None], np.nan, z)  # no target, or no such class yet
+        z = np.empty((*raw.shape, self.outputs), np.float32)
+        return targets_of(raw, np.maximum(known_before, truth + 1), z)
 
     def update_score(
         self, key: Any, outputs: np.ndarray, near: np.ndarray | None = None
     ) -> Answers:
-        truth, known, fools, before = key
+        truth, known, guesses, before = key
         shares = self._shares(outputs, known, before, near, truth)
         alone = self.stacked is None
         losses = np.zeros((len(truth), 1)) if alone else class_losses(shares, truth)
         weights = self.mixture.update(losses)
         answers = Answers(*mixed(shares, weights, known))
-        right = answers.values == truth
-        self.score.update(*(hits.astype(float) for hits in (right, *fools)))
+        self.score.update(*hits_of(answers.values, guesses, truth))
         return answers
 
     def read(self, outputs: np.ndarray, near: np.ndarray | None = None) -> Answers:

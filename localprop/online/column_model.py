@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,16 +24,21 @@ from .durations import Durations
 from .encode import MARK, Encoder, Rows
 from .forecast import Forecast
 from .growing import Model, Sizes, capacity
-from .importance import Importance
+from .importance import Importance, share_of
 from .memory import MEMORY, MODES, OF_TARGET, SHARED, Keys, Memory
 from .native import beside
 from .neighbours import NEIGHBOURS, SEARCHED, Kept, Seen, ask_neighbours
 from .prepared import prepare
+from .regression import Regression
 from .review import Review
 from .settings import OnlineSettings
 from .target import restore_task
 from .task import AbstractTask, Answers
 
+if TYPE_CHECKING:
+    from .direct import Direct
+
+PATIENCE = 4  # requests of single rows before what makes them fast is made, which takes as long
 PIECE, LONE_PIECE = 1000, 2000  # most rows in one call of a bank's compiled loops, and of one's
 
 
@@ -75,6 +80,8 @@ class ColumnModel:
         self._model: Model | None = None
         self._prepared = 0.0  # seconds that its loops took to be there
         self._begun, self._room = False, (0, 0)  # inputs known from the first row
+        self._direct: Direct | None = None  # what learns rows one by one, while it can
+        self._alone = 0  # how many requests of single rows came since it could not
         self.on_compile: Callable[[bool], None] = lambda _: None  # told when it begins and ends
         # Told the row, counted from 1, at which an expert turned infinite, and the expert's name.
         self.on_restart: Callable[[int, str], None] = lambda row, name: None
@@ -89,7 +96,8 @@ class ColumnModel:
 
         **Raises:** `StreamError`, `DivergenceError`.
         """
-        rows = len(target.values)
+        rows, self._direct = len(target.values), None
+        self._alone = 0 if rows > 1 else self._alone
         if lines is None:
             lines = np.arange(self.rows + 1, self.rows + rows + 1)
         columns = self._complete(columns, rows)
@@ -144,6 +152,25 @@ class ColumnModel:
             views[MEMORY] = self._memory.ask(self._encoder.at_full_voice(plain), keys, relative)
         return task.read(model.preview(views, relative), near)
 
+    def learn_row(self, x: Any, y: Any) -> bool:
+        """Learns one row as `learn` would, if it is a usual one; returns whether it was."""
+        direct = self._directly()
+        if direct is None:
+            return False
+        self._learned_before = self.rows
+        if not direct.learn(x, y):
+            self._direct, self._alone = None, 0
+            return False
+        self.rows += 1
+        if direct.stale:
+            self._direct = None
+        return True
+
+    def ask_row(self, x: Any) -> Answers | None:
+        """Predicts one row as `ask` would, if it is a usual one, learning nothing."""
+        direct = self._directly()
+        return None if direct is None else direct.ask(x)
+
     def importance(self) -> dict[str, float]:
         """Returns each column's share of what matters lately, the largest first.
 
@@ -165,12 +192,13 @@ class ColumnModel:
 
     def begin(self, task: AbstractTask) -> None:
         """Takes a task that was chosen by whoever knows more of the stream."""
-        self.task = task
+        self.task, self._direct = task, None
 
     def forget_errors(self) -> None:
         """Starts intervals afresh, where the errors so far say nothing of those to come."""
         if self.task is not None:
             self.task.forget_errors()
+            self._direct = None
 
     @property
     def model(self) -> Model:
@@ -187,6 +215,29 @@ class ColumnModel:
     def started(self) -> bool:
         """Whether anything was learned."""
         return self._model is not None
+
+    def _directly(self) -> Direct | None:
+        """Returns what learns rows one by one, if the last rows were usual ones."""
+        task, model = self.task, self._model
+        if self._direct is not None:
+            return self._direct
+        self._alone += 1
+        if self._alone < PATIENCE:
+            return None
+        self._alone = 0
+        if not isinstance(task, Classification | Regression) or model is None:
+            return None
+        if self.settings.aside:
+            return None
+        from .direct import Direct, Parts  # which imports Numba, and takes its time
+
+        parts = self._encoder, task, self._review, self._memory, model, self._importance
+        try:
+            with model.compiling():
+                self._direct = Direct(Parts(self.kinds, *parts))
+        except LookupError:
+            return None
+        return self._direct
 
     def _cuts(self, known: np.ndarray, columns: int) -> list[int]:
         """Returns where rows are cut: each piece has targets or none, and room in memory."""
@@ -320,10 +371,8 @@ class ColumnModel:
         if self._memory is not None and self.task is not None:
             moved, plain = np.zeros(u.shape), ready.plain
             moved[:, plain] = Memory.importance(views[MEMORY], trace["memory_slope"], len(plain))
-            weights = self.task.mixture.before[:, : len(NAMES)]
-            own, total = weights[:, NAMES.index(MEMORY)], weights.sum(axis=1)
-            share = np.divide(own, total, where=total > 0, out=np.zeros(len(own)))
-            before = moved, share
+            weights = self.task.mixture.before
+            before = moved, share_of(weights, NAMES.index(MEMORY), len(NAMES))
         self._importance.update(u, trace["input_slope"], before)
 
     def _near(self, seen: Seen, news: Kept | None) -> np.ndarray | None:

@@ -3,71 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+
+from .compiled import compiled
 
 POINTS = 256  # most points of a curve; more are merged in pairs
 
 
-@dataclass
 class Curve:
     """Sums of some quantities over successive stretches of a stream.
 
-    **Fields:** `width`: samples per point; `points`: `[samples, sum, sum, …]`.
+    Strictly in the order of the stream, so that no bit hangs on how it is cut.
+
+    **Arguments:** `quantities`: how many there are; `width`: samples per point; `points`:
+    `[samples, sum, sum, …]`, with which to begin; `totals`: the same over all samples, `None` to
+    add the points up.
     """
 
-    width: int = 1
-    points: list[list[float]] = field(default_factory=list)
+    def __init__(
+        self,
+        quantities: int,
+        width: int = 1,
+        points: Sequence[Sequence[float]] = (),
+        totals: Sequence[float] | None = None,
+    ):
+        self._table = np.zeros((POINTS, 1 + quantities))
+        self._table[: len(points)] = np.reshape(points, (-1, 1 + quantities))
+        self._size = np.array([width, len(points)])
+        self._totals = np.array(self._table.sum(axis=0) if totals is None else totals, float)
+
+    @property
+    def width(self) -> int:
+        """Samples per point."""
+        return int(self._size[0])
+
+    @property
+    def points(self) -> list[list[float]]:
+        """`[samples, sum, sum, …]` of each point."""
+        return self._table[: self._size[1]].tolist()
+
+    @property
+    def totals(self) -> list[float]:
+        """`[samples, sum, sum, …]` over all samples."""
+        return self._totals.tolist()
+
+    @property
+    def carried(self) -> tuple[np.ndarray, ...]:
+        """What the loop carries on: width and number of points, points, totals."""
+        return self._size, self._table, self._totals
 
     def extend(self, values: np.ndarray) -> None:
         """Takes in samples, `(quantities, T)`."""
-        start, rows = 0, values.shape[1]
-        while start < rows:
-            if not self.points or self.points[-1][0] >= self.width:
-                self._merge_if_full()
-                room = (
-                    POINTS - len(self.points) if rows > 1 else 0
-                )  # a row by itself is added below
-                whole = min((rows - start) // self.width, room)
-                stop = start + whole * self.width
-                self.points += self._whole(values[:, start:stop])
-                start = stop
-                if whole:
-                    continue
-                self.points.append([0.0] * (1 + len(values)))
-            last = self.points[-1]
-            stop = min(rows, start + self.width - int(last[0]))
-            last[0] += stop - start
-            # Strictly in order, as cumsum adds: a cut of the stream changes no bit.
-            if rows == 1:
-                last[1:] = _added(last[1:], values[:, 0].tolist())
-            else:
-                new = np.hstack([np.array(last[1:])[:, None], values[:, start:stop]])
-                last[1:] = np.cumsum(new, axis=1)[:, -1].tolist()
-            start = stop
+        compiled(_extend)(np.ascontiguousarray(values, float), *self.carried)
 
-    def means(self, quantities: int) -> tuple[np.ndarray, np.ndarray]:
+    def means(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the samples seen at the end of each point, and each quantity's mean in it.
 
         **Returns:** `(points,)`, `(quantities, points)`.
         """
-        table = np.array(self.points, dtype=float).reshape(-1, 1 + quantities).T
+        table = self._table[: self._size[1]].T
         return np.cumsum(table[0]), table[1:] / table[0]
 
-    def _whole(self, values: np.ndarray) -> list[list[float]]:
-        """Returns the points that samples make, which are as many as some points hold."""
-        parts = values.reshape(len(values), values.shape[1] // self.width, self.width)
-        sums = np.cumsum(parts, axis=2)[:, :, -1].T + 0.0  # -0.0 is 0.0, as in a sum from 0
-        return [[float(self.width), *point] for point in sums.tolist()]
 
-    def _merge_if_full(self) -> None:
-        if len(self.points) < POINTS:
-            return
-        pairs = zip(self.points[::2], self.points[1::2], strict=True)
-        self.points = [_added(p, q) for p, q in pairs]
-        self.width *= 2
+def prepare() -> None:
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
+    Curve(1).extend(np.zeros((1, 1)))
 
 
-def _added(a: Sequence[float], b: Sequence[float]) -> list[float]:
-    return [x + y for x, y in zip(a, b, strict=True)]
+def _extend(values: Any, size: Any, table: Any, totals: Any) -> None:
+    for t in range(values.shape[1]):
+        if size[1] == 0 or table[size[1] - 1, 0] >= size[0]:
+            if size[1] == len(table):
+                size[0] *= 2
+                size[1] //= 2
+                for k in range(size[1]):
+                    for q in range(table.shape[1]):
+                        table[k, q] = table[2 * k, q] + table[2 * k + 1, q]
+            for q in range(table.shape[1]):
+                table[size[1], q] = 0.0
+            size[1] += 1
+        last = table[size[1] - 1]
+        last[0] += 1.0
+        totals[0] += 1.0
+        for q in range(len(values)):
+            last[1 + q] += values[q, t]
+            totals[1 + q] += values[q, t]

@@ -30,6 +30,7 @@ CYCLES = {"day": 86_400.0, "week": 7 * 86_400.0, "year": 365.2425 * 86_400.0}
 WAVES = {np.sin: "(sin of {})", np.cos: "(cos of {})"}
 CYCLE_ROLES = [role.format(cycle) for cycle in CYCLES for role in WAVES.values()]
 BIN_ROLES = [f"in bin {k}" for k in range(1, BINS + 1)]
+MISSING = "is missing"
 IS_LEVEL = "equals "
 LEVEL_ROLE = IS_LEVEL + "{!r}"  # of a number that is one of few
 VOICE = 0.5  # what a level switches on: where its size says all, this shall not disturb much
@@ -113,7 +114,7 @@ class Encoder:
         self.windows = Windows()  # of the columns that are scaled
         self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
-        self._levels = Levels()  # of the columns of numbers
+        self.levels = Levels()  # of the columns of numbers
         self._laid_out = 0, _layout({}, bins=bins)  # for how many inputs, and where they lie
 
     def __len__(self) -> int:
@@ -128,12 +129,12 @@ class Encoder:
     @property
     def plain(self) -> list[int]:
         """The inputs that are no bins, in order: all that a linear expert needs."""
-        return self._layout.plain
+        return self.layout.plain
 
     @property
     def fixed(self) -> int:
         """How many inputs no scale changes."""
-        return len(self._layout.fixed)
+        return len(self.layout.fixed)
 
     def expect(self, kinds: Mapping[str, ColumnKind]) -> int:
         """Gives numbers, booleans and times their inputs ahead; returns with how many to begin.
@@ -149,7 +150,7 @@ class Encoder:
                 roles = self._scaled_roles[kind]
                 for role in ("", *roles, *(CYCLE_ROLES if kind is ColumnKind.TIME else ())):
                     self._places.setdefault((name, role), len(self._places))
-        self.windows.grow(len(self._layout.numbers))
+        self.windows.grow(len(self.layout.numbers))
         room = {ColumnKind.TEXT: TEXT_ROOM, ColumnKind.WORDS: WORDS_ROOM}
         room[ColumnKind.UNDECIDED] = 1 + len(self._scaled_roles[ColumnKind.NUMBER])
         return len(self._places) + sum(room.get(kind, 0) for kind in kinds.values())
@@ -162,7 +163,7 @@ class Encoder:
         # By first use, so that places do not depend on how the stream is cut into pieces.
         for _, key, _ in sorted(found, key=lambda part: part[0]):
             self._places.setdefault(key, len(self._places))
-        self.windows.grow(len(self._layout.numbers))
+        self.windows.grow(len(self.layout.numbers))
         numbers, scales = self._scaled(columns, rows, taken=True)
         return Rows(numbers, self._fixed(found, rows), scales)
 
@@ -176,12 +177,11 @@ class Encoder:
         **Arguments:** `numbers`, `fixed`: `(T, S, D)`, `(T, S, F)`, S rows for each; `scales`: of
         T rows. Columns and inputs that came later may be lacking at the end.
         """
-        layout = self._layout
-        u = np.zeros((*numbers.shape[:2], len(self._places)), np.float32)
-        if layout.fixed:
-            u[:, :, layout.at[: fixed.shape[2]]] = fixed
+        layout = self.layout
+        u = np.empty((*numbers.shape[:2], len(self._places)), np.float32)
+        given = numbers, np.ascontiguousarray(fixed, np.float32), layout.at
         lying = layout.place, layout.binned, scales.table
-        compiled(_scale)(numbers, *lying, np.empty((3, BINS)), u)
+        compiled(_scale)(*given, *lying, np.empty((3, BINS)), u)
         return u
 
     def look(
@@ -219,7 +219,7 @@ class Encoder:
 
     def at_full_voice(self, plain: np.ndarray) -> np.ndarray:
         """Returns plain inputs, `(T, …)`, where every level that is met is 1."""
-        gains = self._layout.gains[: plain.shape[1]]
+        gains = self.layout.gains[: plain.shape[1]]
         found = plain.copy()
         found[:, : len(gains)] *= gains
         return found
@@ -231,8 +231,8 @@ class Encoder:
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
-        windows = {name: self.windows.state(k) for name, k in self._layout.numbers.items()}
-        levels = self._levels.state()
+        windows = {name: self.windows.state(k) for name, k in self.layout.numbers.items()}
+        levels = self.levels.state()
         return {"inputs": list(self._places), "windows": windows, "levels": levels}
 
     @classmethod
@@ -242,12 +242,13 @@ class Encoder:
         for k, (column, role) in enumerate(state["inputs"]):
             encoder._places[column, role] = k
             encoder._count(column, role)
-        encoder._levels = Levels(state["levels"])
-        encoder.windows = Windows([state["windows"][name] for name in encoder._layout.numbers])
+        encoder.levels = Levels(state["levels"])
+        encoder.windows = Windows([state["windows"][name] for name in encoder.layout.numbers])
         return encoder
 
     @property
-    def _layout(self) -> Layout:
+    def layout(self) -> Layout:
+        """Where inputs lie."""
         known, layout = self._laid_out
         if known != len(self._places):
             layout = _layout(self._places, bins=self._bins)
@@ -258,7 +259,7 @@ class Encoder:
         self, columns: Mapping[str, Column], rows: int, *, taken: bool
     ) -> tuple[np.ndarray, Scales]:
         """Returns the columns that are scaled side by side, `(T, D)`, and scales with each row."""
-        there = [columns.get(name) for name in self._layout.numbers]
+        there = [columns.get(name) for name in self.layout.numbers]
         if rows == 1:
             numbers = np.array([[math.nan if c is None else c.values.item() for c in there]])
         else:
@@ -273,7 +274,7 @@ class Encoder:
 
     def _fixed(self, found: list[Part], rows: int) -> np.ndarray:
         """Returns the inputs that no scale changes, `(T, F)`, of all that was found."""
-        at = self._layout.fixed
+        at = self.layout.fixed
         fixed = np.zeros((rows, len(at)))
         for _, key, values in found:
             if key in at:
@@ -286,7 +287,7 @@ class Encoder:
         """Returns the columns but those of one row that have nothing but a number to say."""
         if rows != 1:
             return columns.items()
-        kinds, own = self._layout.kinds, self._levels.own
+        kinds, own = self.layout.kinds, self.levels.own
         return [
             (name, column)
             for name, column in columns.items()
@@ -296,7 +297,7 @@ class Encoder:
         ]
 
     def _begun(self, name: str) -> bool:
-        k = self._layout.numbers.get(name)
+        k = self.layout.numbers.get(name)
         return name in self._own_values or (k is not None and self.windows.met(k) > 0)
 
     def _parts(self, name: str, column: Column) -> Iterator[Part]:
@@ -320,17 +321,17 @@ class Encoder:
         missing = ~known
         missing[:first] = False
         if missing.any():
-            yield int(np.argmax(missing)), (name, "is missing"), missing.astype(float)
+            yield int(np.argmax(missing)), (name, MISSING), missing.astype(float)
 
     def _levels_of(self, columns: Mapping[str, Column]) -> Iterator[Part]:
         """Yields the inputs of numbers that are one of few, new ones from the row after."""
         numbers = {
             name: np.where(column.known, column.values, np.nan)
             for name, column in columns.items()
-            if column.kind is ColumnKind.NUMBER and MARK not in name and self._levels.follows(name)
+            if column.kind is ColumnKind.NUMBER and MARK not in name and self.levels.follows(name)
         }
-        since = {(name, value): row + 1 for row, name, value in self._levels.learn(numbers)}
-        known = [key for key in self._levels.everywhere if key[0] in numbers and key not in since]
+        since = {(name, value): row + 1 for row, name, value in self.levels.learn(numbers)}
+        known = [key for key in self.levels.everywhere if key[0] in numbers and key not in since]
         for (name, value), first in {**dict.fromkeys(known, 0), **since}.items():
             here = numbers[name] == value
             here[:first] = False
@@ -354,28 +355,29 @@ class Encoder:
         elif column.kind is ColumnKind.TEXT:
             for code, value in enumerate(column.categories):
                 here = column.values == code
-                yield (name, self._role_of(name, value)), here, here.astype(float)
+                yield (name, self.role_of(name, value)), here, here.astype(float)
         else:
             met = known | begun
-            if name not in self._layout.numbers:
+            if name not in self.layout.numbers:
                 for role in ("", *self._scaled_roles.get(column.kind, [])):
                     yield (name, role), met, np.zeros(len(met))
             if column.kind is ColumnKind.TIME:
                 for role, wave in _waves(column.values, known):
                     yield (name, role), met, wave
-            for level in self._levels.own.get(name, ()):
+            for level in self.levels.own.get(name, ()):
                 here = column.values == level
                 yield (name, LEVEL_ROLE.format(level)), here, VOICE * here
         if begun:
-            yield (name, "is missing"), ~known, (~known).astype(float)
+            yield (name, MISSING), ~known, (~known).astype(float)
 
     def _role(self, column: str, value: str) -> str:
-        role = self._role_of(column, value)
+        role = self.role_of(column, value)
         if (column, role) not in self._places:
             self._count(column, role)
         return role
 
-    def _role_of(self, column: str, value: str) -> str:
+    def role_of(self, column: str, value: str) -> str:
+        """Returns the role of the input that a value of a text column switches on."""
         own = f"= {value}"
         if (column, own) in self._places or self._own_values.get(column, 0) < OWN_VALUES:
             return own
@@ -444,10 +446,26 @@ def _layout(places: Mapping[Key, int], *, bins: bool) -> Layout:
     )
 
 
-def _scale(numbers: Any, place: Any, binned: Any, scales: Any, room: Any, u: Any) -> None:
-    """Writes standardised numbers, and how far they fill their bins, less the mean of that."""
+def _scale(
+    numbers: Any,
+    fixed: Any,
+    where: Any,
+    place: Any,
+    binned: Any,
+    scales: Any,
+    room: Any,
+    u: Any,
+) -> None:
+    """Writes inputs that no scale changes, standardised numbers, and how far these fill their bins,
+    less the mean of that.
+    """
     low, slope, middle = room[0], room[1], room[2]  # taken apart at once, they would be no vectors
     for t in range(numbers.shape[0]):
+        for s in range(numbers.shape[1]):
+            for k in range(u.shape[2]):
+                u[t, s, k] = 0
+            for f in range(fixed.shape[2]):
+                u[t, s, where[f]] = fixed[t, s, f]
         for d in range(numbers.shape[2]):
             at, centre, unit, edges = place[d], scales[t, d, 0], scales[t, d, 1], scales[t, d, 2:]
             for s in range(numbers.shape[1]):

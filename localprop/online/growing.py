@@ -91,6 +91,11 @@ class Model:
         return self._phase
 
     @property
+    def native(self) -> NativeBank | None:
+        """The experts in fused loops, where these know them."""
+        return self._native
+
+    @property
     def aside(self) -> bool:
         """Whether it can learn in a thread of its own, beside the interpreter's work."""
         return self._native is not None
@@ -253,9 +258,13 @@ class Model:
             found = self.bank.learn(self.phase, part, record, capacity=room)
             self._phase, trace, restarted = found
         for sample, name in restarted:
-            self.restarted[name] = self.restarted.get(name, 0) + 1
-            self.on_restart(first + sample, name)
+            self.note_restart(first + sample, name)
         return trace
+
+    def note_restart(self, sample: int, name: str) -> None:
+        """Takes note that an expert was started again, and tells it."""
+        self.restarted[name] = self.restarted.get(name, 0) + 1
+        self.on_restart(sample, name)
 
     def _fit(self, samples: Samples) -> Samples:
         u, z, relative, query = samples[:4]

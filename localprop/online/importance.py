@@ -53,10 +53,29 @@ class Importance:
         return {"means": self.means.tolist()}
 
 
+def share_of(weights: np.ndarray, own: int, networks: int) -> np.ndarray:
+    """Returns the share of one network in what those say that come first, `(T,)`.
+
+    **Arguments:** `weights`: `(T, experts)`; `own`: which; `networks`: how many.
+    """
+    share = np.empty(len(weights))
+    compiled(_share)(weights, own, networks, share)
+    return share
+
+
 def prepare() -> None:
-    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
+    """Compiles the loops, or reads them from where they were kept, before anything is learned."""
     one = np.zeros((1, 1), np.float32)
     Importance().update(one, one)
+    share_of(np.ones((1, 1)), 0, 1)
+
+
+def _share(weights: Any, own: int, networks: int, share: Any) -> None:
+    for t in range(len(weights)):
+        total = 0.0
+        for e in range(networks):
+            total += weights[t, e]
+        share[t] = weights[t, own] / total if total > 0 else 0.0
 
 
 def _follow(u: Any, slope: Any, more: Any, share: Any, keep: float, means: Any) -> None:

@@ -121,6 +121,16 @@ class Memory:
         given = x, nothing, np.maximum(places, 0), places < 0, lapse
         return _advanced(*given, state, self.classes, False)
 
+    @property
+    def carried(self) -> tuple[np.ndarray, ...]:
+        """What the loop carries on, modes and last targets, of the only sequence there is."""
+        return self._modes, self._last
+
+    def advance(self) -> None:
+        """Takes note that the loop took a row of the only sequence in."""
+        self._used[0] = self.rows
+        self.rows += 1
+
     @staticmethod
     def importance(known: np.ndarray, slope: np.ndarray, inputs: int) -> np.ndarray:
         """Returns $|h\\,(D_h^\\top\\lambda)_h|$ summed over what is known of each input.
@@ -226,7 +236,7 @@ def _advanced(
 ) -> np.ndarray:
     """Returns what is known at each row; the modes go on only to be kept."""
     known = np.zeros((len(x), _channels(x) * NUMBERS), np.float32)
-    parts = _EVERY_ROW if lapse is None else _turns(np.asarray(lapse, float))
+    parts = EVERY_ROW if lapse is None else _turns(np.asarray(lapse, float))
     given = x, np.ascontiguousarray(targets, float), places, begins, *parts, PLACES, NUMBERS
     compiled(_advance)(*given, *state, classes, keep, np.zeros((2, MODES)), known)
     return known
@@ -241,7 +251,7 @@ def _turns(time: np.ndarray) -> list[np.ndarray]:
     return [np.ascontiguousarray(f(a)) for a in (turn, push) for f in (np.real, np.imag)]
 
 
-_EVERY_ROW = _turns(np.ones(1))
+EVERY_ROW = _turns(np.ones(1))
 
 
 def prepare() -> None:

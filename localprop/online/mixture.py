@@ -65,19 +65,21 @@ class Mixture:
             [(first or {}).get(name, 1.0) for name in self.names]
         )
         self.losses = np.array(state["losses"] if state else np.zeros(len(self.names)), dtype=float)
-        self.rows = float(state["rows"]) if state else 0.0
+        self._rows = np.array([state["rows"] if state else 0.0], dtype=float)
         # Of the differences between losses, two by two, where these have no scale.
         self.squares = np.zeros((len(self.names),) * 2 if relative else (0, 0))
         if state:
             self.squares = np.array(state["squares"], dtype=float).reshape(self.squares.shape)
-        self._present: np.ndarray | None = None  # weights of the next row, where they are known
+        self._present = np.ones(len(self.names))  # weights of the next row, where they are known
+        self._known = False
         self.before = np.zeros((0, len(self.names)))  # weights before the rows of the last update
-        self.curve = Curve(state["width"], state["curve"]) if state else Curve()
+        points = (state["width"], state["curve"]) if state else ()
+        self.curve = Curve(len(self.names), *points)
 
     def leave_out(self, names: Sequence[str]) -> None:
         """Gives these experts no weight from now on, and all others theirs."""
         self._first = np.where(np.isin(self.names, names), 0.0, self._at_first)
-        self._present = None
+        self._known = False
 
     def update(self, losses: np.ndarray, judged: np.ndarray | None = None) -> np.ndarray:
         """Takes losses in and returns the weights before each row, `(T, experts)`.
@@ -121,14 +123,29 @@ class Mixture:
             self.squares[k, known] = squares * unit**2 * self.rows
             self.squares[k, apart] = self.squares[k, known[0]] + self.squares[known[0], apart]
             self.squares[:, k] = self.squares[k]
-        self._present = None
+        self._known = False
 
     @property
     def weights(self) -> np.ndarray:
         """The weights of the next row, `(experts,)`."""
-        if self._present is None:
-            return self._follow(np.zeros((0, len(self.names))))[0]
+        return self.present.copy()
+
+    @property
+    def carried(self) -> tuple[np.ndarray, ...]:
+        """What the loop carries on: weights at first, rows, losses, squares of differences."""
+        return self._first, self._rows, self.losses, self.squares
+
+    @property
+    def present(self) -> np.ndarray:
+        """The weights of the next row, in the array in which they stay."""
+        if not self._known:
+            self._follow(np.zeros((0, len(self.names))))
         return self._present
+
+    @property
+    def rows(self) -> float:
+        """The discounted number of rows."""
+        return float(self._rows[0])
 
     @property
     def shares(self) -> dict[str, float]:
@@ -152,9 +169,9 @@ class Mixture:
         weights = np.ones((len(losses) + 1, len(self.names)))
         if len(self.names) > 1:
             losses = bounded(losses.reshape(len(losses), len(self.names)))
-            given = losses, self._first, self.relative, self.rows, self.losses, self.squares
-            self.rows = compiled(_follow)(*given, weights)
-        self._present = weights[-1].copy()
+            first, *sums = self.carried
+            compiled(_follow)(losses, first, self.relative, *sums, weights)
+        self._present[:], self._known = weights[-1], True
         self.curve.extend(weights[1:].T)
         return weights
 
@@ -185,14 +202,14 @@ def prepare(names: Sequence[str], *, relative: bool) -> None:
 
 
 def _follow(
-    losses: Any, first: Any, relative: bool, rows: float, sums: Any, squares: Any, weights: Any
-) -> float:
-    """Adds losses up, in place, and writes weights; returns the discounted number of rows."""
+    losses: Any, first: Any, relative: bool, rows: Any, sums: Any, squares: Any, weights: Any
+) -> None:
+    """Adds losses and the discounted number of rows up, in place, and writes weights."""
     keep, experts = 1 - 1 / MEMORY, len(sums)
     for t in range(len(weights)):
         if t > 0:
             row = losses[t - 1]
-            rows = 1.0 + keep * rows
+            rows[0] = 1.0 + keep * rows[0]
             for e in range(experts):
                 sums[e] = row[e] + keep * sums[e]
                 for f in range(experts if relative else 0):
@@ -200,7 +217,7 @@ def _follow(
         best, total = 0, 0.0
         for e in range(experts):
             best = e if sums[e] < sums[best] else best
-        share = RELATIVE_RATE * rows / max(sums[best], 1e-9 * max(rows, 1.0))
+        share = RELATIVE_RATE * rows[0] / max(sums[best], 1e-9 * max(rows[0], 1.0))
         for e in range(experts):
             rate = RATE
             if relative:
@@ -210,7 +227,6 @@ def _follow(
             total += weights[t, e]
         for e in range(experts):
             weights[t, e] /= total
-    return rows
 
 
 def _bound(losses: Any) -> None:

@@ -87,10 +87,3 @@ def running(start: int | float, values: np.ndarray) -> np.ndarray:
     Hence they do not depend, to the last bit, on how a stream is cut into pieces.
     """
     return np.cumsum(np.concatenate([[start], values]))
-
-
-def summed(start: float, values: np.ndarray) -> float:
-    """Returns the last of `running`."""
-    if len(values) == 1:
-        return start + float(values[0])
-    return float(running(start, values)[-1])

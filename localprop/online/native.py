@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from threading import Event
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from ..learner import Samples, Trace
 from ..native.chain import Chain, ChainState, chain_of
 from ..native.workers import cores
 from .bank import ALONE, Bank, Phases, stacked
+from .compiled import compiled
 
 SOON = 1e-3  # seconds
 SMALL = 64  # samples up to which to wake another thread takes longer than to learn them
@@ -54,12 +56,12 @@ class NativeBank:
         self.bank = bank
         self.chains = chains(bank)
         each = [bank.of(phases, k) for k in range(len(bank.experts))]
-        self._states = [ChainState(c, p) for c, p in zip(self.chains, each, strict=True)]
-        self._views = [expert.view for expert in bank.experts]
+        self.states = [ChainState(c, p) for c, p in zip(self.chains, each, strict=True)]
+        self.views = [expert.view for expert in bank.experts]
 
     def phases(self) -> Phases:
         """Returns the phases, which do not change with what is learned later."""
-        own = [state.phase() for state in self._states]
+        own = [state.phase() for state in self.states]
         groups = ([own[k] for k in group] for group in self.bank.groups)
         return tuple(jax.tree.map(stacked, *group) for group in groups)
 
@@ -83,12 +85,16 @@ class NativeBank:
         }
         slopes = [
             np.zeros((rows if asked[view] else 0, chain.sizes[0]), dtype)
-            for view, chain in zip(self._views, self.chains, strict=True)
+            for view, chain in zip(self.views, self.chains, strict=True)
         ]
+        seen = [k for k, view in enumerate(self.views) if view not in ALONE]
+        several = np.zeros((len(seen), *slopes[seen[0]].shape), dtype)
+        for k, own in zip(seen, several, strict=True):
+            slopes[k] = own
         restarted: list[tuple[int, str]] = []
 
         def learn(k: int) -> None:
-            view, u, z, query = self._views[k], part.u["rows"], part.z, part.u["plain"][:0]
+            view, u, z, query = self.views[k], part.u["rows"], part.z, part.u["plain"][:0]
             if answering:
                 query = part.query[view if view in ALONE else "rows"]
             if view in ALONE:
@@ -97,28 +103,33 @@ class NativeBank:
             given = u, z, lasts, said[k], slopes[k], query, answers[k]
             start, fault = 0, 0
             while start < rows and fault >= 0:
-                fault = self._states[k].learn(*given, start=start, alone=view == "new")
+                fault = self.states[k].learn(*given, start=start, alone=view == "new")
                 if fault >= 0:
-                    self._restart(k)
+                    self.restart(k)
                     restarted.append((fault, self.bank.names[k]))
                     start = fault + 1
 
         self._each(learn, rows)
         trace: Trace = {"output": said[:, :, 0].swapaxes(0, 1), "answer": answers.swapaxes(0, 1)}
         if "input_slope" in record:
-            seen = [s for s, view in zip(slopes, self._views, strict=True) if view not in ALONE]
-            trace["input_slope"] = sum(seen[1:], start=seen[0]) / len(seen)
+            trace["input_slope"] = np.empty(several.shape[1:], dtype)
+            compiled(_average)(several, trace["input_slope"])
         if "memory_slope" in record:
-            trace["memory_slope"] = slopes[self._views.index("memory")]
+            trace["memory_slope"] = slopes[self.views.index("memory")]
         trace = {name: trace[name] for name in record}
         if restarted:
             order = {name: k for k, name in enumerate(self.bank.names)}
             restarted.sort(key=lambda one: (one[0], order[one[1]]))
         return trace, restarted
 
+    def advance(self) -> None:
+        """Takes note that the loops learned a row of every expert."""
+        for state in self.states:
+            state.hop += state.chain.hops
+
     def compile(self) -> None:
         """Compiles the loops, or reads them from where they are kept; it learns nothing."""
-        state, chain = self._states[0], self.chains[0]
+        state, chain = self.states[0], self.chains[0]
         none = np.zeros((0, 1, chain.sizes[0]), state.dtype)
         answers = np.zeros((0, chain.sizes[-1]), state.dtype)
         target, lasts = answers[:, None], np.zeros(0, state.dtype)
@@ -135,8 +146,8 @@ class NativeBank:
         found = np.zeros((len(self.chains), rows, outputs), u["rows"].dtype)
 
         def answer(k: int) -> None:
-            view = self._views[k]
-            self._states[k].answer(u[view if view in ALONE else "rows"], found[k])
+            view = self.views[k]
+            self.states[k].answer(u[view if view in ALONE else "rows"], found[k])
 
         self._each(answer, rows)
         return found.swapaxes(0, 1)
@@ -152,9 +163,10 @@ class NativeBank:
         for future in futures:
             future.result()
 
-    def _restart(self, k: int) -> None:
+    def restart(self, k: int) -> None:
+        """Starts an expert again."""
         fresh = self.bank.of(self.bank.init(jax.random.key(0)), k)
-        self._states[k] = ChainState(self.chains[k], fresh)
+        self.states[k] = ChainState(self.chains[k], fresh)
 
 
 def chains(bank: Bank) -> list[Chain]:
@@ -163,6 +175,21 @@ def chains(bank: Bank) -> list[Chain]:
     **Raises:** `Unknown` for one that they cannot learn.
     """
     return [chain_of(expert.learner) for expert in bank.experts]
+
+
+def _average(several: Any, mean: Any) -> None:
+    """Writes the mean over the first axis."""
+    for t in range(mean.shape[0]):
+        for j in range(mean.shape[1]):
+            total = several[0, t, j]
+            for k in range(1, len(several)):
+                total += several[k, t, j]
+            mean[t, j] = total / len(several)
+
+
+def prepare() -> None:
+    """Compiles the loop, or reads it from where it was kept, before anything is learned."""
+    compiled(_average)(np.zeros((1, 1, 1), np.float32), np.zeros((1, 1), np.float32))
 
 
 def _cost(chain: Chain) -> int:

@@ -108,7 +108,8 @@ class Online(ColumnModel):
         **Raises:** `StreamError` for a value that cannot be learned, with nothing half-learned;
         `DivergenceError`.
         """
-        self._learn(rowwise.read_row(x, self.kinds), [y])
+        if not self.learn_row(x, y):
+            self._learn(rowwise.read_row(x, self.kinds), [y])
 
     def learn_many(self, X: Any, y: Any) -> None:
         """Learns rows, in their order, as `learn_one` would one after the other.
@@ -126,7 +127,7 @@ class Online(ColumnModel):
 
         A forecast answers with what it expected of the next row, `horizon` rows ago.
         """
-        return self._one(self.predict_many, x)
+        return self._values(self._ask_one(x))[0]
 
     def predict_many(self, X: Any) -> list[Any]:
         """Returns what `predict_one` would of each row, all asked of the present model.
@@ -134,7 +135,10 @@ class Online(ColumnModel):
         A forecast answers the k-th row with what it expects k rows from now, as far as its
         horizon.
         """
-        answers = self._ask(X)
+        return self._values(self._ask(X))
+
+    def _values(self, answers: Answers) -> list[Any]:
+        """Returns what was answered as whoever asks knows it."""
         if self.task is None:
             return [None] * len(answers.values)
         if isinstance(self.task, Classification):
@@ -147,7 +151,8 @@ class Online(ColumnModel):
 
         **Raises:** `ConfigError` where numbers are predicted.
         """
-        return self._one(self.predict_proba_many, x)
+        row = self._probabilities(self._ask_one(x))[0].tolist()
+        return dict(zip(self.classes, row, strict=True))
 
     def predict_proba_many(self, X: Any) -> list[dict[Label, float]]:
         """Returns what `predict_proba_one` would of each row."""
@@ -156,9 +161,11 @@ class Online(ColumnModel):
 
     def probabilities(self, X: Any) -> np.ndarray:
         """Returns the probabilities as an array, `(rows, classes)`, in the order of `classes`."""
+        return self._probabilities(self._ask(X))
+
+    def _probabilities(self, answers: Answers) -> np.ndarray:
         if self._task_name not in ("classification", "auto"):
             raise ConfigError(f"a {self._task_name} has no probabilities; ask for an interval")
-        answers = self._ask(X)
         found = answers.probabilities
         return np.zeros((len(answers.values), 0)) if found is None else found
 
@@ -260,6 +267,10 @@ class Online(ColumnModel):
         empty = len(X) if isinstance(X, list | tuple) else 0  # rows without any column
         rows = max((len(column.values) for column in columns.values()), default=empty)
         return self.ask(columns, rows)
+
+    def _ask_one(self, x: Mapping[Any, Any]) -> Answers:
+        answers = self.ask_row(x)
+        return self._ask([x]) if answers is None else answers
 
     def _one(self, many: Any, x: Mapping[Any, Any], *more: Any) -> Any:
         return many([x], *more)[0]

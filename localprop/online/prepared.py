@@ -6,12 +6,15 @@ Seconds that count as those of compiling.
 from __future__ import annotations
 
 from . import (
+    curve,
     encode,
     importance,
     interval,
     memory,
     mixture,
+    native,
     neighbours,
+    regression,
     review,
     shares,
     smoothing,
@@ -25,8 +28,10 @@ from .task import AbstractTask
 def prepare(task: AbstractTask, *, reviewed: bool) -> None:
     """Prepares what learning by this task takes; `reviewed`: whether rows are kept."""
     names = task.mixture.names
+    curve.prepare()
     encode.prepare()
     importance.prepare()
+    native.prepare()
     window.prepare()
     if reviewed:
         review.prepare()
@@ -37,6 +42,7 @@ def prepare(task: AbstractTask, *, reviewed: bool) -> None:
         shares.prepare()
     else:
         interval.prepare()
+        regression.prepare()
         smoothing.prepare()
     if neighbours.NEIGHBOURS in names:
         neighbours.prepare()

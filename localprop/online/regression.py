@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..table.table import Column
+from .compiled import compiled
 from .defaults import FIRST_WEIGHTS, NAMES, Experts, names_of
 from .interval import Intervals, count_covered, coverage
 from .mixture import FAVOUR, Mixture
@@ -18,12 +19,13 @@ from .smoothing import smooth
 from .stacking import STACKED, StackedNumbers
 from .task import CLIP, LEVEL, AbstractTask, Answers, Encoded, finite, within
 from .window import Scales, Window
+from .window_layout import SCALE
 
 FOLLOWED = NAMES.index("fast")  # whose errors of the last rows are added to its answer
 FOLLOW = 0.4  # share of an error by which that is moved
 LAST = "last value"
 OWN = ["fast, corrected", LAST, "mean", "median", STACKED, NEIGHBOURS]  # that are no networks
-BEGUN = [NAMES.index(name) for name in ("fast", "high", "slow")]  # whose mean a stack begins from
+BEGUN = tuple(NAMES.index(name) for name in ("fast", "high", "slow"))  # a stack begins from these
 
 
 class Regression(AbstractTask):
@@ -159,33 +161,79 @@ class Regression(AbstractTask):
 
         **Arguments:** `truth`: what the stack learns from after each row, NaN for nothing.
         """
-        mean, deviation = scales.mean[:, None], scales.deviation[:, None]
-        nets = _in_unit(outputs[:, :, 0], mean, deviation)
-        if self.stacked is None:
-            return nets
-        around = [] if near is None else [_neighbours(near, scales)]
-        unit = np.where(deviation > 0, deviation, 1.0)
-        with np.errstate(over="ignore"):  # a value far beyond all scales teaches no weights
-            said = (np.column_stack([nets, last, *around]) - mean) / unit
-            truth = (truth - scales.mean) / unit[:, 0]
-        begun = said[:, BEGUN]
-        begun = (begun[:, 0] + begun[:, 1] + begun[:, 2]) / 3  # in this order, however many rows
-        stacked = self.stacked.learn(said, begun, truth)
-        stacked = scales.mean + unit[:, 0] * stacked
-        corrected = nets[:, FOLLOWED] + bias
-        simple = corrected, last, scales.mean, scales.median, stacked
-        return np.column_stack([nets, *simple, *around])
+        rows, networks = outputs.shape[:2]
+        guesses = np.empty((rows, len(self.mixture.names)))
+        around = np.zeros((rows, 0)) if near is None else near
+        said = np.empty((rows, networks + 1 + around.shape[1]))
+        begun, told = np.empty(rows), np.empty(rows)
+        table = np.ascontiguousarray(scales.table)
+        given = np.ascontiguousarray(outputs[:, :, 0], float), table, last, around, truth
+        compiled(_hear)(*given, said, begun, told, guesses)
+        if self.stacked is not None:
+            stacked = self.stacked.learn(said, begun, told)
+            compiled(_complete)(stacked, table, last, bias, networks, guesses)
+        return guesses
+
+
+def prepare() -> None:
+    """Compiles the loops, or reads them from where they were kept, before anything is learned."""
+    one, table = np.zeros(1), np.zeros((1, SCALE))
+    said, guesses = np.zeros((1, 4)), np.zeros((1, 9))
+    nets, near = np.zeros((1, 3)), np.zeros((1, 0))
+    compiled(_hear)(nets, table, one, near, one, said, one, one, guesses)
+    compiled(_complete)(one, table, one, one, 3, guesses)
+
+
+def _hear(
+    outputs: Any,
+    table: Any,
+    last: Any,
+    near: Any,
+    truth: Any,
+    said: Any,
+    begun: Any,
+    told: Any,
+    guesses: Any,
+) -> None:
+    """Writes what networks and neighbours say in the target's unit, and what a stack hears.
+
+    A network says at most as much as it may be told, neighbours as well; one that says nothing says
+    the mean.
+    """
+    networks, experts = outputs.shape[1], guesses.shape[1]
+    for t in range(len(outputs)):
+        mean, deviation = table[t, 0], table[t, 1]
+        unit = deviation if deviation > 0 else 1.0
+        for e in range(networks):
+            own = outputs[t, e]
+            own = min(max(own, -CLIP), CLIP) if own == own else 0.0
+            guesses[t, e] = mean + deviation * own
+            said[t, e] = (guesses[t, e] - mean) / unit
+        said[t, networks] = (last[t] - mean) / unit
+        if near.shape[1]:
+            own, room = near[t, 0], CLIP * deviation
+            own = min(max(own, mean - room), mean + room) if own == own else mean
+            guesses[t, experts - 1] = own
+            said[t, networks + 1] = (own - mean) / unit
+        told[t] = (truth[t] - mean) / unit
+        begun[t] = 0.0
+        for e in BEGUN:
+            begun[t] += said[t, e] / len(BEGUN) if e < networks else 0.0
+
+
+def _complete(stacked: Any, table: Any, last: Any, bias: Any, networks: int, guesses: Any) -> None:
+    """Writes what the simple experts say, and the stack."""
+    for t in range(len(guesses)):
+        mean, deviation = table[t, 0], table[t, 1]
+        guesses[t, networks] = guesses[t, FOLLOWED] + bias[t]
+        guesses[t, networks + 1] = last[t]
+        guesses[t, networks + 2] = mean
+        guesses[t, networks + 3] = table[t, -1]
+        guesses[t, networks + 4] = mean + (deviation if deviation > 0 else 1.0) * stacked[t]
 
 
 def _in_unit(outputs: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     return mean + deviation * within(outputs)
-
-
-def _neighbours(near: np.ndarray, scales: Scales) -> np.ndarray:
-    """Returns what neighbours say, as far from the mean as networks may go; the mean if nothing."""
-    said = np.where(np.isnan(near[:, 0]), scales.mean, near[:, 0])
-    room = CLIP * scales.deviation
-    return np.clip(said, scales.mean - room, scales.mean + room)
 
 
 def _mixed(guesses: np.ndarray, weights: np.ndarray) -> np.ndarray:

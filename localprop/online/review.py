@@ -67,15 +67,29 @@ class Review:
             np.full((new, BESIDE), np.nan),
         )
         own = [np.ascontiguousarray(a) for a in (numbers, fixed, targets)]
-        ring = self._numbers, self._fixed, self._targets
-        compiled(_recall)(self._draw(new), self.count, self.most, *own, *ring, *found)
+        drawn = self.draw(new)
+        compiled(_recall)(drawn, self.count, self.most, *own, *self.ring, *found)
         self.count += new
         return found
+
+    @property
+    def ring(self) -> tuple[np.ndarray, ...]:
+        """Numbers `(D, places)`, fixed inputs `(F, places)` and targets `(places,)`."""
+        return self._numbers, self._fixed, self._targets
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the next row has a place."""
+        return min(self.most, self.count + 1) <= len(self._targets)
 
     @property
     def kept(self) -> Kept:
         """The rows that are kept."""
         return Kept(self._numbers.T, self._fixed.T, self._targets, self.count)
+
+    def advance(self) -> None:
+        """Takes note that the loop took a row in."""
+        self.count += self.most > 0
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep, beside the arrays."""
@@ -87,7 +101,7 @@ class Review:
         numbers, fixed = (np.ascontiguousarray(a.T[:rows]) for a in (self._numbers, self._fixed))
         return {"numbers": numbers, "fixed": fixed, "targets": self._targets[:rows]}
 
-    def _draw(self, rows: int) -> np.ndarray:
+    def draw(self, rows: int) -> np.ndarray:
         """Returns seven random numbers for each of the next rows, `(rows, 7)`."""
         stands, generator = self._generator or (-1, None)
         if generator is None or stands != self.count:

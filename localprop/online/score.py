@@ -2,47 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .curve import Curve
-from .moments import summed
 
 
-@dataclass
 class Score:
     """Mean over the samples of a merit (accuracy) or an error, predicted before learned.
 
-    **Fields:** `metric`: `"accuracy"` or `"mean absolute error"`; `fools`: names of what would
-    answer without learning; `samples`: scored so far; `total`, `fools_totals`: sums over them;
-    `width`: samples per point of the curve; `curve`: per point `[samples, sum, sum of each fool]`.
+    **Arguments:** `metric`: `"accuracy"` or `"mean absolute error"`; `fools`: names of what would
+    answer without learning; `curve`: with which to begin, `None` for a new one: the sum of the
+    score, and of each fool's.
     """
 
-    metric: str
-    fools: list[str]
-    samples: int = 0
-    total: float = 0.0
-    fools_totals: list[float] = field(default_factory=list)
-    width: int = 1
-    curve: list[list[float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.fools_totals = self.fools_totals or [0.0] * len(self.fools)
+    def __init__(self, metric: str, fools: Sequence[str], curve: Curve | None = None):
+        self.metric, self.fools = metric, list(fools)
+        self.curve = Curve(1 + len(self.fools)) if curve is None else curve
 
     def update(self, values: np.ndarray, *fools: np.ndarray) -> None:
         """Takes in one value per scored sample, and what each fool got for it."""
-        if len(values) == 0:
-            return
-        self.total = summed(self.total, values)
-        pairs = zip(self.fools_totals, fools, strict=True)
-        self.fools_totals = [summed(total, got) for total, got in pairs]
-        curve = Curve(self.width, self.curve)
-        curve.extend(np.stack([values, *fools]))
-        self.width, self.curve = curve.width, curve.points
-        self.samples += len(values)
+        self.curve.extend(np.stack([values, *fools]))
+
+    @property
+    def samples(self) -> int:
+        """How many were scored so far."""
+        return int(self.curve.totals[0])
+
+    @property
+    def total(self) -> float:
+        """The sum over them."""
+        return self.curve.totals[1]
+
+    @property
+    def fools_totals(self) -> list[float]:
+        """The sum of each fool's."""
+        return self.curve.totals[2:]
 
     @property
     def value(self) -> float:
@@ -70,14 +67,24 @@ class Score:
 
     def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns the curve: samples seen, score and the best fool's score within each point."""
-        seen, means = Curve(self.width, self.curve).means(1 + len(self.fools))
+        seen, means = self.curve.means()
         return seen, means[0], means[1 + self._best]
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
-        return dict(vars(self))
+        return {
+            "metric": self.metric,
+            "fools": self.fools,
+            "samples": self.samples,
+            "total": self.total,
+            "fools_totals": self.fools_totals,
+            "width": self.curve.width,
+            "curve": self.curve.points,
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Score:
         """Returns the score whose `state` this was."""
-        return cls(**state)
+        totals = [state["samples"], state["total"], *state["fools_totals"]]
+        curve = Curve(1 + len(state["fools"]), state["width"], state["curve"], totals)
+        return cls(state["metric"], state["fools"], curve)

@@ -20,7 +20,7 @@ class Persistence:
     """
 
     def __init__(self, counts: Sequence[int], last: int, stay: float):
-        self.counts, self.last, self.stay = np.array(counts, float), last, stay
+        self.counts, self._habit = np.array(counts, float), np.array([last, stay], float)
 
     def follow(self, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Takes classes in, -1 where there is none; returns what was known before each of them.
@@ -30,9 +30,13 @@ class Persistence:
         """
         shares = np.zeros((len(truth), max(len(self.counts), 1)))
         guesses = np.empty((2, len(truth)), np.int64)
-        given = truth, self.last, self.stay, self.counts, shares, guesses
-        self.last, self.stay = compiled(_follow)(*given)
+        compiled(_follow)(truth, *self.carried, shares, guesses)
         return shares, guesses
+
+    @property
+    def carried(self) -> tuple[np.ndarray, ...]:
+        """What the loop carries on: the class met last and how often one stays, and counts."""
+        return self._habit, self.counts
 
     def meet(self) -> None:
         """Takes in that there is another class."""
@@ -40,7 +44,8 @@ class Persistence:
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
-        return {"counts": self.counts.astype(int).tolist(), "last": self.last, "stay": self.stay}
+        last, stay = self._habit.tolist()
+        return {"counts": self.counts.astype(int).tolist(), "last": int(last), "stay": stay}
 
     @property
     def now(self) -> np.ndarray:
@@ -78,18 +83,37 @@ def mixed(
     return values, table[:, : int(known.max(initial=0))]
 
 
+def targets_of(raw: np.ndarray, known: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Writes targets of the networks into `z`, `(T, S, outputs)`, and returns it.
+
+    NaN where a row has no target, or where there is no such class yet.
+
+    **Arguments:** `raw`: numbers of classes, `(T, S)`; `known`: how many there are, `(T,)`.
+    """
+    compiled(_aim)(raw, known, z)
+    return z
+
+
+def hits_of(values: np.ndarray, guesses: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Returns whether an answer, and each of the guesses, was the truth, `(1 + guesses, T)`."""
+    hits = np.empty((1 + len(guesses), len(truth)))
+    compiled(_compare)(values, guesses, truth, hits)
+    return hits
+
+
 def prepare() -> None:
     """Compiles the loops, or reads them from where they were kept, before anything is learned."""
     one = np.zeros(1, np.int64)
     before = Persistence([0], -1, 0.5).follow(one)[0]
     shares = shares_of(np.zeros((1, 1, 1)), one, before, before)
     mixed(shares, np.ones((1, 3)), one)
+    hits_of(one, one[None], one)
+    targets_of(before, one, np.zeros((1, 1, 1), np.float32))
 
 
-def _follow(
-    truth: Any, last: int, stay: float, counts: Any, shares: Any, guesses: Any
-) -> tuple[int, float]:
+def _follow(truth: Any, habit: Any, counts: Any, shares: Any, guesses: Any) -> None:
     for t in range(len(truth)):
+        last, stay = int(habit[0]), habit[1]
         most, total = -2, 0.0
         for k in range(len(counts)):
             if counts[k] > 0 and (most < 0 or counts[k] > counts[most]):
@@ -105,10 +129,16 @@ def _follow(
         k = truth[t]
         if k >= 0:
             if last >= 0:
-                stay = (1 / STAY) * (k == last) + (1 - 1 / STAY) * stay
+                habit[1] = (1 / STAY) * (k == last) + (1 - 1 / STAY) * stay
             counts[k] += 1
-            last = k
-    return last, stay
+            habit[0] = k
+
+
+def _aim(raw: Any, known: Any, z: Any) -> None:
+    for t in range(len(raw)):
+        for s in range(raw.shape[1]):
+            for k in range(z.shape[2]):
+                z[t, s, k] = raw[t, s] == k if raw[t, s] == raw[t, s] and k < known[t] else np.nan
 
 
 def _say(logits: Any, known: Any, before: Any, near: Any, asked: bool, shares: Any) -> None:
@@ -138,6 +168,13 @@ def _say(logits: Any, known: Any, before: Any, near: Any, asked: bool, shares: A
                 total += own[k]
             for k in range(len(own) if total > 0 else 0):
                 own[k] /= total
+
+
+def _compare(values: Any, guesses: Any, truth: Any, hits: Any) -> None:
+    for t in range(len(truth)):
+        hits[0, t] = values[t] == truth[t]
+        for k in range(len(guesses)):
+            hits[1 + k, t] = guesses[k, t] == truth[t]
 
 
 def _mix(shares: Any, weights: Any, known: Any, table: Any, values: Any) -> None:

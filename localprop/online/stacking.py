@@ -58,13 +58,11 @@ class StackedNumbers:
         **Arguments:** `said`: `(T, experts)`, NaN for nothing; `guess`: `(T,)`; `truth`: `(T,)`,
         NaN where a row is not to be learned from. All in the target's unit.
         """
-        guess = np.nan_to_num(guess)
-        apart = np.clip(np.nan_to_num(said - guess[:, None]), -FAR, FAR)
-        apart = np.ascontiguousarray(apart)  # in one layout: another one would be compiled for
-        error, found = truth - guess, np.zeros(len(said))
-        room = np.zeros((3, *self._products.shape))
-        compiled(_stack_numbers)(apart, error, self._products, self._moments, room, found)
-        return guess + np.clip(found, -FAR, FAR)
+        # In one layout: another one would be compiled for.
+        given = [np.ascontiguousarray(a, float) for a in (said, guess, truth)]
+        room, found = np.zeros((4, *self._products.shape)), np.zeros(len(said))
+        compiled(_stack_numbers)(*given, self._products, self._moments, room, found)
+        return found
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
@@ -107,12 +105,16 @@ class StackedClasses:
         **Arguments:** `shares`: `(T, experts, classes)`; `known`: how many classes are there in
         each row, `(T,)`; `truth`: `(T,)`, −1 where a row is not to be learned from.
         """
-        logs = np.log(np.maximum(shares, LEAST_SHARE))
         found = np.zeros((len(shares), shares.shape[2]))
-        given = logs, np.asarray(known, np.int64), np.asarray(truth, np.int64)
-        slopes = np.empty(len(self._weights))
-        compiled(_stack_classes)(*given, self._weights, self._square, slopes, found)
+        given = shares, np.asarray(known, np.int64), np.asarray(truth, np.int64)
+        room = np.empty(len(self._weights)), np.empty(shares.shape[1:])
+        compiled(_stack_classes)(*given, *self.carried, *room, found)
         return found
+
+    @property
+    def carried(self) -> tuple[np.ndarray, ...]:
+        """What the loop carries on."""
+        return self._weights, self._square
 
     def state(self) -> dict[str, Any]:
         """Returns what a checkpoint must keep."""
@@ -128,11 +130,17 @@ def prepare(*, classes: bool) -> None:
         StackedNumbers(1).learn(one[:, None], one, one)
 
 
-def _stack_numbers(x: Any, error: Any, products: Any, moments: Any, room: Any, found: Any) -> None:
+def _stack_numbers(
+    said: Any, guess: Any, truth: Any, products: Any, moments: Any, room: Any, found: Any
+) -> None:
     """Solves $(P + 3) v = m$ by Cholesky's decomposition, for each row anew."""
-    many = x.shape[1]
-    root, half, v = room[0], room[1, 0], room[2, 0]
-    for t in range(len(x)):
+    many = said.shape[1]
+    root, half, v, x = room[0], room[1, 0], room[2, 0], room[3, 0]
+    for t in range(len(said)):
+        first = guess[t] if abs(guess[t]) < np.inf else 0.0
+        for i in range(many):
+            apart = said[t, i] - first
+            x[i] = min(max(apart, -FAR), FAR) if apart == apart else 0.0
         for i in range(many):
             for j in range(i + 1):
                 rest = products[i, j] + (RIDGE if i == j else 0.0)
@@ -148,31 +156,41 @@ def _stack_numbers(x: Any, error: Any, products: Any, moments: Any, room: Any, f
             for k in range(i + 1, many):
                 rest -= root[k, i] * v[k]
             v[i] = rest / root[i, i]
+        total = 0.0
         for i in range(many):
-            found[t] += v[i] * x[t, i]
-        y = error[t]
+            total += v[i] * x[i]
+        found[t] = first + min(max(total, -FAR), FAR)
+        y = truth[t] - first
         if not abs(y) < np.inf:
             continue
-        off = abs(y - found[t])
+        off = abs(y - total)
         weight = 1.0 if off < SMALL else SMALL / off
         for i in range(many):
-            moments[i] = KEEP * moments[i] + weight * x[t, i] * y
+            moments[i] = KEEP * moments[i] + weight * x[i] * y
             for j in range(many):
-                products[i, j] = KEEP * products[i, j] + weight * x[t, i] * x[t, j]
+                products[i, j] = KEEP * products[i, j] + weight * x[i] * x[j]
 
 
 def _stack_classes(
-    logs: Any, known: Any, truth: Any, weights: Any, square: Any, slopes: Any, found: Any
+    shares: Any,
+    known: Any,
+    truth: Any,
+    weights: Any,
+    square: Any,
+    slopes: Any,
+    logs: Any,
+    found: Any,
 ) -> None:
-    many = logs.shape[1]
-    for t in range(len(logs)):
+    many = shares.shape[1]
+    for t in range(len(shares)):
         classes = known[t]
         if classes < 1:
             continue
         most = -np.inf
         for c in range(classes):
             for e in range(many):
-                found[t, c] += weights[e] * logs[t, e, c]
+                logs[e, c] = np.log(max(shares[t, e, c], LEAST_SHARE))
+                found[t, c] += weights[e] * logs[e, c]
             most = max(most, found[t, c])
         total = 0.0
         for c in range(classes):
@@ -185,9 +203,9 @@ def _stack_classes(
             continue
         size = 0.0
         for e in range(many):
-            slope = -logs[t, e, y]
+            slope = -logs[e, y]
             for c in range(classes):
-                slope += found[t, c] * logs[t, e, c]
+                slope += found[t, c] * logs[e, c]
             slopes[e] = slope
             size += slope * slope
         square[0] = FADE * square[0] + size / many

@@ -129,6 +129,12 @@ class Windows:
         """
         return self._follow(values, both=False, keep=False)[1]
 
+    @property
+    def carried(self) -> tuple[np.ndarray, ...]:
+        """What the loop carries on, and room to work in."""
+        state = self._numbers, self._counts, self._lengths, self._held, self._ordered
+        return *state, self._clipped
+
     def met(self, column: int) -> int:
         """Returns how many values of a column were met so far."""
         return int(self._counts[column, MET])
@@ -174,9 +180,8 @@ class Windows:
         shape = *values.shape, SCALE
         now = np.empty(shape)
         before = np.empty(shape) if both else now[:0]
-        state = self._numbers, self._counts, self._lengths, self._held, self._ordered
         values = np.ascontiguousarray(values, float)
-        follow(values, *state, self._clipped, self._outgrown, keep, before, now)
+        follow(values, *self.carried, self._outgrown, keep, before, now)
         return Scales(before), Scales(now)
 
 

@@ -54,7 +54,7 @@ def experts_figure(experts: Mapping[str, float], weights: Curve) -> Figure:
     **Arguments:** `experts`: mean weights by name, as in `Result`; `weights` along the stream,
     of at least one row, in the same order.
     """
-    seen, shares = weights.means(len(experts))
+    seen, shares = weights.means()
     if len(experts) > MOST:
         experts, shares = _together(experts, shares)
     figure = Figure(figsize=(7.2, 3.6), dpi=160, layout="constrained")

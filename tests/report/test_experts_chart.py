@@ -15,7 +15,7 @@ def drawn(rows, experts, seed=0):
     """Returns weights of a stream, and the picture of them."""
     walk = np.cumsum(np.random.default_rng(seed).normal(0, 0.1, (rows, experts)), axis=0)
     weights = np.exp(walk) / np.exp(walk).sum(axis=1, keepdims=True)
-    curve = Curve()
+    curve = Curve(experts)
     curve.extend(weights.T)
     means = dict(zip(NAMES, weights.mean(axis=0).tolist(), strict=False))
     return weights, experts_figure(means, curve)
@@ -54,7 +54,7 @@ def test_a_name_stands_within_its_area(seed):
 
 
 def test_it_is_written_as_png_and_svg(tmp_path):
-    curve = Curve()
+    curve = Curve(2)
     curve.extend(np.full((2, 3), 0.5))
     png, svg = draw_experts(tmp_path / "experts", {"slow": 0.5, "$x": 0.5}, curve)
     assert png.read_bytes().startswith(b"\x89PNG")
@@ -64,7 +64,7 @@ def test_it_is_written_as_png_and_svg(tmp_path):
 def test_experts_that_weigh_little_are_drawn_together():
     names = [f"expert {k}" for k in range(12)]
     shares = np.array([0.5, 0.4, *[0.01] * 10])[:, None] * np.ones(7)
-    curve = Curve()
+    curve = Curve(len(shares))
     curve.extend(shares)
     figure = experts_figure(dict(zip(names, shares[:, 0].tolist(), strict=True)), curve)
     legend = figure.axes[0].get_legend()
