@@ -25,8 +25,7 @@ def _call(builder: Any, name: str, place: Any) -> None:
     builder.call(function, [builder.bitcast(place, byte)])
 
 
-@intrinsic
-def without_subnormals(typing: Any) -> Any:
+def _without_subnormals(typing: Any) -> Any:
     """Takes subnormal numbers for 0 from now on in this thread; returns what `back_to` needs."""
     del typing
 
@@ -45,8 +44,7 @@ def without_subnormals(typing: Any) -> Any:
     return types.int32(), generate
 
 
-@intrinsic
-def back_to(typing: Any, before: Any) -> Any:
+def _back_to(typing: Any, before: Any) -> Any:
     """Takes subnormal numbers as this thread did before."""
     del typing
 
@@ -59,3 +57,7 @@ def back_to(typing: Any, before: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(before), generate
+
+
+without_subnormals: Any = intrinsic(_without_subnormals)
+back_to: Any = intrinsic(_back_to)

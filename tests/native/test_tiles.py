@@ -77,7 +77,8 @@ def test_every_arc_is_in_one_place_of_its_tile(parts):
     plan = plan_of(Learner(ring(20_000, 3), COST, engine="native"))
     ints = {**plan.ints, "neurons": neurons, "sources": sources, "parts": parts}
     starts = np.searchsorted(heads, np.arange(neurons + 1)).astype(np.int64)
-    tiles = Tiles(plan._replace(ints=ints, starts=starts, tails=tails))
+    shapes = {**plan.shapes, "w": tails.shape}
+    tiles = Tiles(plan._replace(ints=ints, starts=starts, tails=tails, shapes=shapes))
     ends = np.stack([heads, tails]).astype(np.int32)
     laid, back = np.empty_like(ends), np.empty_like(ends)
     for k in range(2):
