@@ -86,4 +86,5 @@ def _follow(u: Any, slope: Any, more: Any, share: Any, keep: float, means: Any) 
             moved *= 1 - share[t]
             if j < more.shape[1]:
                 moved += share[t] * more[t, j]
-            means[j] = (1 - keep) * moved + keep * means[j]
+            if np.isfinite(moved):  # an expert that is about to begin anew may say anything
+                means[j] = (1 - keep) * moved + keep * means[j]

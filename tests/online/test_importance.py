@@ -65,3 +65,13 @@ def test_the_running_mean_is_a_plain_one_and_does_not_depend_on_the_pieces():
         mean += (np.abs(a * b) - mean) / MEMORY
     np.testing.assert_allclose(whole.means, mean, rtol=1e-12)
     np.testing.assert_array_equal(whole.means, cut.means)
+
+
+@pytest.mark.parametrize("slope", [np.nan, np.inf])
+def test_an_expert_that_derails_does_not_stay_in_the_mean(slope):
+    importance = Importance()
+    slopes = np.array([[1.0, 2.0], [slope, 2.0], [1.0, 2.0]], np.float32)
+    importance.update(np.ones((3, 2), np.float32), slopes)
+    keep = 1 - 1 / MEMORY
+    expected = (1 - keep) * np.array([1 + keep, 2 * (1 + keep + keep**2)])
+    np.testing.assert_allclose(importance.means, expected, rtol=1e-12)
