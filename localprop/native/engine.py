@@ -17,7 +17,7 @@ from .workers import free_cores, together
 
 LARGE = 1 << 12  # numbers of an array
 WORTH = 1 << 16  # numbers that take longer to copy than to look at where they lie
-FEW, SOME = 2, 8  # streams; those of large networks
+FEW = 2  # streams
 # Sources from which on a row is padded to 8 of them, and to 16; and left as it is, for to take the
 # room out again would take longer than what it saves.
 PADDED_FROM, WIDE_FROM, WHOLE_FROM = 9, 128, 2000
@@ -67,7 +67,7 @@ class Engine:
             lanes = 16 if self.m >= WIDE_FROM else 8
             self.stride = -(-self.m // lanes) * lanes
         # Of many streams XLA makes products of matrices (benchmarks/hops.md).
-        self.pays = self.streams <= FEW or (self.streams <= SOME and plan.ints["parts"] > 1)
+        self.pays = self.streams <= FEW
         self.free: list[dict[str, Any]] = []  # scratch that no call is using
         shape = (self.n, self.stride) if self.dense else plan.shapes["w"]
         several = 2 + int(ints["mass"] != CONSTANT) + ints["average"]
