@@ -300,7 +300,7 @@ class Engine:
         if a.size >= WORTH and isinstance(a, np.ndarray) and not a.flags.c_contiguous:
             apart, size = a.strides[0] // a.itemsize, a.itemsize
             if self.dense and a.strides == (apart * size, size) and apart >= self.m:
-                # Rows that `_whole` handed out: of what stands between them nothing is read.
+                # Rows that `_handed` gave: of what stands between them nothing is read.
                 a = np.lib.stride_tricks.as_strided(a, (self.n, apart), a.strides)
         return _writable(a)
 
