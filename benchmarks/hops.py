@@ -9,8 +9,9 @@ is the median over the rounds, and the least and the most in brackets. A hop is
   with all that `run` does around it, its copies of the weights too;
 * *bound*: reading and writing two arrays of the size of the weights once, in the same number of
   threads: the least that a hop of weights and momenta takes where they do not fit into a cache; for
-  sparse arcs, reading their tails besides. No loop over sparse arcs can reach it: each of them
-  reads nine numbers and writes four, three turns of a processor that reads three and writes two;
+  sparse arcs, reading their tails besides. No loop over sparse arcs can reach it: an arc reads
+  nine numbers and writes four, at least three cycles of a core that reads three and writes two in
+  one, where the bound is less than half of that for 10⁵ neurons;
 * *HL*: a step of Hamiltonian Learning as `unaiverse` ships it, in PyTorch, eagerly;
 * *backprop*: a step of SGD with momentum (Optax) on one sample, in a compiled scan;
 * *D-RTRL*: a step of `braintrace`'s, for a layer of leaky neurons that read as many inputs.
