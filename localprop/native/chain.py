@@ -183,33 +183,14 @@ class ChainState:
         self._constants = np.array([*chain.numbers, lowest.tiny, lowest.min, 0.0], self.dtype)
         self._scratch = scratch(chain, self.dtype)
 
-    def learn(
-        self,
-        u: np.ndarray,
-        z: np.ndarray,
-        duration: np.ndarray,
-        out: np.ndarray,
-        slope: np.ndarray,
-        query: np.ndarray,
-        answers: np.ndarray,
-        *,
-        start: int = 0,
-        alone: bool = False,
-    ) -> int:
+    def learn(self, *given: np.ndarray, start: int = 0, alone: bool = False) -> int:
         """Learns samples in place; returns the number of the first that does harm, or -1.
 
-        **Arguments:** `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `duration`: `(T,)`; `out`:
-        `(T, S or 1, outputs)`, for what is predicted; `slope`: `(T, inputs)`, for the slope of
-        the first stream's loss by its inputs, or empty; `query`: `(T, inputs)`, what is to be
-        answered after each sample, in `answers`, `(T, outputs)`, or both empty; `start`: number
-        of the first sample to learn; `alone`: whether only the first stream has a target.
+        **Arguments:** as for `learning`.
         """
-        # Rows on end, or Numba compiles the loop once more, for three seconds.
-        u, z = np.ascontiguousarray(u), np.ascontiguousarray(z)
-        given = u, z, duration, out, slope, query, answers
         loop, arguments = self.learning(*given, start=start, alone=alone)
-        fault = loop(*arguments)
-        self.hop += self.chain.hops * max(0, (len(u) if fault < 0 else fault + 1) - start)
+        fault, samples = loop(*arguments), len(given[0])
+        self.hop += self.chain.hops * max(0, (samples if fault < 0 else fault + 1) - start)
         return fault
 
     def answer(self, u: np.ndarray, out: np.ndarray) -> None:
@@ -230,8 +211,17 @@ class ChainState:
         start: int = 0,
         alone: bool = False,
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Returns the loop that learns, and its arguments; those given are as for `learn`."""
+        """Returns the loop that learns, and its arguments.
+
+        **Arguments:** `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `duration`: `(T,)`; `out`:
+        `(T, S or 1, outputs)`, for what is predicted; `slope`: `(T, inputs)`, for the slope of
+        the first stream's loss by its inputs, or empty; `query`: `(T, inputs)`, what is to be
+        answered after each sample, in `answers`, `(T, outputs)`, or both empty; `start`: number
+        of the first sample to learn; `alone`: whether only the first stream has a target.
+        """
         chain = self.chain
+        # Rows on end, or Numba compiles the loop once more, for three seconds.
+        u, z = np.ascontiguousarray(u), np.ascontiguousarray(z)
         which = chain.loss, chain.mass, self._constants, chain.plastic
         own = self.moving, self._awake, self.x, self.costate
         samples = u, z, duration, chain.hops, self._clock, start, alone

@@ -12,10 +12,9 @@ from ..law import Phase
 from .codes import CONSTANT
 from .places import FLOATS, INTS, POLICY, RECORD_LOSS, RECORD_NORMS, X_SIGN
 from .plan import Plan
-from .room import Room, aligned
+from .room import Room, aligned, unset
 from .workers import free_cores, together
 
-LARGE = 1 << 12  # numbers of an array
 WORTH = 1 << 16  # numbers that take longer to copy than to look at where they lie
 FEW = 2  # streams
 # Sources from which on a row is padded to 8 of them, and to 16; and left as it is, for to take the
@@ -317,11 +316,8 @@ class Engine:
 
 
 def _copy(a: Any) -> np.ndarray:
-    """Returns a copy that begins where a line of the cache does, if it is a large one."""
     a = np.asarray(a)
-    if a.size < LARGE:
-        return a.copy()
-    found = aligned(a.shape, a.dtype, empty=True)
+    found = unset(a.shape, a.dtype)
     found[...] = a
     return found
 

@@ -41,14 +41,14 @@ class Room:
         self.free: list[np.ndarray] = []
 
     def array(self) -> np.ndarray:
-        """Returns an array with anything in it, a large one aligned to a line of the cache."""
-        if self.bytes < SMALL:
-            return np.empty(self.shape, self.dtype)
+        """Returns an array with anything in it."""
+        if self.bytes < LARGE:
+            return unset(self.shape, self.dtype)
         try:
             memory = self.free.pop()
         except IndexError:
-            memory = aligned(self.shape, self.dtype, empty=True)
-        return memory if self.bytes < LARGE else np.asarray(_Lent(memory, self))
+            memory = unset(self.shape, self.dtype)
+        return np.asarray(_Lent(memory, self))
 
 
 class _Lent:
@@ -62,6 +62,13 @@ class _Lent:
         room = self.room()
         if room is not None and len(room.free) < room.most:
             room.free.append(self.memory)
+
+
+def unset(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Returns an array with anything in it, `aligned` unless it is a small one."""
+    if int(np.prod(shape)) * np.dtype(dtype).itemsize < SMALL:
+        return np.empty(shape, dtype)
+    return aligned(shape, dtype, empty=True)
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, empty: bool = False) -> np.ndarray:
