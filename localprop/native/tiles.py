@@ -3,6 +3,7 @@
 What an arc reads of its tail and gives back to it lies anywhere among all sources, which are more
 than a processor's nearest caches hold. A tile has the arcs from some neighbouring sources into some
 neighbouring neurons, in the order of their heads; one integer holds both ends of an arc there.
+Tiles of the same sources follow each other, so that these stay near while neurons pass by.
 A run lays weights and momenta out in tiles, and brings them back at its end. Both walk the arcs in
 the network's order and count those that each tile has had, so that no order has to be kept.
 """
@@ -49,11 +50,11 @@ class Tiles:
             and plan.arcs.size == 0
         )
         parts = ints["parts"] if self.some else 0
-        self._room = ((parts, m, ROOM + 1), (n if self.some else 0, 2))
-        self.across = (m - 1 >> TAIL_BITS) + 1
-        down = (n // ints["parts"] >> HEAD_BITS) + 1
-        sizes = np.zeros((parts, down * self.across), np.int64)
-        self._arcs = self.across, plan.starts, plan.tails
+        self._room = ((parts, 1 << TAIL_BITS, ROOM + 1), (n if self.some else 0, 2))
+        across = (m - 1 >> TAIL_BITS) + 1
+        self.down = (n // ints["parts"] >> HEAD_BITS) + 1
+        sizes = np.zeros((parts, across * self.down), np.int64)
+        self._arcs = self.down, plan.starts, plan.tails
         self.index = np.empty(plan.shapes["w"] if self.some else 0, np.uint32)
         if self.some:
             _count(*self._arcs, sizes)
@@ -65,7 +66,7 @@ class Tiles:
     def arrays(self) -> tuple[Any, ...]:
         """Returns what `through_tiles` needs, with room of its own."""
         room = (aligned(shape, self._dtype) for shape in self._room)
-        return self.across, self.index, self.begins, self.ends, *room
+        return self.down, self.index, self.begins, self.ends, *room
 
     def lay_out(self, of: np.ndarray, to: np.ndarray, threads: int) -> None:
         """Copies what is in the network's order into that of the tiles."""
@@ -77,24 +78,24 @@ class Tiles:
 
 
 @inner
-def _tile(i, first, tail, across):
+def _tile(i, first, tail, down):
     """Returns the number of an arc's tile, by its head, the first one of the part, and its tail."""
-    return ((i - first) >> HEAD_BITS) * across + (tail >> TAIL_BITS)
+    return (tail >> TAIL_BITS) * down + ((i - first) >> HEAD_BITS)
 
 
 @kernel
-def _count(across, starts, tails, sizes):
+def _count(down, starts, tails, sizes):
     """Counts the arcs of each tile of each part."""
     n, parts = starts.size - 1, sizes.shape[0]
     for q in range(parts):
         first = q * n // parts
         for i in range(first, (q + 1) * n // parts):
             for k in range(starts[i], starts[i + 1]):
-                sizes[q, _tile(i, first, tails[k], across)] += 1
+                sizes[q, _tile(i, first, tails[k], down)] += 1
 
 
 @kernel
-def _find_index(across, starts, tails, free, index):
+def _find_index(down, starts, tails, free, index):
     """Finds where in its tile the ends of each arc are; `free`: where each tile goes on."""
     n, parts = starts.size - 1, free.shape[0]
     for q in range(parts):
@@ -102,21 +103,21 @@ def _find_index(across, starts, tails, free, index):
         for i in range(first, (q + 1) * n // parts):
             head = (i - first) & ((1 << HEAD_BITS) - 1)
             for k in range(starts[i], starts[i + 1]):
-                tile = _tile(i, first, tails[k], across)
+                tile = _tile(i, first, tails[k], down)
                 tail = tails[k] & ((1 << TAIL_BITS) - 1)
                 index[free[q, tile]] = (head << TAIL_BITS) | tail
                 free[q, tile] += 1
 
 
 @kernel
-def _walk(thread, threads, across, starts, tails, free, of, to, back):
+def _walk(thread, threads, down, starts, tails, free, of, to, back):
     """Copies into the order of tiles, or back."""
     n, parts = starts.size - 1, free.shape[0]
     for q in range(thread, parts, threads):
         first = q * n // parts
         for i in range(first, (q + 1) * n // parts):
             for k in range(starts[i], starts[i + 1]):
-                tile = _tile(i, first, tails[k], across)
+                tile = _tile(i, first, tails[k], down)
                 at = free[q, tile]
                 free[q, tile] = at + 1
                 if back:
@@ -179,35 +180,39 @@ def through_tiles(q, first, last, mode, now, then, ints, moving, a, coef, s, g, 
     """Takes the arcs of a part through a hop of one stream.
 
     **Arguments:** `mode`: `FORWARD` finds drives alone; `now`, `then`: where in `s` the states are
-    of which forces and drives are made; `tiles`: `Tiles.arrays`, with room for what sources say and
-    get back, `(parts, sources, ROOM + 1)`, and for coefficients and drives, `(neurons, 2)`.
+    of which forces and drives are made; `tiles`: `Tiles.arrays`, with room for what the sources of
+    a tile say and get back, `(parts, sources, ROOM + 1)`, and for coefficients and drives of
+    neurons, `(neurons, 2)`.
     """
-    across, index, begins, ends, sources, neurons = tiles
-    none, m = np.int64(0), ints[SOURCES]
+    down, index, begins, ends, sources, neurons = tiles
+    none, m, near = np.int64(0), ints[SOURCES], sources[q]
     keep, push, step, v_keep, v_gain, floor, decay, _ = moving
     implicit = ints[IMPLICIT] == 1
-    for j in range(m):
-        sources[q, j, NOW], sources[q, j, THEN] = s[now, none, j], s[then, none, j]
-        sources[q, j, BACK] = 0
     for i in range(first, last):
         neurons[i, COEFFICIENT] = 0 if mode == FORWARD else coef[none, i]
         neurons[i, DRIVE] = 0
-    for k in range(ends.shape[1]):
-        at, end = begins[q, k], ends[q, k]
-        near = sources[q, (k % across) << TAIL_BITS :]
-        felt = neurons[first + ((k // across) << HEAD_BITS) :]
-        if mode != LEARN:
-            _settle(w[at:end], index[at:end], near, felt)
-        elif ints[MASS] == CONSTANT:
-            _learn(
-                w[at:end], p[at:end], index[at:end], near, felt, decay, implicit, keep, push, step
-            )
-        else:
-            _learn_adaptively(
-                w[at:end], p[at:end], v[at:end], index[at:end], near, felt, decay, implicit, keep,
-                push, step, v_keep, v_gain, floor,
-            )  # fmt: skip
+    for left in range(0, m, 1 << TAIL_BITS):
+        right = min(left + (1 << TAIL_BITS), m)
+        for j in range(left, right):
+            near[j - left, NOW], near[j - left, THEN] = s[now, none, j], s[then, none, j]
+            near[j - left, BACK] = 0
+        for block in range(down):
+            k = (left >> TAIL_BITS) * down + block
+            at, end = begins[q, k], ends[q, k]
+            felt = neurons[first + (block << HEAD_BITS) :]
+            if mode != LEARN:
+                _settle(w[at:end], index[at:end], near, felt)
+            elif ints[MASS] == CONSTANT:
+                _learn(
+                    w[at:end], p[at:end], index[at:end], near, felt, decay, implicit, keep, push,
+                    step,
+                )  # fmt: skip
+            else:
+                _learn_adaptively(
+                    w[at:end], p[at:end], v[at:end], index[at:end], near, felt, decay, implicit,
+                    keep, push, step, v_keep, v_gain, floor,
+                )  # fmt: skip
+        for j in range(left, right):
+            g[q, none, j] = near[j - left, BACK]
     for i in range(first, last):
         a[none, i] = neurons[i, DRIVE]
-    for j in range(m):
-        g[q, none, j] = sources[q, j, BACK]

@@ -91,7 +91,7 @@ def test_every_arc_is_in_one_place_of_its_tile(parts):
         first = q * neurons // parts
         for k in range(tiles.ends.shape[1]):
             own = slice(tiles.begins[q, k], tiles.ends[q, k])
-            down, across = divmod(k, tiles.across)
+            across, down = divmod(k, tiles.down)
             corner = [[first + (down << HEAD_BITS)], [across << TAIL_BITS]]
             np.testing.assert_array_equal(told[:, own] + np.array(corner), laid[:, own])
             covered += own.stop - own.start
