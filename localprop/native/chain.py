@@ -1,8 +1,8 @@
-"""Chains of dense layers whose neurons have infinite speed, learned by Hamilton's equations.
+"""Chains of dense layers whose neurons have infinite speed.
 
 In settle hops only the wave front of such a network changes anything that is read later: after
-$2L$ hops every state and every costate is where one sweep forward and one sweep backward take it.
-What is left are the hops in which weights move.
+$2L$ hops every state and every costate is where one sweep forward and one sweep backward take it;
+under least action, every state after $L$ hops. What is left are the hops in which weights move.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ..law import CostateReversal, Hamiltonian, Phase
+from ..law import CostateReversal, Hamiltonian, LeastAction, Phase
 from ..network import Layered, SharedWeights
 from .codes import LANES, LINE, STRETCH
-from .plan import Unknown, code_of, plain_number, plan_cost, plan_mass
+from .plan import Unknown, code_of, plain_number, plan_cost, plan_least_action, plan_mass
 from .room import aligned
 
 NUMBERS = ("loss_setting", "dissipation", "decay", "floor", "rate", "weight_decay")
+ACTION = ("stiffness", "inertial", "neuron_mass", "neuron_friction", "neuron_speed")
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Chain:
     """What the loops have to know of a learner.
 
     **Fields:** `names` of the blocks, in order; `sizes` of the input and of the layers; `kinds` of
-    activations; `loss`, `mass`: which; `numbers`: `NUMBERS`; `plastic`: hops in which weights
-    move; `hops`; `duration`; `streams`: how many, at least 1.
+    activations; `loss`, `mass`: which; `numbers`: `NUMBERS`; `action`: of least action `ACTION`,
+    else nothing; `plastic`: hops in which weights move; `hops`; `duration`; `streams`: how many,
+    at least 1.
     """
 
     names: tuple[str, ...]
@@ -39,6 +41,7 @@ class Chain:
     loss: int
     mass: int
     numbers: tuple[float, ...]
+    action: tuple[float, ...]
     plastic: int
     hops: int
     duration: float
@@ -66,21 +69,14 @@ def chain_of(learner: Any) -> Chain:
     if type(network) is not Layered:
         raise Unknown(f"a {type(network).__name__}")
     names = _names(network)
-    law, settled = learner.law, 2 * len(names)
-    if type(law) is not Hamiltonian:
-        raise Unknown(f"the law {type(law).__name__}")
-    if type(law.policy) is not CostateReversal:
-        raise Unknown(f"the policy {type(law.policy).__name__}")
-    if law.weights != "semi-implicit" or law.traces is not None:
-        raise Unknown("explicit weights, or traces")
+    ints: dict[str, int] = {}
+    floats: dict[str, float] = {}
+    settled = _plan_law(learner.law, len(names), ints, floats)
     if learner.settle < settled:
         raise Unknown(f"{learner.settle} settle hops, where {settled} let everything settle")
     if learner.clock != "hop" or learner.average is not None or learner.review is not None:
         raise Unknown("a clock, an average or a review of the learner's own")
-    ints: dict[str, int] = {}
-    floats = {"dissipation": plain_number(law.dissipation, "dissipation")}
     plan_cost(learner.cost, ints, floats)
-    plan_mass(law.mass, ints, floats)
     if "m" in floats:
         floats["rate"] = 1 / floats["m"]
     return Chain(
@@ -90,11 +86,32 @@ def chain_of(learner: Any) -> Chain:
         loss=ints["loss"],
         mass=ints["mass"],
         numbers=tuple(floats.get(name, 0.0) for name in NUMBERS),
+        action=tuple(floats.get(name, 0.0) for name in ACTION) if "stiffness" in floats else (),
         plastic=learner.hops - learner.settle,
         hops=learner.hops,
         duration=learner.duration,
         streams=streams or 1,
     )
+
+
+def _plan_law(law: Any, depth: int, ints: dict[str, int], floats: dict[str, float]) -> int:
+    """Adds what a law is; returns after how many settle hops everything has settled.
+
+    **Raises:** `Unknown`.
+    """
+    if type(law) is LeastAction:
+        plan_least_action(law, ints, floats)
+        floats |= {"dissipation": floats["friction"], "inertial": float(ints.get("inertial", 0))}
+        return depth
+    if type(law) is not Hamiltonian:
+        raise Unknown(f"the law {type(law).__name__}")
+    if type(law.policy) is not CostateReversal:
+        raise Unknown(f"the policy {type(law.policy).__name__}")
+    if law.weights != "semi-implicit" or law.traces is not None:
+        raise Unknown("explicit weights, or traces")
+    floats["dissipation"] = plain_number(law.dissipation, "dissipation")
+    plan_mass(law.mass, ints, floats)
+    return 2 * depth
 
 
 def _names(network: Layered) -> tuple[str, ...]:
@@ -166,7 +183,12 @@ class ChainState:
     def __init__(self, chain: Chain, phase: Phase):
         from . import chain_loops  # which imports Numba
 
-        self.chain, self._shape, self._loops = chain, phase, chain_loops
+        self.chain, self._shape, self._answer = chain, phase, chain_loops.answer
+        self._learn = chain_loops.learn
+        if chain.action:
+            from . import chain_action  # whose loop is compiled for nobody else
+
+            self._learn = chain_action.learn
         leaf = np.asarray(phase.x[chain.names[0]])
         self.dtype = leaf.dtype
         self._places, self._kinds = places(chain), np.array(chain.kinds)
@@ -180,7 +202,8 @@ class ChainState:
         self.x, self.costate = self._neurons(phase.x), self._neurons(phase.costate)
         self._clock, self.hop = np.array([phase.time]), int(phase.hop)
         lowest = np.finfo(self.dtype)
-        self._constants = np.array([*chain.numbers, lowest.tiny, lowest.min, 0.0], self.dtype)
+        known = *chain.numbers, lowest.tiny, lowest.min, 0.0, *chain.action
+        self._constants = np.array(known, self.dtype)
         self._scratch = scratch(chain, self.dtype)
 
     def learn(self, *given: np.ndarray, start: int = 0, alone: bool = False) -> int:
@@ -227,12 +250,12 @@ class ChainState:
         samples = u, z, duration, chain.hops, self._clock, start, alone
         told = out, slope, query, answers
         given = *which, *own, *samples, *told, *self._scratch
-        return self._loops.learn, (self._places, self._kinds, *given)
+        return self._learn, (self._places, self._kinds, *given)
 
     def answering(self, u: np.ndarray, out: np.ndarray) -> tuple[Any, tuple[Any, ...]]:
         """Returns the loop that answers, and its arguments; those given are as for `answer`."""
         given = self._places, self._kinds, self.moving[0], u, out, *self._scratch
-        return self._loops.answer, given
+        return self._answer, given
 
     def phase(self) -> Phase:
         """Returns a phase of these numbers, of arrays of NumPy, which does not change with them."""

@@ -28,7 +28,7 @@ from .subnormal import back_to, without_subnormals
 
 
 @apart
-def move(mass, w, p, v, f, decay, keep, tau, step, hold, rest, floor, tiny, nil):
+def move(mass, w, p, v, f, decay, keep, kick, tau, step, hold, rest, floor, tiny, nil):
     """Moves weights for a hop under the force `f`; returns 0, or NaN if one is not finite."""
     one = w.dtype.type(1)
     check = w.dtype.type(0)
@@ -37,7 +37,7 @@ def move(mass, w, p, v, f, decay, keep, tau, step, hold, rest, floor, tiny, nil)
             g = f[j] + decay * w[j]
             square = hold * v[j] + rest * (g * g)
             square = square if square > tiny else square * nil
-            push = keep * p[j] - tau * g
+            push = keep * p[j] - kick * g
             push = push if abs(push) > tiny else push * nil
             v[j], p[j] = square, push
             new = w[j] + step * push / (math.sqrt(square) + floor)
@@ -47,7 +47,7 @@ def move(mass, w, p, v, f, decay, keep, tau, step, hold, rest, floor, tiny, nil)
         for j in range(w.size):
             g = f[j] + decay * w[j]
             square = v[j] + tau * (g * g)
-            push = keep * p[j] - tau * g
+            push = keep * p[j] - kick * g
             push = push if abs(push) > tiny else push * nil
             v[j], p[j] = square, push
             new = w[j] + step * push / (one + square * floor)
@@ -55,7 +55,7 @@ def move(mass, w, p, v, f, decay, keep, tau, step, hold, rest, floor, tiny, nil)
             check += (square + new) * nil
     else:
         for j in range(w.size):
-            push = keep * p[j] - tau * (f[j] + decay * w[j])
+            push = keep * p[j] - kick * (f[j] + decay * w[j])
             push = push if abs(push) > tiny else push * nil
             p[j] = push
             new = w[j] + step * push
@@ -110,22 +110,22 @@ def added(a, b):
 
 @inner
 def back_and_move(
-    layers, mass, c, tau, w, p, v, awake, u, x, d, costate, pulled, f, turned, room, streams, live
+    layers, mass, c, tau, keep, kick, w, p, v, awake, u, x, d, felt, costate, pulled, f, turned,
+    room, streams, live,
 ):  # fmt: skip
     """Moves every weight for a hop; returns 0, or NaN if one is not finite.
 
     Before the rows of a neuron move, it gets back what they pull, $\\sum_i w_{ji}
     \\sigma'_i\\lambda_i$. Where `pulled` is `costate` itself everything below the outputs settles.
 
-    **Arguments:** `w`, `p`, `v`: weights, momenta, memories of the mass, flat; `awake`: inputs of
-    which rows move, the first ones; `u`, `x`: inputs and states; `d`: slopes, which become
-    $\\sigma'\\lambda$; `f`, `turned`: room for the force, and to turn a
-    matrix; `live`: streams with a target, the first ones.
+    **Arguments:** `keep`, `kick`: of the momentum, and by how much a force moves it; `w`, `p`, `v`:
+    weights, momenta, memories of the mass, flat; `awake`: inputs of which rows move, the first
+    ones; `u`, `x`: inputs and states; `d`: slopes, which become $\\sigma'\\lambda$; `felt`: what of
+    that the weights feel, or `d` itself; `f`, `turned`: room for the force, and to turn a matrix;
+    `live`: streams whose force counts, the first ones.
     """
-    one, zero = w.dtype.type(1), w.dtype.type(0)
-    keep = max(one - c[DISSIPATION] * tau, zero)
+    one, check = w.dtype.type(1), w.dtype.type(0)
     hold = w.dtype.type(math.exp(-c[DECAY] * tau))
-    check = zero
     for back in range(len(layers)):
         layer = len(layers) - 1 - back
         n, _, width, lanes, at, below, own, first = layers[layer]
@@ -146,11 +146,11 @@ def back_and_move(
                         w, at_row, rows, lanes, d, low, own, pulled, to, width, streams, turned
                     )
                 rows, to_row = min(LANES, end - row), (row - j) * lanes
-                force(of, to, width, d, low, own, rows, lanes, f, to_row, live)
+                force(of, to, width, felt, low, own, rows, lanes, f, to_row, live)
             here, there = at + j * lanes, at + end * lanes
             check += move(
                 mass, w[here:there], p[here:there], v[here:there], f, c[WEIGHT_DECAY], keep,
-                tau, tau * c[RATE], hold, one - hold, c[FLOOR], c[TINY], c[NIL],
+                kick, tau, tau * c[RATE], hold, one - hold, c[FLOOR], c[TINY], c[NIL],
             )  # fmt: skip
             j = end
     return check
@@ -195,6 +195,46 @@ def awake_of(u, order, seen, awake):
     return awake
 
 
+@inner
+def show(u, z, order, seen, live, below, wide, source, target):
+    """Writes the inputs and targets of streams one behind the other; no target of those after the
+    first `live`."""
+    inputs, one, nan = u.shape[1], u.dtype.type(1), u.dtype.type(math.nan)
+    for k in range(seen):
+        copy(u[order[k]], source[k * below :])
+        source[k * below + inputs] = one
+        for i in range(z.shape[1]):
+            target[k * wide + i] = z[order[k], i] if k < live else nan
+
+
+@inner
+def tell(x, order, seen, wide, out):
+    """Writes the outputs that are asked for, `(S or 1, outputs)`; `x`: of the last layer."""
+    for k in range(seen):
+        if order[k] < len(out):
+            copy(x[k * wide : k * wide + out.shape[1]], out[order[k]])
+
+
+@inner
+def unsound(layers, x, costate, room, seen, nil):
+    """Returns 0, or NaN if a state or costate of the first `seen` streams is not finite."""
+    check = x.dtype.type(0)
+    for layer in range(len(layers)):
+        low = layers[layer, 7] * room
+        high = low + seen * layers[layer, 6]
+        check += added(x[low:high], costate[low:high]) * nil
+    return check
+
+
+@inner
+def slope_at_inputs(layers, w, d, slope, nil, unit, turned):
+    """Writes $D_u^\\top\\lambda$ of a stream; `d`: $\\sigma'\\lambda$ of its first layer."""
+    inputs, lanes, own = layers[0, 0], layers[0, 3], layers[0, 6]
+    for j in range(0, inputs, LANES):
+        rows = min(LANES, inputs - j)
+        pull_back(w, j * lanes, rows, lanes, d, nil, own, slope, j, own, unit, turned)
+
+
 @kernel
 def learn(
     layers, kinds, loss, mass, c, plastic, state, awake, x_kept, costate_kept, u, z, duration,
@@ -218,41 +258,32 @@ def learn(
     a, d, x, costate, x_new, costate_new, source, target, more, f, turned = arrays
     inputs, outputs, below = u.shape[2], z.shape[2], layers[0, 2]
     wide, top = layers[len(layers) - 1, 6], layers[len(layers) - 1, 7] * room
-    one, nan = dtype.type(1), dtype.type(math.nan)
+    one = dtype.type(1)
     fault, seen, nil, unit = -1, 0, plain(0), plain(1)
     for t in range(start, len(u)):
         tau = duration[t] / dtype.type(hops)
         clock[0] += duration[t]
         live, seen, first = places_of(z[t], alone, out.shape[1], order)
         awake[0] = awake_of(u[t], order, seen, awake[0])
-        for k in range(seen):
-            copy(u[t, order[k]], source[k * below :])
-            source[k * below + inputs] = one
-            for i in range(outputs):
-                target[k * wide + i] = z[t, order[k], i] if k < live else nan
+        show(u[t], z[t], order, seen, live, below, wide, source, target)
+        keep_p = max(one - c[DISSIPATION] * tau, dtype.type(0))
         share, end = one / dtype.type(max(live, 1)), top + seen * wide
         for hop in range(plastic):
             # At first all settle. Then weights have moved, and all read what was there before.
             x_to, costate_to = (x, costate) if hop == 0 else (x_new, costate_new)
             forward(layers, kinds, w, awake[0], source, x, a, x_to, d, room, seen)
             if hop == 0:
-                for k in range(seen):
-                    if order[k] < out.shape[1]:
-                        low = top + k * wide
-                        copy(x[low : low + outputs], out[t, order[k]])
+                tell(x[top:end], order, seen, wide, out[t])
             of = target[: seen * wide]
             loss_slope(loss, c, share, x[top:end], of, costate_to[top:end], wide, outputs, more)
             check = back_and_move(
-                layers, mass, c, tau, w, p, v, awake[0], source, x, d, costate, costate_to, f,
-                turned, room, seen, live,
+                layers, mass, c, tau, keep_p, tau, w, p, v, awake[0], source, x, d, d, costate,
+                costate_to, f, turned, room, seen, live,
             )  # fmt: skip
             if hop > 0:
                 x, x_new = x_new, x
                 costate, costate_new = costate_new, costate
-            for layer in range(len(layers)):
-                low = layers[layer, 7] * room
-                high = low + seen * layers[layer, 6]
-                check += added(x[low:high], costate[low:high]) * c[NIL]
+            check += unsound(layers, x, costate, room, seen, c[NIL])
             if check != 0:
                 fault = t
         if len(slope):
@@ -260,9 +291,7 @@ def learn(
             forward(layers[:1], kinds, w, awake[0], of, x_new, a, x_new, d, room, unit)
             for k in range(own):
                 d[k] *= costate[first * own + k] * dtype.type(max(live, 1))
-            for j in range(0, inputs, LANES):
-                rows, lanes = min(LANES, inputs - j), layers[0, 3]
-                pull_back(w, j * lanes, rows, lanes, d, nil, own, slope[t], j, own, unit, turned)
+            slope_at_inputs(layers, w, d, slope[t], nil, unit, turned)
         if len(query):
             copy(query[t], source)
             forward(layers, kinds, w, inputs, source, x_new, a, x_new, d, room, unit)

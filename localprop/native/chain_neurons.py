@@ -18,7 +18,9 @@ from .neurons import bent
 # Places in `constants`. TINY is the smallest normal number: what is below it is 0, as under XLA,
 # for arithmetic with subnormal numbers takes a hundred times as long. NIL is 0, and the compiler
 # does not know it: times it, what is not finite is NaN, where it would make 0 of `a - a`.
+# What follows is of least action alone.
 LOSS_SETTING, DISSIPATION, DECAY, FLOOR, RATE, WEIGHT_DECAY, TINY, LOWEST, NIL = range(9)
+STIFFNESS, INERTIAL, NEURON_MASS, NEURON_FRICTION, NEURON_SPEED = range(9, 14)
 
 
 def exponential(a):

@@ -86,7 +86,7 @@ def plan_of(learner: Any) -> Plan:
     if type(learner.law) is Hamiltonian:
         _hamiltonian(learner.law, digraph["speeds"], ints, floats)
     elif type(learner.law) is LeastAction:
-        _least_action(learner.law, ints, floats)
+        plan_least_action(learner.law, ints, floats)
     else:
         raise Unknown(f"the law {type(learner.law).__name__}")
     ints["blind"] = min(learner.hops, learner.law.blind_hops(learner.settle))
@@ -218,7 +218,11 @@ def _hamiltonian(
     plan_mass(law.mass, ints, floats)
 
 
-def _least_action(law: LeastAction, ints: dict[str, int], floats: dict[str, float]) -> None:
+def plan_least_action(law: LeastAction, ints: dict[str, int], floats: dict[str, float]) -> None:
+    """Adds what the law of least action is.
+
+    **Raises:** `Unknown`.
+    """
     if type(law.motion) is not SemiImplicitEuler:
         raise Unknown(f"the motion {type(law.motion).__name__}")
     ints["law"], ints["exponential"], ints["implicit"] = 1, 1, 1

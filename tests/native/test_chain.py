@@ -22,11 +22,14 @@ from localprop import (
     Growing,
     Hamiltonian,
     Huber,
+    Inertial,
     Layered,
     Learner,
     LeastAction,
+    Overdamped,
     Samples,
     SoftmaxCrossEntropy,
+    Splitting,
     SquaredError,
 )
 from localprop.native.chain import ChainState, chain_of
@@ -37,14 +40,20 @@ from localprop.native.plan import Unknown
 T = 12
 
 
-def made(sizes, streams, loss, mass, activation, seed=0):
-    """A learner, a phase, and samples: some streams without a target, some without a class."""
+def made(sizes, streams, loss, mass, activation, seed=0, neurons=None):
+    """A learner, a phase, and samples: some streams without a target, some without a class.
+
+    Under least action where it is said how neurons move.
+    """
     depth = len(sizes) - 1
-    hops = 2 * depth + 1 + seed % 3
-    law = Hamiltonian(mass=mass, dissipation=0.4)
+    if neurons is None:
+        law, settle = Hamiltonian(mass=mass, dissipation=0.4), 2 * depth
+    else:
+        law, settle = LeastAction(0.4, neurons, mass, 0.4), depth
+    hops = settle + 1 + seed % 3 + (0 if neurons is None else depth)
     network = Layered.dense(sizes, activation=activation)
     cost = Cost(loss, weight_decay=0.01 * (seed % 2))
-    times = {"hops": hops, "settle": 2 * depth, "duration": float(hops)}
+    times = {"hops": hops, "settle": settle, "duration": float(hops)}
     learner = Learner(network, cost, law, streams=streams, **times)
     rng = np.random.default_rng(seed)
     wide = (T, streams or 1)
@@ -82,13 +91,31 @@ CASES = {
     "wide": ([21, 40, 72, 4], 19, SquaredError(), Adaptive(2e-3), "tanh"),
     "logistic": ([3, 17, 2], 2, Huber(), Adaptive(2e-3), "logistic"),
 }
+ACTION = {
+    "classes": (*CASES["classes"], Inertial(0.6, 1.0)),
+    "numbers": (*CASES["numbers"], Overdamped(0.5)),
+    "one layer": (*CASES["one layer"], Inertial(0.8, 0.3)),
+    "alone": (*CASES["alone"], Inertial(0.6, 1.0)),
+    "wide": (*CASES["wide"], Inertial(0.6, 1.0)),
+    "logistic": (*CASES["logistic"], Overdamped(1.0)),
+}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_it_learns_what_xla_learns(case):
+def made_under_action(case, seed=0):
+    *given, neurons = ACTION[case]
+    return made(*given, seed=seed, neurons=neurons)
+
+
+@pytest.mark.parametrize(
+    ("case", "law"), [*((c, "hamiltonian") for c in CASES), *((c, "action") for c in ACTION)]
+)
+def test_it_learns_what_xla_learns(case, law):
     with jax.enable_x64(True):
         seed = list(CASES).index(case)
-        learner, phase, u, z, duration = made(*CASES[case], seed=seed)
+        if law == "action":
+            learner, phase, u, z, duration = made_under_action(case, seed)
+        else:
+            learner, phase, u, z, duration = made(*CASES[case], seed=seed)
         several = learner.network.streams is not None
         stream = (u, z, duration, u) if several else (u[:, 0], z[:, 0], duration, u[:, 0])
         record = ("output", "answer")
@@ -99,7 +126,9 @@ def test_it_learns_what_xla_learns(case):
     first = trace["answer"][:, 0] if several else trace["answer"]
     np.testing.assert_allclose(out.reshape(trace["output"].shape), trace["output"], atol=1e-12)
     np.testing.assert_allclose(answers, first, atol=1e-12)
-    for name in ("w", "momentum", "mass"):
+    # Neurons begin each sample anew, and under the Hamiltonian law those without a target are left.
+    moved = ("w", "momentum", "mass", *(("x", "costate") if law == "action" else ()))
+    for name in moved:
         pairs = zip(
             *map(jax.tree.leaves, (getattr(mine, name), getattr(expected, name))), strict=True
         )
@@ -129,8 +158,10 @@ def test_the_slope_at_the_inputs_is_that_of_the_loss(case):
     np.testing.assert_allclose(slope, expected, atol=1e-12)
 
 
-def test_a_stream_may_be_cut_anywhere_to_the_bit():
-    learner, phase, *stream = made(*CASES["classes"])
+@pytest.mark.parametrize("law", ["hamiltonian", "action"])
+def test_a_stream_may_be_cut_anywhere_to_the_bit(law):
+    given = made_under_action("classes") if law == "action" else made(*CASES["classes"])
+    learner, phase, *stream = given
     whole, *found = learned(learner, phase, *stream)
     parts, *again = learned(learner, phase, *stream, cuts=(0, 1, 5, 6, T))
     for a, b in zip(found, again, strict=True):
@@ -190,8 +221,10 @@ def test_what_is_answered_is_what_is_predicted_to_the_bit(case):
     assert (learned(learner, phase, *stream)[1][0] == out).all()
 
 
-def test_it_says_at_which_sample_numbers_turn_infinite():
-    learner, phase, u, z, duration = made([2, 3, 1], None, SquaredError(), Constant(1e-3), "relu")
+@pytest.mark.parametrize("neurons", [None, Inertial(0.6, 1.0)])
+def test_it_says_at_which_sample_numbers_turn_infinite(neurons):
+    given = [2, 3, 1], None, SquaredError(), Constant(1e-3), "relu"
+    learner, phase, u, z, duration = made(*given, neurons=neurons)
     state = ChainState(chain_of(learner), phase)
     z[:] = 1e30
     none = np.zeros((0, 2), np.float32)
@@ -227,7 +260,7 @@ def test_exponentials_are_those_of_numpy():
 
 
 UNKNOWN = {
-    "LeastAction": {"law": LeastAction()},
+    "Splitting": {"law": LeastAction(motion=Splitting()), "settle": 4},
     "FastCostates": {"law": Hamiltonian(FastCostates())},
     "settle hops": {"settle": 1},
     "the activation": {"network": Layered.dense([2, 3, 1], activation=lambda a: a * a)},

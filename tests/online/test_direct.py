@@ -24,7 +24,13 @@ ROW = st.fixed_dictionaries(
 )
 LABEL = st.sampled_from(["x", "y", "x", "y", "z", None])
 NUMBER = st.floats(-5, 5) | st.integers(-5, 5) | st.sampled_from([None, np.nan, np.inf, 1e9, True])
-SETTINGS = [{}, {"review": 0}, {"bank": False, "review": 0}, {"review": 5, "bank": False}]
+SETTINGS = [
+    {},
+    {"review": 0},
+    {"bank": False, "review": 0},
+    {"review": 5, "bank": False},
+    {"law": "least-action"},
+]
 NUMBERS = [{"task": "regression"}, {"task": "regression", "bank": False, "review": 0}]
 
 
