@@ -43,7 +43,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from localprop import Cost, Digraph, Hamiltonian, Layered, Learner, SquaredError
-from localprop.native import engine
+from localprop.native import workers
 from localprop.native.room import aligned
 from localprop.native.workers import cores, free_cores, together
 
@@ -400,7 +400,7 @@ print((peak() - before) * 1024 / start.w.size)
 def main() -> int:
     """Measures and writes the page."""
     quick = "--quick" in sys.argv
-    engine.threads_given = THREADS
+    workers.threads_given = THREADS
     rounds = 3 if quick else ROUNDS
     single, several = [], []
     for n in reversed(DENSE[:-1] if quick else DENSE):

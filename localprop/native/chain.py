@@ -17,9 +17,10 @@ import numpy as np
 
 from ..law import CostateReversal, Hamiltonian, LeastAction, Phase
 from ..network import Layered, SharedWeights
-from .codes import LANES, LINE, STRETCH
+from .codes import LANES, LINE, STRETCH, TOLD
 from .plan import Unknown, code_of, plain_number, plan_cost, plan_least_action, plan_mass
 from .room import aligned
+from .workers import threads_for, together
 
 NUMBERS = ("loss_setting", "dissipation", "decay", "floor", "rate", "weight_decay")
 ACTION = ("stiffness", "inertial", "neuron_mass", "neuron_friction", "neuron_speed")
@@ -56,6 +57,11 @@ class Chain:
     def weights(self) -> int:
         """How many there are, biases included."""
         return sum(m * (n + 1) for n, m in zip(self.sizes, self.sizes[1:], strict=False))
+
+    @property
+    def work(self) -> int:
+        """About how much a sample is: a sum for each weight and stream, and moves."""
+        return self.weights * (self.streams + 4)
 
 
 def chain_of(learner: Any) -> Chain:
@@ -158,33 +164,37 @@ def whole(numbers: int) -> int:
     return -(-numbers // LANES) * LANES
 
 
-def scratch(chain: Chain, dtype: Any) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Returns arrays to work in: floating-point numbers, and the streams' order.
+def scratch(
+    chain: Chain, dtype: Any, threads: int
+) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
+    """Returns arrays to work in: floating-point numbers, the streams' order, what threads share.
 
     Made here, for loops that make arrays take seconds longer to compile.
     """
     room, widths = max(chain.streams, LANES), [whole(m + 1) for m in chain.sizes]
     lengths = [room * sum(widths[1:])] * 6  # a, d, x, costate, and the latter two after a hop
     lengths += [room * widths[0], room * widths[-1], room * widths[-1]]  # inputs, targets, chances
-    # The force; a matrix turned, and zeros.
-    lengths += [max(STRETCH, LANES * max(widths)), LANES * (LANES + 1)]
+    # Of each thread: the force; a matrix turned, and zeros; whether what it looked at is sound.
+    lengths += [threads * max(STRETCH, LANES * max(widths)), threads * LANES * (LANES + 1)]
+    lengths += [threads * LINE]
     ends = np.cumsum([-(-length // LINE) * LINE for length in lengths])
     arrays = tuple(np.split(aligned((ends[-1],), dtype), ends[:-1]))
     arrays[7].fill(np.nan)  # where there is no output there is no target
-    return arrays, np.zeros(room, np.int64)
+    return arrays, np.zeros(room, np.int64), np.zeros(LINE + TOLD, np.int64)
 
 
 class ChainState:
     """What the loops carry of a chain: a phase in arrays of their own.
 
-    **Arguments:** `chain`; `phase`: it stays valid.
+    **Arguments:** `chain`; `phase`: it stays valid; `threads`: how many may take a sample through
+    its layers together.
     """
 
-    def __init__(self, chain: Chain, phase: Phase):
+    def __init__(self, chain: Chain, phase: Phase, threads: int = 1):
         from . import chain_loops  # which imports Numba
 
         self.chain, self._shape, self._answer = chain, phase, chain_loops.answer
-        self._learn = chain_loops.learn
+        self._learn, self._together = chain_loops.learn, chain_loops.learn_together
         if chain.action:
             from . import chain_action  # whose loop is compiled for nobody else
 
@@ -204,7 +214,8 @@ class ChainState:
         lowest = np.finfo(self.dtype)
         known = *chain.numbers, lowest.tiny, lowest.min, 0.0, *chain.action
         self._constants = np.array(known, self.dtype)
-        self._scratch = scratch(chain, self.dtype)
+        self._threads = 1 if chain.action else threads
+        *self._scratch, self._shared = scratch(chain, self.dtype, self._threads)
 
     def learn(self, *given: np.ndarray, start: int = 0, alone: bool = False) -> int:
         """Learns samples in place; returns the number of the first that does harm, or -1.
@@ -212,7 +223,12 @@ class ChainState:
         **Arguments:** as for `learning`.
         """
         loop, arguments = self.learning(*given, start=start, alone=alone)
-        fault, samples = loop(*arguments), len(given[0])
+        samples, threads = len(given[0]), threads_for(self._threads)
+        if threads > 1:
+            self._shared[:] = 0
+            fault = together(self._together, threads, arguments)
+        else:
+            fault = loop(*arguments)
         self.hop += self.chain.hops * max(0, (samples if fault < 0 else fault + 1) - start)
         return fault
 
@@ -249,7 +265,7 @@ class ChainState:
         own = self.moving, self._awake, self.x, self.costate
         samples = u, z, duration, chain.hops, self._clock, start, alone
         told = out, slope, query, answers
-        given = *which, *own, *samples, *told, *self._scratch
+        given = *which, *own, *samples, *told, *self._scratch, self._shared
         return self._learn, (self._places, self._kinds, *given)
 
     def answering(self, u: np.ndarray, out: np.ndarray) -> tuple[Any, tuple[Any, ...]]:

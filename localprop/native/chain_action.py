@@ -63,7 +63,7 @@ def creep(push, x, p, pulled, error):
 @kernel
 def learn(
     layers, kinds, loss, mass, c, plastic, state, awake, x_kept, p_kept, u, z, duration, hops,
-    clock, start, alone, out, slope, query, answers, arrays, order,
+    clock, start, alone, out, slope, query, answers, arrays, order, shared,
 ):  # fmt: skip
     """Learns the samples from `start` on; returns the number of the first that does harm, or -1.
 
@@ -73,11 +73,12 @@ def learn(
     dtype, room = state.dtype, order.size
     w, p, v = state[0], state[1], state[2]
     # Where activations were is what the weights feel of an error; a drive becomes an error.
-    a, d, x, momentum, error, pulled, source, target, more, f, turned = arrays
+    a, d, x, momentum, error, pulled, source, target, more, f, turned, _ = arrays
     felt, inputs, outputs, below = a, u.shape[2], z.shape[2], layers[0, 2]
     wide, top = layers[len(layers) - 1, 6], layers[len(layers) - 1, 7] * room
     one, zero, stiffness = dtype.type(1), dtype.type(0), c[STIFFNESS]
     fault, seen, nil, unit = -1, 0, plain(0), plain(1)
+    by_itself = nil, unit, shared, unit
     for t in range(start, len(u)):
         tau = duration[t] / dtype.type(hops)
         clock[0] += duration[t]
@@ -95,7 +96,7 @@ def learn(
         rest = dtype.type(-math.expm1(-c[NEURON_SPEED] * stiffness * tau)) / stiffness
         for hop in range(plastic):
             drive = x if hop == 0 else error
-            forward(layers, kinds, w, awake[0], source, x, a, drive, d, room, seen)
+            forward(layers, kinds, w, awake[0], source, x, a, drive, d, room, seen, *by_itself)
             if hop == 0:
                 tell(x[top:end], order, seen, wide, out[t])
             of = target[: seen * wide]
@@ -109,9 +110,9 @@ def learn(
                 find_errors(
                     stiffness, share, x[low:high], error[low:high], d[low:high], felt[low:high]
                 )
-            check = back_and_move(
+            check, _ = back_and_move(
                 layers, mass, c, tau, keep_w, keep_w * tau, w, p, v, awake[0], source, x, d, felt,
-                error, pulled, f, turned, room, seen, live,
+                error, pulled, f, turned, room, seen, live, *by_itself,
             )  # fmt: skip
             for layer in range(len(layers)):
                 low = layers[layer, 7] * room
@@ -121,18 +122,18 @@ def learn(
                     accelerate(keep_x, keep_x * tau, tau / c[NEURON_MASS], *own)
                 else:
                     creep(rest, *own)
-            check += unsound(layers, x, momentum, room, seen, c[NIL])
+            check += unsound(layers, x, momentum, room, nil, seen, c[NIL])
             if check != 0:
                 fault = t
         if len(slope):
             of, own = source[first * below :], layers[0, 6]
-            forward(layers[:1], kinds, w, awake[0], of, error, a, error, d, room, unit)
+            forward(layers[:1], kinds, w, awake[0], of, error, a, error, d, room, unit, *by_itself)
             for k in range(own):
                 d[k] *= stiffness * (error[k] - x[first * own + k]) * dtype.type(max(known, 1))
             slope_at_inputs(layers, w, d, slope[t], nil, unit, turned)
         if len(query):
             copy(query[t], source)
-            forward(layers, kinds, w, inputs, source, error, a, error, d, room, unit)
+            forward(layers, kinds, w, inputs, source, error, a, error, d, room, unit, *by_itself)
             copy(error[top : top + outputs], answers[t])
         if fault >= 0:
             break

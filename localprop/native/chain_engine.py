@@ -12,6 +12,9 @@ from ..law import Phase
 from ..law.base import answer_loss
 from .chain import Chain, ChainState
 from .engine import Learned
+from .workers import MOST
+
+SHARED_FROM = 1 << 20  # of a chain's work, from which on threads that meet at every layer pay
 
 
 class ChainEngine:
@@ -27,6 +30,7 @@ class ChainEngine:
         self.chain, self.dtype = chain, np.dtype(dtype)
         self.lead = () if learner.network.streams is None else (chain.streams,)
         network, cost = learner.network, learner.cost
+        self._threads = MOST if chain.work >= SHARED_FROM else 1
         self._kept: list[tuple[Phase, ChainState]] = []  # of the last sample that came alone
         self._losses = jax.jit(jax.vmap(lambda output, z: answer_loss(network, cost, output, z)))
 
@@ -110,8 +114,8 @@ class ChainEngine:
         try:
             kept, state = self._kept.pop()  # nobody else has it meanwhile
         except IndexError:
-            return ChainState(self.chain, phase)
-        return state if kept is phase else ChainState(self.chain, phase)
+            return ChainState(self.chain, phase, self._threads)
+        return state if kept is phase else ChainState(self.chain, phase, self._threads)
 
     def _keep(self, phase: Phase, state: ChainState) -> None:
         self._kept = [(phase, state)]

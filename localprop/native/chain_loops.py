@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+from .barrier import wait
 from .chain_neurons import (
     DECAY,
     DISSIPATION,
@@ -21,7 +22,7 @@ from .chain_neurons import (
     activate,
     loss_slope,
 )
-from .codes import ADAPTIVE, GROWING, LANES, STRETCH
+from .codes import ADAPTIVE, FIRST, GROWING, LANES, LINE, LIVE, SEEN, STRETCH
 from .jit import apart, inner, kernel
 from .lanes import add_forward, force, plain, pull_back
 from .subnormal import back_to, without_subnormals
@@ -65,11 +66,22 @@ def move(mass, w, p, v, f, decay, keep, kick, tau, step, hold, rest, floor, tiny
 
 
 @kernel
-def forward(layers, kinds, w, awake, source, states, a, x, d, room, streams):
+def _activate_some(kind, begin, end, step, streams, a, x, slope):
+    """Does for some neurons of every stream what `activate` does for a vector."""
+    for low in range(begin, begin + streams * step, step):
+        high = low + end - begin
+        activate(kind, a[low:high], x[low:high], slope[low:high])
+
+
+@kernel
+def forward(
+    layers, kinds, w, awake, source, states, a, x, d, room, streams, thread, threads, met, turn
+):
     """Writes what all neurons make of what is below them: activations, states, slopes.
 
     Where `states` is `x` itself every layer reads what the one below just became, and all settle.
-    Of the inputs the first ones alone may be other than 0, `awake` of them.
+    Of the inputs the first ones alone may be other than 0, `awake` of them. Returns the next turn:
+    each of the `threads` takes some neurons of every layer.
     """
     one = w.dtype.type(1)
     for layer in range(len(layers)):
@@ -78,11 +90,20 @@ def forward(layers, kinds, w, awake, source, states, a, x, d, room, streams):
         high = low + streams * own
         # Whole blocks, so that sums do not hang on which zeros are known to be zeros.
         rows = min(n, max(awake + LANES - 1, LANES) // LANES * LANES) if layer == 0 else n
-        bias = at + n * lanes
-        add_forward(w, at, rows, bias, lanes, of, below * room, width, a, low, own, streams)
-        activate(kinds[layer], a[low:high], x[low:high], d[low:high])
-        for k in range(low + m, high, own):
-            x[k] = one
+        bias, blocks = at + n * lanes, lanes // LANES
+        begin, end = thread * blocks // threads * LANES, (thread + 1) * blocks // threads * LANES
+        add_forward(
+            w, at, rows, bias, lanes, of, below * room, width, a, low, own, streams, begin, end
+        )
+        if threads == 1:
+            activate(kinds[layer], a[low:high], x[low:high], d[low:high])
+        else:
+            _activate_some(kinds[layer], low + begin, low + end, own, streams, a, x, d)
+        if end == lanes:
+            for k in range(low + m, high, own):
+                x[k] = one
+        turn = wait(met, threads, turn)
+    return turn
 
 
 @apart
@@ -111,9 +132,9 @@ def added(a, b):
 @inner
 def back_and_move(
     layers, mass, c, tau, keep, kick, w, p, v, awake, u, x, d, felt, costate, pulled, f, turned,
-    room, streams, live,
+    room, streams, live, thread, threads, met, turn,
 ):  # fmt: skip
-    """Moves every weight for a hop; returns 0, or NaN if one is not finite.
+    """Moves every weight for a hop; returns 0, or NaN if one is not finite, and the next turn.
 
     Before the rows of a neuron move, it gets back what they pull, $\\sum_i w_{ji}
     \\sigma'_i\\lambda_i$. Where `pulled` is `costate` itself everything below the outputs settles.
@@ -122,22 +143,27 @@ def back_and_move(
     weights, momenta, memories of the mass, flat; `awake`: inputs of which rows move, the first
     ones; `u`, `x`: inputs and states; `d`: slopes, which become $\\sigma'\\lambda$; `felt`: what of
     that the weights feel, or `d` itself; `f`, `turned`: room for the force, and to turn a matrix;
-    `live`: streams whose force counts, the first ones.
+    `live`: streams whose force counts, the first ones; `thread` of `threads`, which take streams,
+    and then rows, in parts; `met`, `turn`: for `wait`.
     """
     one, check = w.dtype.type(1), w.dtype.type(0)
     hold = w.dtype.type(math.exp(-c[DECAY] * tau))
+    left, right = thread * streams // threads, (thread + 1) * streams // threads
     for back in range(len(layers)):
         layer = len(layers) - 1 - back
         n, _, width, lanes, at, below, own, first = layers[layer]
         low, under = first * room, below * room
-        high = low + streams * own
-        multiply(d[low:high], costate[low:high])
+        multiply(d[low + left * own : low + right * own], costate[low + left * own :])
+        turn = wait(met, threads, turn)
         of, moving = (u, awake) if layer == 0 else (x, n)
-        stretch, j = max(STRETCH // lanes // LANES, 1) * LANES, 0
-        while j <= n:
+        stretch, blocks = max(STRETCH // lanes // LANES, 1) * LANES, n // LANES + 1
+        j, last = thread * blocks // threads * LANES, (thread + 1) * blocks // threads * LANES
+        while True:
             if moving <= j < n:
                 j = n  # the biases, past what nothing comes from
-            end = min(j + stretch, n + 1 if j >= moving or moving == n else moving)
+            end = min(j + stretch, last, n + 1 if j >= moving or moving == n else moving)
+            if j >= end:
+                break
             for row in range(j, end, LANES):
                 at_row, to = at + row * lanes, under + row
                 if layer > 0 and row < n:
@@ -153,7 +179,8 @@ def back_and_move(
                 kick, tau, tau * c[RATE], hold, one - hold, c[FLOOR], c[TINY], c[NIL],
             )  # fmt: skip
             j = end
-    return check
+        turn = wait(met, threads, turn)
+    return check, turn
 
 
 @inner
@@ -216,12 +243,12 @@ def tell(x, order, seen, wide, out):
 
 
 @inner
-def unsound(layers, x, costate, room, seen, nil):
-    """Returns 0, or NaN if a state or costate of the first `seen` streams is not finite."""
+def unsound(layers, x, costate, room, begin, end, nil):
+    """Returns 0, or NaN if a state or costate of some streams is not finite."""
     check = x.dtype.type(0)
     for layer in range(len(layers)):
-        low = layers[layer, 7] * room
-        high = low + seen * layers[layer, 6]
+        own, first = layers[layer, 6], layers[layer, 7] * room
+        low, high = first + begin * own, first + end * own
         check += added(x[low:high], costate[low:high]) * nil
     return check
 
@@ -235,10 +262,83 @@ def slope_at_inputs(layers, w, d, slope, nil, unit, turned):
         pull_back(w, j * lanes, rows, lanes, d, nil, own, slope, j, own, unit, turned)
 
 
+@inner
+def _learn(
+    thread, threads, shared, layers, kinds, loss, mass, c, plastic, state, awake, x_kept,
+    costate_kept, u, z, duration, hops, clock, start, alone, out, slope, query, answers, arrays,
+    order,
+):  # fmt: skip
+    usual = without_subnormals()
+    dtype, room, met, told = state.dtype, order.size, shared, shared[LINE:]
+    w, p, v = state[0], state[1], state[2]
+    a, d, x, costate, x_new, costate_new, source, target, more, f, turned, checks = arrays
+    f, turned = f[f.size // threads * thread :], turned[turned.size // threads * thread :]
+    inputs, outputs, below = u.shape[2], z.shape[2], layers[0, 2]
+    wide, top = layers[len(layers) - 1, 6], layers[len(layers) - 1, 7] * room
+    one = dtype.type(1)
+    fault, seen, nil, unit, turn = -1, 0, plain(0), plain(1), plain(1)
+    by_itself = nil, unit, met, unit
+    for t in range(start, len(u)):
+        tau = duration[t] / dtype.type(hops)
+        if thread == 0:
+            clock[0] += duration[t]
+            told[LIVE], told[SEEN], told[FIRST] = places_of(z[t], alone, out.shape[1], order)
+            awake[0] = awake_of(u[t], order, told[SEEN], awake[0])
+            show(u[t], z[t], order, told[SEEN], told[LIVE], below, wide, source, target)
+        turn = wait(met, threads, turn)
+        live, seen, first = told[LIVE], told[SEEN], told[FIRST]
+        keep_p = max(one - c[DISSIPATION] * tau, dtype.type(0))
+        share = one / dtype.type(max(live, 1))
+        left, right = thread * seen // threads, (thread + 1) * seen // threads
+        low, high = top + left * wide, top + right * wide
+        for hop in range(plastic):
+            # At first all settle. Then weights have moved, and all read what was there before.
+            x_to, costate_to = (x, costate) if hop == 0 else (x_new, costate_new)
+            turn = forward(
+                layers, kinds, w, awake[0], source, x, a, x_to, d, room, seen, thread, threads,
+                met, turn,
+            )  # fmt: skip
+            loss_slope(
+                loss, c, share, x[low:high], target[left * wide : right * wide],
+                costate_to[low:high], wide, outputs, more[left * wide :],
+            )  # fmt: skip
+            check, turn = back_and_move(
+                layers, mass, c, tau, keep_p, tau, w, p, v, awake[0], source, x, d, d, costate,
+                costate_to, f, turned, room, seen, live, thread, threads, met, turn,
+            )  # fmt: skip
+            if hop == 0 and thread == 0:
+                tell(x[top:], order, seen, wide, out[t])
+            if hop > 0:
+                x, x_new = x_new, x
+                costate, costate_new = costate_new, costate
+            checks[thread * LINE] = check + unsound(layers, x, costate, room, left, right, c[NIL])
+            turn = wait(met, threads, turn)
+            for k in range(threads):
+                if checks[k * LINE] != 0:
+                    fault = t
+        if len(slope) and thread == 0:
+            of, own = source[first * below :], layers[0, 6]
+            forward(layers[:1], kinds, w, awake[0], of, x_new, a, x_new, d, room, unit, *by_itself)
+            for k in range(own):
+                d[k] *= costate[first * own + k] * dtype.type(max(live, 1))
+            slope_at_inputs(layers, w, d, slope[t], nil, unit, turned)
+        if len(query) and thread == 0:
+            copy(query[t], source)
+            forward(layers, kinds, w, inputs, source, x_new, a, x_new, d, room, unit, *by_itself)
+            copy(x_new[top : top + outputs], answers[t])
+        if fault >= 0:
+            break
+    if seen > 0 and thread == 0:  # of the last sample alone, wherever the stream is cut
+        keep(layers, x, order, seen, room, x_kept)
+        keep(layers, costate, order, seen, room, costate_kept)
+    back_to(usual)
+    return fault
+
+
 @kernel
 def learn(
     layers, kinds, loss, mass, c, plastic, state, awake, x_kept, costate_kept, u, z, duration,
-    hops, clock, start, alone, out, slope, query, answers, arrays, order,
+    hops, clock, start, alone, out, slope, query, answers, arrays, order, shared,
 ):  # fmt: skip
     """Learns the samples from `start` on; returns the number of the first that does harm, or -1.
 
@@ -250,59 +350,29 @@ def learn(
     `alone`: whether only the first stream has a target and an output; `out`: the predictions, `(T,
     S, outputs)`; `slope`: of the loss of the first stream by its inputs, after a sample, `(T,
     inputs)`, or empty; `query`: `(T, inputs)`, what is to be answered after a sample, in
-    `answers`, `(T, outputs)`; or both empty; `arrays`, `order`: scratch (`chain.scratch`).
+    `answers`, `(T, outputs)`; or both empty; `arrays`, `order`, `shared`: scratch
+    (`chain.scratch`).
     """
-    usual = without_subnormals()
-    dtype, room = state.dtype, order.size
-    w, p, v = state[0], state[1], state[2]
-    a, d, x, costate, x_new, costate_new, source, target, more, f, turned = arrays
-    inputs, outputs, below = u.shape[2], z.shape[2], layers[0, 2]
-    wide, top = layers[len(layers) - 1, 6], layers[len(layers) - 1, 7] * room
-    one = dtype.type(1)
-    fault, seen, nil, unit = -1, 0, plain(0), plain(1)
-    for t in range(start, len(u)):
-        tau = duration[t] / dtype.type(hops)
-        clock[0] += duration[t]
-        live, seen, first = places_of(z[t], alone, out.shape[1], order)
-        awake[0] = awake_of(u[t], order, seen, awake[0])
-        show(u[t], z[t], order, seen, live, below, wide, source, target)
-        keep_p = max(one - c[DISSIPATION] * tau, dtype.type(0))
-        share, end = one / dtype.type(max(live, 1)), top + seen * wide
-        for hop in range(plastic):
-            # At first all settle. Then weights have moved, and all read what was there before.
-            x_to, costate_to = (x, costate) if hop == 0 else (x_new, costate_new)
-            forward(layers, kinds, w, awake[0], source, x, a, x_to, d, room, seen)
-            if hop == 0:
-                tell(x[top:end], order, seen, wide, out[t])
-            of = target[: seen * wide]
-            loss_slope(loss, c, share, x[top:end], of, costate_to[top:end], wide, outputs, more)
-            check = back_and_move(
-                layers, mass, c, tau, keep_p, tau, w, p, v, awake[0], source, x, d, d, costate,
-                costate_to, f, turned, room, seen, live,
-            )  # fmt: skip
-            if hop > 0:
-                x, x_new = x_new, x
-                costate, costate_new = costate_new, costate
-            check += unsound(layers, x, costate, room, seen, c[NIL])
-            if check != 0:
-                fault = t
-        if len(slope):
-            of, own = source[first * below :], layers[0, 6]
-            forward(layers[:1], kinds, w, awake[0], of, x_new, a, x_new, d, room, unit)
-            for k in range(own):
-                d[k] *= costate[first * own + k] * dtype.type(max(live, 1))
-            slope_at_inputs(layers, w, d, slope[t], nil, unit, turned)
-        if len(query):
-            copy(query[t], source)
-            forward(layers, kinds, w, inputs, source, x_new, a, x_new, d, room, unit)
-            copy(x_new[top : top + outputs], answers[t])
-        if fault >= 0:
-            break
-    if seen > 0:  # of the last sample alone, wherever the stream is cut
-        keep(layers, x, order, seen, room, x_kept)
-        keep(layers, costate, order, seen, room, costate_kept)
-    back_to(usual)
-    return fault
+    return _learn(
+        0, 1, shared, layers, kinds, loss, mass, c, plastic, state, awake, x_kept, costate_kept,
+        u, z, duration, hops, clock, start, alone, out, slope, query, answers, arrays, order,
+    )  # fmt: skip
+
+
+@kernel
+def learn_together(
+    thread, threads, layers, kinds, loss, mass, c, plastic, state, awake, x_kept, costate_kept, u,
+    z, duration, hops, clock, start, alone, out, slope, query, answers, arrays, order, shared,
+):  # fmt: skip
+    """Does what `learn` does, as one `thread` of `threads`: each has streams, and rows of weights.
+
+    No bit of what is learned hangs on how many there are.
+    """
+    return _learn(
+        thread, threads, shared, layers, kinds, loss, mass, c, plastic, state, awake, x_kept,
+        costate_kept, u, z, duration, hops, clock, start, alone, out, slope, query, answers,
+        arrays, order,
+    )  # fmt: skip
 
 
 @inner
@@ -327,12 +397,13 @@ def answer(layers, kinds, w, u, out, arrays, order):
     inputs, outputs, room, below = u.shape[1], out.shape[1], order.size, layers[0, 2]
     wide, top = layers[len(layers) - 1, 6], layers[len(layers) - 1, 7] * room
     a, d, x, source = arrays[0], arrays[1], arrays[4], arrays[6]
+    by_itself = plain(0), plain(1), order, plain(1)
     for t in range(0, len(u), LANES):
         count = min(LANES, len(u) - t)
         for s in range(count):
             copy(u[t + s], source[s * below :])
             source[s * below + inputs] = w.dtype.type(1)
-        forward(layers, kinds, w, inputs, source, x, a, x, d, room, count)
+        forward(layers, kinds, w, inputs, source, x, a, x, d, room, count, *by_itself)
         for s in range(count):
             for k in range(outputs):
                 out[t + s, k] = x[top + s * wide + k]

@@ -8,3 +8,7 @@ STRETCH = 2048  # weights that move at once, as many as stay in the nearest cach
 TANH, LOGISTIC, SOFTPLUS, RELU, SILU, GELU, IDENTITY = range(7)
 SQUARED, HUBER, CROSS_ENTROPY = range(3)
 CONSTANT, ADAPTIVE, GROWING = range(3)
+
+# What the threads of a chain are told of a sample: streams with a target, streams that take part,
+# and the place of the first; it is a line of the cache behind how often they met.
+LIVE, SEEN, FIRST, TOLD = range(4)

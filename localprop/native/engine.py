@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from .codes import CONSTANT
 from .places import FLOATS, INTS, POLICY, RECORD_LOSS, RECORD_NORMS, X_SIGN
 from .plan import Plan
 from .room import Room, aligned, unset
-from .workers import free_cores, together
+from .workers import threads_for, together
 
 WORTH = 1 << 16  # numbers that take longer to copy than to look at where they lie
 FEW = 2  # streams
@@ -25,10 +24,6 @@ PADDED_FROM, WIDE_FROM, WHOLE_FROM = 9, 128, 2000
 ARRIVED, STATE = 16, 17
 RECORDS = {"output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm"}
 NORMS = ("x_norm", "costate_norm", "w_norm", "momentum_norm")
-
-# How many threads take a large network through a hop; `None`: as many as there are free cores.
-_asked = os.environ.get("LOCALPROP_THREADS", "")
-threads_given = int(_asked) if _asked.isdecimal() and int(_asked) > 0 else None
 
 
 class Learned(NamedTuple):
@@ -216,7 +211,7 @@ class Engine:
         state, c = np.zeros(STATE, np.int64), self._scratch()
         threads = 1
         if plan.ints["parts"] > 1 and plan.ints["policy"] != 3:
-            threads = min(threads_given or free_cores(), plan.ints["parts"])
+            threads = threads_for(plan.ints["parts"])
         if self.tiles is not None and self.tiles.some:
             for a, to in zip(given, (w, p, v, mean), strict=True):
                 if a.size:

@@ -280,17 +280,17 @@ def fetch(w, first, numbers):
 
 
 @inner
-def add_forward(w, at, rows, bias, lanes, x, x0, x_step, a, a0, a_step, streams):
+def add_forward(w, at, rows, bias, lanes, x, x0, x_step, a, a0, a_step, streams, begin, end):
     """Writes $a_{si} = b_i + \\sum_j w_{ji} x_{sj}$, added up row after row.
 
     **Arguments:** of flat arrays. `w`: element $(j, i)$ at `at + j * lanes + i`, and $b_i$ at `bias
     + i`; `rows`: how many $j$, at least one; `lanes`: how many $i$, a multiple of eight; `x`:
     element $(s, j)$ at `x0 + s * x_step + j`; `a`: element $(s, i)$ at `a0 + s * a_step + i`;
-    `streams`: how many $s$.
+    `streams`: how many $s$; `begin`, `end`: which $i$, multiples of eight.
     """
     panel = max(WIDE, PANEL // max(streams, 1) // WIDE * WIDE)
-    for left in range(0, lanes, panel):
-        right, j = min(lanes, left + panel), 0
+    for left in range(begin, end, panel):
+        right, j = min(end, left + panel), 0
         b, b0, b_step = w, bias, 0
         while j < rows:
             place, of, i = at + j * lanes, x0 + j, left

@@ -158,7 +158,7 @@ class NativeBank:
             for k in range(len(self.chains)):
                 do(k)
             return
-        order = sorted(range(len(self.chains)), key=lambda k: -_cost(self.chains[k]))
+        order = sorted(range(len(self.chains)), key=lambda k: -self.chains[k].work)
         futures: list[Future[None]] = [_threads("expert", cores()).submit(do, k) for k in order]
         for future in futures:
             future.result()
@@ -190,11 +190,6 @@ def _average(several: Any, mean: Any) -> None:
 def prepare() -> None:
     """Compiles the loop, or reads it from where it was kept, before anything is learned."""
     compiled(_average)(np.zeros((1, 1, 1), np.float32), np.zeros((1, 1), np.float32))
-
-
-def _cost(chain: Chain) -> int:
-    """Returns about how much work a sample is: a sum for each stream, and moves."""
-    return chain.weights * (chain.streams + 4)
 
 
 def beside(do: Callable[[], Trace]) -> Callable[[], Trace]:

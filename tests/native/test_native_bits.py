@@ -29,7 +29,7 @@ from localprop import (
     StreamError,
 )
 from localprop.learner import RECORDS
-from localprop.native import engine
+from localprop.native import workers
 
 COST = Cost(SquaredError())
 LEARNERS = {
@@ -97,8 +97,23 @@ def test_no_bit_hangs_on_the_number_of_threads(storage, monkeypatch):
     start, whole = learner.init(jax.random.key(0)), stream(learner, 4)
     found = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(engine, "threads_given", threads)
+        monkeypatch.setattr(workers, "threads_given", threads)
         found.append(learner.run(start, whole, ("output", "loss", "w_norm")))
+    assert_same(found[1], found[0])
+    assert_same(found[2], found[0])
+
+
+@pytest.mark.parametrize("streams", [None, 9])
+@pytest.mark.parametrize("hops", [7, 9])
+def test_no_bit_of_a_chain_hangs_on_the_number_of_threads(streams, hops, monkeypatch):
+    network = Layered.dense([2, 517, 1030, 1])
+    given = {"streams": streams, "hops": hops, "settle": 6, "engine": "native"}
+    learner = Learner(network, COST, **given)
+    start, whole = learner.init(jax.random.key(0)), stream(learner, 5)
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(workers, "threads_given", threads)
+        found.append(learner.run(start, whole, ("output", "loss")))
     assert_same(found[1], found[0])
     assert_same(found[2], found[0])
 

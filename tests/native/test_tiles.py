@@ -8,7 +8,7 @@ import pytest
 from alike import assert_alike, samples
 
 from localprop import Adaptive, Cost, Digraph, Hamiltonian, Learner, SquaredError
-from localprop.native import engine, engine_of
+from localprop.native import engine_of, workers
 from localprop.native.plan import plan_of
 from localprop.native.room import LARGE, Room
 from localprop.native.tiles import HEAD_BITS, TAIL_BITS, Tiles
@@ -60,7 +60,7 @@ def test_no_bit_of_a_tiled_network_hangs_on_threads_or_cuts(monkeypatch):
     u, z = (np.asarray(a, np.float32) for a in (stream.u, stream.z))
     found = []
     for threads in (1, 2):
-        monkeypatch.setattr(engine, "threads_given", threads)
+        monkeypatch.setattr(workers, "threads_given", threads)
         found.append(learner.run(start, (u, z), ("output", "w_norm")))
     assert_same(found[0], found[1])
     phase = start
