@@ -194,7 +194,7 @@ class ChainState:
         from . import chain_loops  # which imports Numba
 
         self.chain, self._shape, self._answer = chain, phase, chain_loops.answer
-        self._learn, self._together = chain_loops.learn, chain_loops.learn_together
+        self._learn = chain_loops.learn
         if chain.action:
             from . import chain_action  # whose loop is compiled for nobody else
 
@@ -224,11 +224,8 @@ class ChainState:
         """
         loop, arguments = self.learning(*given, start=start, alone=alone)
         samples, threads = len(given[0]), threads_for(self._threads)
-        if threads > 1:
-            self._shared[:] = 0
-            fault = together(self._together, threads, arguments)
-        else:
-            fault = loop(*arguments)
+        self._shared[:] = 0
+        fault = together(loop, threads, arguments[2:])
         self.hop += self.chain.hops * max(0, (samples if fault < 0 else fault + 1) - start)
         return fault
 
@@ -250,7 +247,7 @@ class ChainState:
         start: int = 0,
         alone: bool = False,
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Returns the loop that learns, and its arguments.
+        """Returns the loop that learns, and its arguments, for one thread.
 
         **Arguments:** `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `duration`: `(T,)`; `out`:
         `(T, S or 1, outputs)`, for what is predicted; `slope`: `(T, inputs)`, for the slope of
@@ -266,7 +263,7 @@ class ChainState:
         samples = u, z, duration, chain.hops, self._clock, start, alone
         told = out, slope, query, answers
         given = *which, *own, *samples, *told, *self._scratch, self._shared
-        return self._learn, (self._places, self._kinds, *given)
+        return self._learn, (0, 1, self._places, self._kinds, *given)
 
     def answering(self, u: np.ndarray, out: np.ndarray) -> tuple[Any, tuple[Any, ...]]:
         """Returns the loop that answers, and its arguments; those given are as for `answer`."""

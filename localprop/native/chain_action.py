@@ -62,12 +62,13 @@ def creep(push, x, p, pulled, error):
 
 @kernel
 def learn(
-    layers, kinds, loss, mass, c, plastic, state, awake, x_kept, p_kept, u, z, duration, hops,
-    clock, start, alone, out, slope, query, answers, arrays, order, shared,
+    thread, threads, layers, kinds, loss, mass, c, plastic, state, awake, x_kept, p_kept, u, z,
+    duration, hops, clock, start, alone, out, slope, query, answers, arrays, order, shared,
 ):  # fmt: skip
     """Learns the samples from `start` on; returns the number of the first that does harm, or -1.
 
-    **Arguments:** as for `chain_loops.learn`; what is a costate there is a neuron's momentum here.
+    **Arguments:** as for `chain_loops.learn`; what is a costate there is a neuron's momentum here;
+    there is but one thread.
     """
     usual = without_subnormals()
     dtype, room = state.dtype, order.size
@@ -78,7 +79,7 @@ def learn(
     wide, top = layers[len(layers) - 1, 6], layers[len(layers) - 1, 7] * room
     one, zero, stiffness = dtype.type(1), dtype.type(0), c[STIFFNESS]
     fault, seen, nil, unit = -1, 0, plain(0), plain(1)
-    by_itself = nil, unit, shared, unit
+    by_itself = thread, threads, shared, unit
     for t in range(start, len(u)):
         tau = duration[t] / dtype.type(hops)
         clock[0] += duration[t]

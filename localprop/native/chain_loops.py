@@ -65,12 +65,16 @@ def move(mass, w, p, v, f, decay, keep, kick, tau, step, hold, rest, floor, tiny
     return check
 
 
-@kernel
-def _activate_some(kind, begin, end, step, streams, a, x, slope):
-    """Does for some neurons of every stream what `activate` does for a vector."""
-    for low in range(begin, begin + streams * step, step):
-        high = low + end - begin
-        activate(kind, a[low:high], x[low:high], slope[low:high])
+@inner
+def part(k, threads, size):
+    """Returns where the part of thread `k` begins; divisions take their time."""
+    return k * size if threads == 1 else k * size // threads
+
+
+@inner
+def meet(met, threads, turn):
+    """Does what `wait` does, without a call where there is nobody to wait for."""
+    return turn if threads == 1 else wait(met, threads, turn)
 
 
 @kernel
@@ -91,18 +95,22 @@ def forward(
         # Whole blocks, so that sums do not hang on which zeros are known to be zeros.
         rows = min(n, max(awake + LANES - 1, LANES) // LANES * LANES) if layer == 0 else n
         bias, blocks = at + n * lanes, lanes // LANES
-        begin, end = thread * blocks // threads * LANES, (thread + 1) * blocks // threads * LANES
+        begin, end = (
+            part(thread, threads, blocks) * LANES,
+            part(thread + 1, threads, blocks) * LANES,
+        )
         add_forward(
             w, at, rows, bias, lanes, of, below * room, width, a, low, own, streams, begin, end
         )
-        if threads == 1:
-            activate(kinds[layer], a[low:high], x[low:high], d[low:high])
-        else:
-            _activate_some(kinds[layer], low + begin, low + end, own, streams, a, x, d)
+        # Of a thread by itself all streams at once.
+        pieces, size = (1, high - low) if threads == 1 else (streams, end - begin)
+        for here in range(low + begin, low + begin + pieces * own, own):
+            there = here + size
+            activate(kinds[layer], a[here:there], x[here:there], d[here:there])
         if end == lanes:
             for k in range(low + m, high, own):
                 x[k] = one
-        turn = wait(met, threads, turn)
+        turn = meet(met, threads, turn)
     return turn
 
 
@@ -148,16 +156,16 @@ def back_and_move(
     """
     one, check = w.dtype.type(1), w.dtype.type(0)
     hold = w.dtype.type(math.exp(-c[DECAY] * tau))
-    left, right = thread * streams // threads, (thread + 1) * streams // threads
+    left, right = part(thread, threads, streams), part(thread + 1, threads, streams)
     for back in range(len(layers)):
         layer = len(layers) - 1 - back
         n, _, width, lanes, at, below, own, first = layers[layer]
         low, under = first * room, below * room
         multiply(d[low + left * own : low + right * own], costate[low + left * own :])
-        turn = wait(met, threads, turn)
+        turn = meet(met, threads, turn)
         of, moving = (u, awake) if layer == 0 else (x, n)
         stretch, blocks = max(STRETCH // lanes // LANES, 1) * LANES, n // LANES + 1
-        j, last = thread * blocks // threads * LANES, (thread + 1) * blocks // threads * LANES
+        j, last = part(thread, threads, blocks) * LANES, part(thread + 1, threads, blocks) * LANES
         while True:
             if moving <= j < n:
                 j = n  # the biases, past what nothing comes from
@@ -179,7 +187,7 @@ def back_and_move(
                 kick, tau, tau * c[RATE], hold, one - hold, c[FLOOR], c[TINY], c[NIL],
             )  # fmt: skip
             j = end
-        turn = wait(met, threads, turn)
+        turn = meet(met, threads, turn)
     return check, turn
 
 
@@ -262,12 +270,26 @@ def slope_at_inputs(layers, w, d, slope, nil, unit, turned):
         pull_back(w, j * lanes, rows, lanes, d, nil, own, slope, j, own, unit, turned)
 
 
-@inner
-def _learn(
-    thread, threads, shared, layers, kinds, loss, mass, c, plastic, state, awake, x_kept,
-    costate_kept, u, z, duration, hops, clock, start, alone, out, slope, query, answers, arrays,
-    order,
+@kernel
+def learn(
+    thread, threads, layers, kinds, loss, mass, c, plastic, state, awake, x_kept, costate_kept, u,
+    z, duration, hops, clock, start, alone, out, slope, query, answers, arrays, order, shared,
 ):  # fmt: skip
+    """Learns the samples from `start` on; returns the number of the first that does harm, or -1.
+
+    No bit of what is learned hangs on how many threads there are.
+
+    **Arguments:** `thread` of `threads`: each has rows of weights, and streams; `layers`, `kinds`:
+    see above; `loss`, `mass`: which; `c`: constants; `plastic`: hops in which weights move, after
+    those in which everything settles; `state`: weights, momentum and the memory of the mass, `(3,
+    weights)`; `awake`: inputs whose weights move, `(1,)`; `x_kept`, `costate_kept`: `(S, neurons)`,
+    written at the end; `u`: `(T, S, inputs)`; `z`: `(T, S, outputs)`; `duration`: of each sample,
+    `(T,)`, with `hops` in it; `clock`: the time, `(1,)`; `alone`: whether only the first stream has
+    a target and an output; `out`: the predictions, `(T, S, outputs)`; `slope`: of the loss of the
+    first stream by its inputs, after a sample, `(T, inputs)`, or empty; `query`: `(T, inputs)`,
+    what is to be answered after a sample, in `answers`, `(T, outputs)`; or both empty; `arrays`,
+    `order`, `shared`: scratch (`chain.scratch`).
+    """
     usual = without_subnormals()
     dtype, room, met, told = state.dtype, order.size, shared, shared[LINE:]
     w, p, v = state[0], state[1], state[2]
@@ -285,11 +307,11 @@ def _learn(
             told[LIVE], told[SEEN], told[FIRST] = places_of(z[t], alone, out.shape[1], order)
             awake[0] = awake_of(u[t], order, told[SEEN], awake[0])
             show(u[t], z[t], order, told[SEEN], told[LIVE], below, wide, source, target)
-        turn = wait(met, threads, turn)
+        turn = meet(met, threads, turn)
         live, seen, first = told[LIVE], told[SEEN], told[FIRST]
         keep_p = max(one - c[DISSIPATION] * tau, dtype.type(0))
         share = one / dtype.type(max(live, 1))
-        left, right = thread * seen // threads, (thread + 1) * seen // threads
+        left, right = part(thread, threads, seen), part(thread + 1, threads, seen)
         low, high = top + left * wide, top + right * wide
         for hop in range(plastic):
             # At first all settle. Then weights have moved, and all read what was there before.
@@ -312,7 +334,7 @@ def _learn(
                 x, x_new = x_new, x
                 costate, costate_new = costate_new, costate
             checks[thread * LINE] = check + unsound(layers, x, costate, room, left, right, c[NIL])
-            turn = wait(met, threads, turn)
+            turn = meet(met, threads, turn)
             for k in range(threads):
                 if checks[k * LINE] != 0:
                     fault = t
@@ -333,46 +355,6 @@ def _learn(
         keep(layers, costate, order, seen, room, costate_kept)
     back_to(usual)
     return fault
-
-
-@kernel
-def learn(
-    layers, kinds, loss, mass, c, plastic, state, awake, x_kept, costate_kept, u, z, duration,
-    hops, clock, start, alone, out, slope, query, answers, arrays, order, shared,
-):  # fmt: skip
-    """Learns the samples from `start` on; returns the number of the first that does harm, or -1.
-
-    **Arguments:** `layers`, `kinds`: see above; `loss`, `mass`: which; `c`: constants; `plastic`:
-    hops in which weights move, after those in which everything settles; `state`: weights, momentum
-    and the memory of the mass, `(3, weights)`; `awake`: inputs whose weights move, `(1,)`;
-    `x_kept`, `costate_kept`: `(S, neurons)`, written at the end; `u`: `(T, S, inputs)`; `z`: `(T,
-    S, outputs)`; `duration`: of each sample, `(T,)`, with `hops` in it; `clock`: the time, `(1,)`;
-    `alone`: whether only the first stream has a target and an output; `out`: the predictions, `(T,
-    S, outputs)`; `slope`: of the loss of the first stream by its inputs, after a sample, `(T,
-    inputs)`, or empty; `query`: `(T, inputs)`, what is to be answered after a sample, in
-    `answers`, `(T, outputs)`; or both empty; `arrays`, `order`, `shared`: scratch
-    (`chain.scratch`).
-    """
-    return _learn(
-        0, 1, shared, layers, kinds, loss, mass, c, plastic, state, awake, x_kept, costate_kept,
-        u, z, duration, hops, clock, start, alone, out, slope, query, answers, arrays, order,
-    )  # fmt: skip
-
-
-@kernel
-def learn_together(
-    thread, threads, layers, kinds, loss, mass, c, plastic, state, awake, x_kept, costate_kept, u,
-    z, duration, hops, clock, start, alone, out, slope, query, answers, arrays, order, shared,
-):  # fmt: skip
-    """Does what `learn` does, as one `thread` of `threads`: each has streams, and rows of weights.
-
-    No bit of what is learned hangs on how many there are.
-    """
-    return _learn(
-        thread, threads, shared, layers, kinds, loss, mass, c, plastic, state, awake, x_kept,
-        costate_kept, u, z, duration, hops, clock, start, alone, out, slope, query, answers,
-        arrays, order,
-    )  # fmt: skip
 
 
 @inner
