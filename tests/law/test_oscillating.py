@@ -218,7 +218,17 @@ def test_t2_at_frequency_0_the_real_part_obeys_the_real_law(x64, costate, policy
         a, b = getattr(real, name), jnp.moveaxis(getattr(pair, name), axis, 0)
         np.testing.assert_allclose(a, b[0], rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(b[1], 0, atol=1e-14)
-    np.testing.assert_allclose(real.w, pair.w, rtol=1e-12)
+    np.testing.assert_allclose(real.w, pair.w, rtol=1e-12, atol=1e-12)
+
+
+def test_one_speed_and_frequency_for_all_are_those_of_each(x64):
+    cost, ends = Cost(SquaredError()), []
+    for each in (1, np.ones(3)):
+        network = Digraph.complete(3, INPUTS, (0, 1), speed=0.3 * each, frequency=0.5 * each)
+        law = Hamiltonian(mass=30.0, traces=Traces())
+        learner = Learner(network, cost, law, hops=2, settle=0, engine="xla")
+        ends.append(learner.run(learner.init(jax.random.key(0)), sequence(1))[0])
+    check_equal(ends[0].trace, ends[1].trace)
 
 
 def test_reversed_costates_are_turned_back(x64):
