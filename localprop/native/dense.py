@@ -35,7 +35,7 @@ def send_back(w, c, g, m, arcs):
             g[j] += c * w[j]
     else:
         for j in range(m):
-            if arcs[j] & 1:
+            if arcs[j] & 4:
                 g[j] += c * w[j]
 
 
@@ -56,6 +56,16 @@ def keep_trace(e, keep, pull, s, m, arcs):
         for j in range(m):
             if arcs[j] & 1:
                 e[j] = keep * e[j] + pull * s[j]
+
+
+@apart
+def turn_trace(e, side, keep, turn, pull, swing, s, m, arcs):
+    """Does what `keep_trace` does where traces are pairs."""
+    for j in range(m):
+        if arcs.size == 0 or arcs[j] & 1:
+            old, source = e[j], s[j]
+            e[j] = keep * old - turn * side[j] + pull * source
+            side[j] = turn * old + keep * side[j] + swing * source
 
 
 @apart

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from jax.core import Tracer
 
 from ..law import Phase
 from .codes import CONSTANT
+from .parts import Parts, arcs
 from .places import FLOATS, INTS, POLICY, RECORD_LOSS, RECORD_NORMS, X_SIGN
 from .plan import Plan
 from .room import Room, aligned, unset
@@ -68,27 +70,25 @@ class Engine:
         self.room = Room(shape, plan.dtype, several)
         self.tiles = None if self.dense else tiles.Tiles(plan)
         self.recording: dict[tuple[str, ...], np.ndarray] = {}
-        self.expected = {
-            "x": plan.shapes["x"],
-            "costate": plan.shapes["x"],
-            "w": plan.shapes["w"],
-            "momentum": plan.shapes["w"],
-        }
+        self.parts = Parts(plan)
         self.none = np.zeros((0,) * len(plan.shapes["w"]), plan.dtype)
-        self.relaxing = self._relaxing()
+        self.relaxing = None if plan.learned else self._relaxing(None)
 
-    def _relaxing(self) -> np.ndarray:
-        """Returns what states keep, and how they are pulled, in hops that only answer."""
-        ints, floats = self.ints.copy(), self.floats.copy()
+    def _relaxing(self, rates: tuple[np.ndarray, ...] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what states keep, and how they are pulled, in hops that only answer, and the
+        imaginary parts."""
+        ints, floats, plan = self.ints.copy(), self.floats.copy(), self.plan
         floats[X_SIGN] = 1.0
-        gains = np.zeros((4, 2, self.n), self.plan.dtype)
+        gains, turns = np.zeros((2, 4, 2, self.n), plan.dtype)
         ints[POLICY] = 0
-        duration = self.plan.floats["duration"]
-        if not self.plan.ints["instant"]:
+        duration = plan.floats["duration"]
+        if not plan.ints["instant"]:
+            turned = None if plan.frequencies is None else (plan.frequencies, turns)
             self.loop._find_gains(
-                ints, floats, self.plan.speeds, duration, duration / self.plan.ints["hops"], gains
-            )
-        return gains
+                0, self.n, ints, floats, plan.speeds, duration, duration / plan.ints["hops"],
+                gains, turned, rates,
+            )  # fmt: skip
+        return gains, turns
 
     def _scratch(self) -> dict[str, Any]:
         try:
@@ -109,6 +109,8 @@ class Engine:
             "s": new(2, streams, size),
             "error": new(streams, n),
             "lx": new(streams, n),
+            "turns": new(4, 2, n),
+            "sides": new(2, streams, n),
         }
         if self.here > plan.ints["inputs"]:
             found["s"][:, :, self.here - 1] = 1
@@ -129,16 +131,15 @@ class Engine:
             return False
         if (average is None) == bool(self.plan.ints["average"]):
             return False
-        arrays = [(fields[name], shape) for name, shape in self.expected.items()]
+        trees = [("x", fields["x"]), ("x", fields["costate"]), ("time", fields["time"])]
+        trees += [("w", fields["w"]), ("w", fields["momentum"])]
         if memory is not None:
-            arrays.append((memory, self.plan.shapes["w"]))
+            trees.append(("w", memory))
         if fields["trace"] is not None:
-            arrays.append((fields["trace"], (*self.plan.shapes["streams"], *self.plan.shapes["w"])))
+            trees.append(("trace", fields["trace"]))
         if average is not None:
-            arrays.append((average.w, self.plan.shapes["w"]))
-            arrays.append((average.samples, ()))
-        arrays.append((fields["time"], ()))
-        for a, shape in arrays:
+            trees += [("w", average.w), ("time", average.samples)]
+        for a, shape in chain.from_iterable(self.parts.leaves(*tree) for tree in trees):
             if getattr(a, "shape", None) != shape or a.dtype != self.plan.dtype:
                 return False
             if isinstance(a, Tracer):
@@ -189,17 +190,18 @@ class Engine:
         watch: bool = False,
     ) -> Learned:
         """Learns the first `count` samples, of `u`, `z`, `duration`, `weight` and `begins`."""
-        plan, streams, n = self.plan, self.streams, self.n
+        plan, streams = self.plan, self.streams
         u, z, durations, weights, begins = samples
         fields, dtype = vars(phase), plan.dtype
-        x = _copy(fields["x"]).reshape(streams, n)
-        lam = _copy(fields["costate"]).reshape(streams, n)
+        x, side = self.parts.neurons(fields["x"])
+        lam, side_of_lam = self.parts.neurons(fields["costate"])
         mean = None if fields["average"] is None else fields["average"].w
-        given = [self._given(a) for a in (fields["w"], fields["momentum"], fields["mass"], mean)]
+        trees = fields["w"], fields["momentum"], fields["mass"], mean
+        given = [self._given(arcs(tree)) for tree in trees]
         w, p, v, mean = (self.room.array() if a.size else self.none for a in given)
         e = self.none[None]
         if fields["trace"] is not None:
-            e = _copy(fields["trace"]).reshape(streams, *plan.shapes["w"])
+            e = _copy(arcs(fields["trace"])).reshape(-1, *plan.shapes["w"])
         moments = np.array([fields["time"], 0], dtype)
         if fields["average"] is not None:
             moments[1] = fields["average"].samples
@@ -209,6 +211,8 @@ class Engine:
         losses = np.empty(count if "loss" in record else 0, dtype)
         norms = np.empty((count if ints[RECORD_NORMS] else 0, 4), dtype)
         state, c = np.zeros(STATE, np.int64), self._scratch()
+        turned = self.parts.turned(c, side, side_of_lam)
+        rates = self.parts.rates(phase)
         threads = 1
         if plan.ints["parts"] > 1 and plan.ints["policy"] != 3:
             threads = threads_for(plan.ints["parts"])
@@ -232,26 +236,26 @@ class Engine:
                 None if weights is None else _each(weights, streams),
                 None if begins is None else _each(begins, streams),
                 out, losses, norms, watch, plan.starts, plan.tails, c["both"],
-                c["tiles"],
+                c["tiles"], turned, rates,
             ),
         )  # fmt: skip
         self.free.append(c)
         w = self._handed(w, threads)
         p, v, mean = (self._handed(a, threads) for a in (p, v, mean))
         bad = int(state[0])
-        lead = plan.shapes["x"]
+        whole = self.parts.whole
         after = _phase(
-            x=x.reshape(lead),
-            costate=lam.reshape(lead),
-            w=w,
-            momentum=p,
-            mass=None if fields["mass"] is None else v,
-            trace=None if fields["trace"] is None else e.reshape(fields["trace"].shape),
+            x=self.parts.paired(x, side),
+            costate=self.parts.paired(lam, side_of_lam),
+            w=whole(w, rates, 0),
+            momentum=whole(p, rates, 1),
+            mass=None if fields["mass"] is None else whole(v, rates, 2),
+            trace=None if fields["trace"] is None else self.parts.whole_trace(e, rates),
             time=moments[0],
             hop=hops[0],
             average=None
             if fields["average"] is None
-            else _average(fields["average"], mean, moments[1]),
+            else _average(fields["average"], whole(mean, rates, 3), moments[1]),
         )
         trace: dict[str, np.ndarray] = {}
         for name in record:
@@ -268,12 +272,15 @@ class Engine:
         plan, streams, fields, c = self.plan, self.streams, vars(phase), self._scratch()
         weights = fields["w"] if fields["average"] is None else fields["average"].w
         out = np.empty((len(u), streams, len(plan.outputs)), plan.dtype)
-        x = np.array(fields["x"]).reshape(streams, self.n)
+        x, side = self.parts.neurons(fields["x"])
         u = u.reshape(len(u), streams, plan.ints["inputs"])
+        rates = (self.parts.learned(weights),) if plan.learned else None
+        gains, turns = self.relaxing or self._relaxing(rates)
+        turned = self.parts.turned({**c, "turns": turns}, side, side)
         self.loop.relax(
-            len(u), plan.depth, self._ints(()), plan.acts, plan.outputs, plan.arcs, self.relaxing,
-            c["s"], x, c["g"], self._given(weights), _writable(u), out,
-            plan.starts, plan.tails, c["both"],
+            len(u), plan.depth, self._ints(()), plan.acts, plan.outputs, plan.arcs, gains,
+            c["s"], x, c["g"], self._given(arcs(weights)), _writable(u), out,
+            plan.starts, plan.tails, c["both"], turned,
         )  # fmt: skip
         self.free.append(c)
         return out.reshape(len(u), *plan.shapes["z"])

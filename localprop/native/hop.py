@@ -18,9 +18,11 @@ from .dense import (
     product,
     send_back,
     settle_one,
+    turn_trace,
 )
 from .jit import apart, inner
 from .neurons import activated
+from .oscillating import turn_costate, turn_state
 from .places import (
     FORWARD,
     HAMILTONIAN,
@@ -51,6 +53,7 @@ from .sparse import (
     keep_trace_of_arcs,
     move_arcs,
     scatter,
+    turn_trace_of_arcs,
 )
 from .tiles import are_tiled, through_tiles
 
@@ -75,9 +78,11 @@ def say(i, t, which, x, here, s, tails, both):
 
 
 @inner
-def relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both):
+def relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both, turned):
     """Moves the state of a neuron towards its drive."""
-    if ints[INSTANT] == 0 and gains[signs, 0, i] != 0:
+    if turned is not None:
+        y = turn_state(i, t, y, cur, s[cur, t, here + i], signs, gains, turned)
+    elif ints[INSTANT] == 0 and gains[signs, 0, i] != 0:
         y = gains[signs, 0, i] * s[cur, t, here + i] + gains[signs, 1, i] * y
     say(i, t, 1 - cur, y, here, s, tails, both)
 
@@ -92,7 +97,7 @@ def _activate(code, a, y, slopes):
 @inner
 def feel(
     first, last, fresh, cur, ints, signs, acts, arcs, speeds, gains, a, slopes, coef, s, lam, w,
-    starts, tails, both,
+    starts, tails, both, turned,
 ):  # fmt: skip
     """Takes neurons of finite or infinite speed to their next states, and finds their errors.
 
@@ -116,7 +121,7 @@ def feel(
         if not instant:
             for i in range(first, last):
                 y = s[1 - cur, t, here + i]
-                relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both)
+                relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both, turned)
                 if blind and speeds[i] != np.inf:
                     coef[t, i] = 0  # an error of this instant is not felt by what takes time
         elif tails is not None:
@@ -126,15 +131,16 @@ def feel(
 
 @inner
 def _pull(
-    i, mode, cur, ints, signs, stiffness, acts, arcs, gains, coef, s, error, w, starts, tails, both
-):
+    i, mode, cur, ints, signs, stiffness, acts, arcs, gains, coef, s, error, w, starts, tails,
+    both, turned,
+):  # fmt: skip
     """Finds by how much a neuron is off, under least action; settling, takes it there."""
     here, m = ints[SOURCES] - ints[NEURONS], ints[SOURCES]
     for t in range(ints[STREAMS]):
         a = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
         y, slope = activated(acts[i], a)
         if mode == FORWARD:
-            relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both)
+            relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both, turned)
         error[t, i] = stiffness * (y - s[cur, t, here + i])
         coef[t, i] = error[t, i] * slope
 
@@ -192,7 +198,7 @@ def _plain_arcs(first, last, q, cur, ints, moving, a, coef, force, g, w, p, v, s
 @inner
 def move_rows(
     first, last, q, mode, cur, ints, signs, moving, acts, arcs, speeds, gains, share, a, slopes,
-    coef, force, s, lam, error, g, w, p, v, e, starts, tails, both, tiles,
+    coef, force, s, lam, error, g, w, p, v, e, starts, tails, both, tiles, turned,
 ):  # fmt: skip
     """Takes the rows of one part through a hop."""
     number = w.dtype.type
@@ -221,7 +227,7 @@ def move_rows(
         if law == LEAST_ACTION:
             _pull(
                 i, mode, cur, ints, signs, stiffness, acts, arcs, gains, coef, s, error, w, starts,
-                tails, both,
+                tails, both, turned,
             )  # fmt: skip
         if mode == FORWARD:
             continue
@@ -241,8 +247,26 @@ def move_rows(
             if w.ndim == 2:
                 send_back(row, c, g[q, t], m, known)
             if tails is not None:
-                scatter(row, c, to, g[q, t])
-            if ints[TRACES] != NONE and speeds[i] != np.inf:
+                scatter(row, c, to, g[q, t], known)
+            traced = ints[TRACES] != NONE and speeds[i] != np.inf
+            if turned is not None:  # noqa: SIM102
+                if traced:
+                    _, turns, _, _, sides = turned
+                    keep_e, pull_e = gains[signs, 0, i], gains[signs, 1, i] * slopes[t, i]
+                    turn_e, swing_e = turns[signs, 0, i], turns[signs, 1, i] * slopes[t, i]
+                    if w.ndim == 2:
+                        own, side = e[2 * t, i], e[2 * t + 1, i]
+                        turn_trace(own, side, keep_e, turn_e, pull_e, swing_e, s[cur, t], m, known)
+                    if tails is not None:
+                        own, side = e[2 * t, at:end], e[2 * t + 1, at:end]
+                        turn_trace_of_arcs(
+                            own, side, keep_e, turn_e, pull_e, swing_e, to, both[t], cur
+                        )
+                    if mode == LEARN:
+                        add_force(lam[t, i], own, size, f)
+                        add_force(sides[t, i], side, size, f)
+                    continue
+            if traced:
                 keep_e, pull_e = gains[signs, 0, i], gains[signs, 1, i] * slopes[t, i]
                 if w.ndim == 2:
                     keep_trace(e[t, i], keep_e, pull_e, s[cur, t], m, known)
@@ -285,8 +309,9 @@ def _gather(back, parts, slope, total):
 
 @inner
 def move_neurons(
-    first, last, ints, floats, signs, cur, tau, gains, s, lam, error, g, lx, total, tails, both
-):
+    first, last, ints, floats, signs, cur, tau, gains, s, lam, error, g, lx, total, tails, both,
+    turned,
+):  # fmt: skip
     """Gathers what neurons get back, and moves costates; under least action, states as well."""
     number = lam.dtype.type
     here, parts = ints[SOURCES] - ints[NEURONS], ints[PARTS]
@@ -309,8 +334,14 @@ def move_neurons(
                     lam[t, i] = 0
                     x -= light * force
                 say(i, t, 1 - cur, x, here, s, tails, both)
-        elif not instant:
+        elif instant:
+            if turned is not None:
+                turned[4][t, first:last] = 0
+        else:
             for i in range(first, last):
+                if turned is not None:
+                    turn_costate(i, t, 2 + signs, back[i], gains, lam, turned)
+                    continue
                 keep, pull = gains[2 + signs, 0, i], gains[2 + signs, 1, i]
                 plain = keep == 0 and pull == 1
                 lam[t, i] = back[i] if plain else keep * lam[t, i] + pull * back[i]

@@ -12,6 +12,14 @@ from .hop import activation, feel, move_neurons, move_rows, relax_one, say
 from .jit import kernel
 from .losses import loss, loss_slope, share_out
 from .neurons import activated, finite, leak, squares
+from .oscillating import (
+    copy_sides,
+    finite_rates,
+    follow_mean,
+    move_rates,
+    square_rates,
+    turned_leak,
+)
 from .places import (
     AVERAGE,
     BLIND,
@@ -29,6 +37,7 @@ from .places import (
     HAMILTONIAN,
     HOPS,
     INSTANT,
+    INSTANTANEOUS,
     LAW,
     LEARN,
     LEAST_ACTION,
@@ -52,6 +61,7 @@ from .places import (
     STEADY,
     STIFFNESS,
     STREAMS,
+    TRACES,
     WEIGHT_DECAY,
     X_SIGN,
     M,
@@ -61,16 +71,43 @@ from .tiles import are_tiled, through_tiles
 
 
 @kernel
-def _find_gains(ints, floats, speeds, duration, tau, gains):
+def _find_turned_gains(i, c, ints, floats, frequency, duration, tau, gains, turns):
+    """Does what `_find_gains` does for a neuron that oscillates, under a steady policy."""
+    number, lapse = gains.dtype.type, duration if ints[BY_SAMPLE] == 1 else tau
+    keep, turn, pull, swing = turned_leak(c, -frequency, floats[X_SIGN], 0.0, lapse)
+    for k in range(2):
+        gains[k, 0, i], turns[k, 0, i] = number(keep), number(turn)
+        gains[k, 1, i], turns[k, 1, i] = number(pull), number(swing)
+    if ints[BY_SAMPLE] == 1 and c != np.inf:  # in whose other hops no time passes
+        gains[1, 0, i], turns[1, 0, i] = 1, 0
+        gains[1, 1, i], turns[1, 1, i] = 0, 0
+    if ints[TRACES] != INSTANTANEOUS:
+        keep, turn, pull, swing = turned_leak(
+            c, frequency, -floats[COSTATE_SIGN], floats[COSTATE_FRICTION], tau
+        )
+        gains[2, 0, i], turns[2, 0, i] = number(keep), number(turn)
+        gains[2, 1, i], turns[2, 1, i] = number(pull), number(swing)
+
+
+@kernel
+def _find_gains(first, last, ints, floats, speeds, duration, tau, gains, turned, rates):
     """Sets what states and costates keep, and how they are pulled, in the hops of a sample.
 
     Of states, in the first hop or forward, and in the others or backward; of costates, forward and
-    backward.
+    backward. Of neurons that oscillate, real parts; the others are `turned`.
     """
     number, exponential = gains.dtype.type, ints[EXPONENTIAL] == 1
     flips = ints[POLICY] != STEADY
-    for i in range(speeds.size):
+    for i in range(first, last):
         c = speeds[i]
+        if rates is not None:
+            c *= math.exp(np.float64(rates[0][0, i]))
+        if turned is not None:
+            frequency = turned[0][i]
+            if rates is not None:
+                frequency += np.float64(rates[0][1, i])
+            _find_turned_gains(i, c, ints, floats, frequency, duration, tau, gains, turned[1])
+            continue
         if ints[LAW] == LEAST_ACTION:
             found = leak(c, 1.0, 0.0, tau, True)
             gains[0, 0, i], gains[0, 1, i] = number(found[0]), number(found[1])
@@ -146,10 +183,16 @@ def _show(u, s, tails, both):
 
 
 @kernel
-def _set_rest(cur, t, here, s, lam, e, tails, both):
+def _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates):
     """Puts states and costates of a stream at rest, and its traces."""
-    if e.shape[0] > 0:
-        e[t] = 0
+    each = e.shape[0] // lam.shape[0]  # 2 of a pair
+    for k in range(each):
+        e[each * t + k] = 0
+    if turned is not None:
+        turned[3][cur, t] = 0
+        turned[4][t] = 0
+    if rates is not None:
+        rates[5][t] = 0
     for i in range(lam.shape[1]):
         lam[t, i] = 0
         say(i, t, cur, lam[t, i], here, s, tails, both)
@@ -193,7 +236,7 @@ def learn(
     thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains,
     share, a, slopes, coef, force, shown, s, x, lam, error, g, lx, w, p, v, e, flat_w, flat_p,
     flat_v, flat_e, mean, flat_mean, given, moments, hops_made, u, z, durations, weights, begins,
-    out, losses, norms, watch, starts, tails, both, tiles,
+    out, losses, norms, watch, starts, tails, both, tiles, turned, rates,
 ):  # fmt: skip
     """Learns samples, one after the other, up to the first that does harm.
 
@@ -201,7 +244,7 @@ def learn(
     that did harm, -1 where none did, or how many there are where it is not known which; then, for
     each thread, whether what it looked at is finite; `given`: where `w`, `p`, `v` and `mean` begin;
     `moments`: time, and samples in the mean of the weights; `watch`: whether weights are looked at
-    after every sample.
+    after every sample; `turned`, `rates`: see `oscillating`.
     """
     usual = without_subnormals()
     number = w.dtype.type
@@ -217,6 +260,8 @@ def learn(
                 _take(q * n // parts, (q + 1) * n // parts, m, of, to, starts)
     if thread == 0:
         _fill(x, s, here, g, tails, both)
+        if turned is not None:
+            copy_sides(turned[2], turned[3][cur])
         state[0] = -1
     for k in range(samples):
         duration = floats[DURATION] if durations is None else np.float64(durations[k])
@@ -227,9 +272,9 @@ def learn(
             if begins is not None:
                 for t in range(streams):
                     if begins[k, t] != 0:
-                        _set_rest(cur, t, here, s, lam, e, tails, both)
+                        _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates)
             if ints[INSTANT] == 0 and duration != before:
-                _find_gains(ints, floats, speeds, duration, tau, gains)
+                _find_gains(0, n, ints, floats, speeds, duration, tau, gains, turned, rates)
         if duration != before:
             ahead = _moving(ints, floats, number, tau, floats[X_SIGN], floats[COSTATE_SIGN])
             back = _moving(ints, floats, number, tau, -1.0, -1.0)
@@ -267,10 +312,20 @@ def learn(
                             moving, a, coef, s, g, w, p, v, tiles,
                         )  # fmt: skip
                     turn = wait(arrived, threads, turn)
+            if rates is not None:
+                _find_gains(low, high, ints, floats, speeds, duration, tau, gains, turned, rates)
             if law == HAMILTONIAN:
                 feel(
                     low, high, fresh, cur, ints, signs, acts, arcs, speeds, gains, a, slopes,
-                    coef, s, lam, w, starts, tails, both,
+                    coef, s, lam, w, starts, tails, both, turned,
+                )  # fmt: skip
+            if rates is not None:
+                lapse = tau
+                if ints[BY_SAMPLE] == 1:
+                    lapse = duration if h == 0 else 0.0
+                move_rates(
+                    low, high, mode, cur, ints, signs, moving, lapse, acts, speeds, gains, a, s,
+                    lam, turned, rates,
                 )  # fmt: skip
             turn = wait(arrived, threads, turn)
             if h == ints[BLIND]:
@@ -295,7 +350,7 @@ def learn(
                 move_rows(
                     q * n // parts, (q + 1) * n // parts, q, mode, cur, ints, signs, moving, acts,
                     arcs, speeds, gains, share, a, slopes, coef, force, s, lam, error, g, w, p, v,
-                    e, starts, tails, both, tiles,
+                    e, starts, tails, both, tiles, turned,
                 )  # fmt: skip
             turn = wait(arrived, threads, turn)
             if mode == FORWARD:
@@ -306,7 +361,7 @@ def learn(
                 flipped = signs if ints[POLICY] != STEADY else 0
                 move_neurons(
                     low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx, coef,
-                    tails, both,
+                    tails, both, turned,
                 )  # fmt: skip
             cur = 1 - cur
             hop += 1
@@ -320,6 +375,10 @@ def learn(
             sound = True
             for t in range(streams):
                 sound = sound and finite(s[cur, t, here:m]) and finite(lam[t])
+                if turned is not None:
+                    sound = sound and finite(turned[3][cur, t]) and finite(turned[4][t])
+            if rates is not None:
+                sound = sound and finite_rates(rates)
             if watch:
                 sound = sound and finite(flat_w) and finite(flat_p) and finite(flat_v)
                 sound = sound and finite(flat_e)
@@ -327,6 +386,8 @@ def learn(
                 moments[1] = min(moments[1] + 1, number(floats[OVER]))
                 for j in range(flat_mean.size):
                     flat_mean[j] += (flat_w[j] - flat_mean[j]) / moments[1]
+                if rates is not None:
+                    follow_mean(moments[1], rates)
                 if watch:
                     sound = sound and finite(flat_mean)
             if ints[RECORD_LOSS] == 1:
@@ -339,9 +400,14 @@ def learn(
                 for t in range(streams):
                     of_x += squares(s[cur, t, here:m], n)
                     of_costates += squares(lam[t], n)
+                    if turned is not None:
+                        of_x += squares(turned[3][cur, t], n)
+                        of_costates += squares(turned[4][t], n)
+                of_w, of_p = _square(w, m, tails), _square(p, m, tails)
+                if rates is not None:
+                    of_w, of_p = of_w + square_rates(rates[0]), of_p + square_rates(rates[1])
                 norms[k, 0], norms[k, 1] = math.sqrt(of_x), math.sqrt(of_costates)
-                norms[k, 2] = math.sqrt(_square(w, m, tails))
-                norms[k, 3] = math.sqrt(_square(p, m, tails))
+                norms[k, 2], norms[k, 3] = math.sqrt(of_w), math.sqrt(of_p)
             if not sound:
                 state[0] = k
         turn = wait(arrived, threads, turn)
@@ -358,6 +424,8 @@ def learn(
         for t in range(streams):
             for i in range(n):
                 x[t, i] = s[cur, t, here + i]
+        if turned is not None:
+            copy_sides(turned[3][cur], turned[2])
         moments[0], hops_made[0] = clock, hop
         for k in range(threads):
             if state[0] < 0 and state[1 + k] == 0:
@@ -367,7 +435,7 @@ def learn(
 
 @kernel
 def relax(
-    rows, hops, ints, acts, outputs, arcs, gains, s, x, g, w, u, out, starts, tails, both,
+    rows, hops, ints, acts, outputs, arcs, gains, s, x, g, w, u, out, starts, tails, both, turned,
 ):  # fmt: skip
     """Sets what is answered to each of some rows of inputs after hops of the state alone."""
     usual = without_subnormals()
@@ -378,13 +446,15 @@ def relax(
         cur = none
         _fill(x, s, here, g, tails, both)
         _show(u[k], s, tails, both)
+        if turned is not None:
+            copy_sides(turned[2], turned[3][cur])
         for h in range(hops):
             signs = 1 if ints[BY_SAMPLE] == 1 and h > 0 else 0
             for t in range(x.shape[0]):
                 for i in range(n):
                     a = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
                     y = activated(acts[i], a)[0]
-                    relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both)
+                    relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both, turned)
             cur = 1 - cur
         for t in range(x.shape[0]):
             for o in range(outputs.size):

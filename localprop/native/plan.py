@@ -47,8 +47,9 @@ class Unknown(Exception):
 class Plan(NamedTuple):
     """A learner as numbers.
 
-    **Fields:** `ints`, `floats`: settings, by name; `arrays`: of the network, in the order in which
-    the loop takes them.
+    **Fields:** `ints`, `floats`: settings, by name; `shapes`: of a phase and of samples; arrays of
+    the network, as the loop takes them; of `arcs`, bit by bit, whether each is there, moves, and
+    carries errors; `frequencies`: of neurons that oscillate; `learned`: of speeds.
     """
 
     dtype: np.dtype
@@ -63,6 +64,8 @@ class Plan(NamedTuple):
     tails: np.ndarray | None
     longest: int
     depth: int
+    frequencies: np.ndarray | None
+    learned: tuple[str, ...]
 
 
 def plan_of(learner: Any) -> Plan:
@@ -95,30 +98,29 @@ def plan_of(learner: Any) -> Plan:
     large = weights[0] >= SPARSE_FROM if len(weights) == 1 else math.prod(weights) >= DENSE_FROM
     ints["parts"] = min(PARTS if len(weights) == 2 else 2, ints["neurons"]) if large else 1
     lead = () if streams is None else (streams,)
+    pair = () if digraph["frequencies"] is None else (2,)
+    learned = digraph["learned"]
+    if learned and not ints["traces"]:
+        raise Unknown("speeds that are learned, where none is finite or there are no traces")
     shapes = {
-        "x": (*lead, ints["neurons"]),
+        "x": (*lead, *pair, ints["neurons"]),
+        "trace": (*lead, *pair, *weights),
         "w": weights,
         "u": (*lead, ints["inputs"]),
         "z": (*lead, len(digraph["outputs"])),
         "streams": lead,
+        "time": (),
     }
     return Plan(
         np.dtype(jnp.result_type(float)), ints, floats, shapes, digraph["speeds"], digraph["acts"],
         digraph["outputs"], digraph["arcs"], digraph["starts"], digraph["tails"],
-        digraph["longest"], learner.network.depth,
+        digraph["longest"], learner.network.depth, digraph["frequencies"], learned,
     )  # fmt: skip
 
 
 def _digraph(network: Any) -> dict[str, Any]:
     if type(network) is not Digraph:
         raise Unknown(f"a network of type {type(network).__name__}")
-    for given, name in (
-        (network.frequency is not None, "neurons that oscillate"),
-        (network.learned is not None, "speeds that are learned"),
-        (network.silent is not None, "arcs that carry no errors"),
-    ):
-        if given:
-            raise Unknown(name)
     codes = {activation: code_of(activation) for activation in set(network.activations)}
     acts = np.array([codes[a] for a in network.activations], np.int64)
     arcs, n = network.arcs, network.arcs.neurons
@@ -131,10 +133,16 @@ def _digraph(network: Any) -> dict[str, Any]:
         "outputs": np.asarray(network.outputs, np.int64),
         "ints": {
             "neurons": n, "sources": sources, "inputs": network.inputs,
-            "instant": int(np.isinf(speeds).all()), "here": here,
+            "instant": int(np.isinf(speeds).all() and network.frequency is None), "here": here,
         },
+        "frequencies": None,
+        "learned": network.learned or (),
     }  # fmt: skip
-    free = None if network.plastic is None else np.asarray(network.plastic, bool)
+    if network.frequency is not None:
+        turns = np.asarray(network.frequency, np.float64)
+        found["frequencies"] = np.broadcast_to(turns, n).copy()
+    free = network.plastic["arcs"] if network.learned else network.plastic
+    free = None if free is None or free is True else np.asarray(free, bool)
     if not isinstance(arcs, SparseArcs):
         known = getattr(arcs, "mask", None)
         shape, starts, tails, longest = (n, sources), None, None, sources
@@ -143,10 +151,12 @@ def _digraph(network: Any) -> dict[str, Any]:
         shape, tails = (len(arcs.tails),), np.ascontiguousarray(arcs.tails, np.int32)
         longest = int(np.diff(starts).max(initial=1))
     code = np.zeros((1, 0) if len(shape) == 2 else 0, np.uint8)
-    if known is not None or free is not None:
+    if known is not None or free is not None or network.silent is not None:
         there = np.ones(shape, np.uint8) if known is None else known.astype(np.uint8)
         moves = np.ones(shape, np.uint8) if free is None else free.astype(np.uint8)
-        code = np.ascontiguousarray(there + 2 * moves)
+        silent = False if network.silent is None else np.asarray(network.silent, bool)
+        code = np.ascontiguousarray(there + 2 * moves + 4 * np.where(silent, 0, there))
+        code = code.astype(np.uint8)
     return found | {
         "arcs": code, "starts": starts, "tails": tails, "longest": longest, "weights": shape
     }  # fmt: skip

@@ -26,10 +26,11 @@ def gathered(w, tails, both, which):
 
 
 @apart
-def scatter(w, c, tails, g):
+def scatter(w, c, tails, g, arcs):
     """Adds $c\\,w_j$ to what the sources get back."""
     for k in range(tails.size):
-        g[tails[k]] += c * w[k]
+        if arcs.size == 0 or arcs[k] & 4:
+            g[tails[k]] += c * w[k]
 
 
 @apart
@@ -44,6 +45,15 @@ def keep_trace_of_arcs(e, keep, pull, tails, both, which):
     """Does for the arcs into a neuron what `keep_trace` does for a row."""
     for k in range(tails.size):
         e[k] = keep * e[k] + pull * both[tails[k], which]
+
+
+@apart
+def turn_trace_of_arcs(e, side, keep, turn, pull, swing, tails, both, which):
+    """Does for the arcs into a neuron what `turn_trace` does for a row."""
+    for k in range(tails.size):
+        old, source = e[k], both[tails[k], which]
+        e[k] = keep * old - turn * side[k] + pull * source
+        side[k] = turn * old + keep * side[k] + swing * source
 
 
 @apart

@@ -488,7 +488,7 @@ class Digraph(AbstractNetwork):
         return after
 
     def _of_heads(self, speed: Any) -> Any:
-        return speed if isinstance(speed, float) else self.arcs.of_heads(speed)
+        return speed if np.ndim(speed) == 0 else self.arcs.of_heads(speed)
 
     def own_force(self, costate: Array, trace: Any, w: Any) -> Any:
         del w

@@ -47,10 +47,11 @@ def check_equal(force, expected, rtol=1e-11):
         np.testing.assert_allclose(own, theirs, rtol=rtol, atol=1e-12 * scale)
 
 
+@pytest.mark.parametrize("engine", ["native", "xla"])
 @pytest.mark.parametrize("storage", ["dense", "sparse"])
 @pytest.mark.parametrize("kind", ["oscillating", "oscillating, learned", "learned"])
 def test_t1_neurons_that_oscillate_or_learn_their_speed_have_the_gradient_of_bptt(
-    x64, storage, kind
+    x64, storage, kind, engine
 ):
     names, learned = [f"h{k}" for k in range(NEURONS)], "learned" in kind
     turns = TURNS if "oscillating" in kind else np.zeros(NEURONS)
@@ -74,7 +75,7 @@ def test_t1_neurons_that_oscillate_or_learn_their_speed_have_the_gradient_of_bpt
         if "oscillating" in kind:
             shift.append((lambda p: p.w["frequency"], moved / 2))
     stream = sequence()
-    w, force = accumulated(network, stream, shift=shift, duration=LASTS)
+    w, force = accumulated(network, stream, shift=shift, duration=LASTS, engine=engine)
 
     def loss(w):
         arcs = w["arcs"] if learned else w
@@ -186,6 +187,7 @@ def test_in_one_unit_of_time_a_mode_does_as_the_recipe_says(x64):
     np.testing.assert_allclose(phase.x["modes"], [h.real, h.imag], rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("engine", ["native", "xla"])
 @pytest.mark.parametrize("costate", ["instantaneous", "reversed"])
 @pytest.mark.parametrize(
     ("policy", "streams"),
@@ -195,7 +197,7 @@ def test_in_one_unit_of_time_a_mode_does_as_the_recipe_says(x64):
         pytest.param(FastCostates(), 2, marks=pytest.mark.slow),
     ],
 )
-def test_t2_at_frequency_0_the_real_part_obeys_the_real_law(x64, costate, policy, streams):
+def test_t2_at_frequency_0_the_real_part_obeys_the_real_law(x64, costate, policy, streams, engine):
     found = []
     speed = [*RATES, np.inf, np.inf]
     for frequency in (None, 0.0):
@@ -204,7 +206,8 @@ def test_t2_at_frequency_0_the_real_part_obeys_the_real_law(x64, costate, policy
         )
         how = {} if policy is None else {"policy": policy}
         law = Hamiltonian(mass=30.0, dissipation=0.7, traces=Traces(costate), **how)
-        learner = Learner(network, Cost(SquaredError()), law, hops=5, settle=2, streams=streams)
+        given = {"hops": 5, "settle": 2, "streams": streams, "engine": engine}
+        learner = Learner(network, Cost(SquaredError()), law, **given)
         u, z, *_ = sequence(4)
         if streams is not None:
             u, z = np.stack([u, -u], 1), np.stack([z, z], 1)
@@ -215,7 +218,17 @@ def test_t2_at_frequency_0_the_real_part_obeys_the_real_law(x64, costate, policy
         a, b = getattr(real, name), jnp.moveaxis(getattr(pair, name), axis, 0)
         np.testing.assert_allclose(a, b[0], rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(b[1], 0, atol=1e-14)
-    np.testing.assert_allclose(real.w, pair.w, rtol=1e-12)
+    np.testing.assert_allclose(real.w, pair.w, rtol=1e-12, atol=1e-12)
+
+
+def test_one_speed_and_frequency_for_all_are_those_of_each(x64):
+    cost, ends = Cost(SquaredError()), []
+    for each in (1, np.ones(3)):
+        network = Digraph.complete(3, INPUTS, (0, 1), speed=0.3 * each, frequency=0.5 * each)
+        law = Hamiltonian(mass=30.0, traces=Traces())
+        learner = Learner(network, cost, law, hops=2, settle=0, engine="xla")
+        ends.append(learner.run(learner.init(jax.random.key(0)), sequence(1))[0])
+    check_equal(ends[0].trace, ends[1].trace)
 
 
 def test_reversed_costates_are_turned_back(x64):

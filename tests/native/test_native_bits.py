@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -23,10 +24,14 @@ from localprop import (
     Layered,
     Learner,
     LeastAction,
+    ModeBank,
+    Modes,
     Samples,
     Splitting,
     SquaredError,
     StreamError,
+    Traces,
+    read_modes,
 )
 from localprop.learner import RECORDS
 from localprop.native import workers
@@ -41,8 +46,16 @@ LEARNERS = {
     "streams": Learner(
         Digraph.complete(5, 2, speed=0.7), COST, streams=3, hops=4, settle=0, engine="native"
     ),
+    "modes": Learner(
+        Digraph.complete(
+            5, 2, speed=[0.7, 0.1, 2.0, 0.5, np.inf], frequency=0.4, learn_speed=True,
+            silent=[("x1", "x2")],
+        ),
+        COST, Hamiltonian(mass=30.0, dissipation=0.5, traces=Traces("reversed")),
+        hops=4, settle=1, average=4, engine="native",
+    ),
     "action": Learner(Digraph.layered([2, 4, 1]), COST, LeastAction(), engine="native"),
-}
+}  # fmt: skip
 kinds = pytest.mark.parametrize("kind", LEARNERS)
 
 
@@ -152,12 +165,18 @@ def _convolution():
     return Layered({"y": block}, inputs={"u": (2, 5)}, output="y"), COST
 
 
+def _modes():
+    block = Block(partial(Modes, None, "identity", ModeBank.leaks(1.0, 9.0, 2)), ["u"])
+    top = Block(partial(eqx.nn.Linear, 8, 1), ["m"], join=read_modes())
+    return Layered({"m": block, "y": top}, inputs={"u": (2,)}, output="y"), COST
+
+
 SMALL, SLOW = Digraph.complete(3, 2), Digraph.complete(3, 2, speed=1.0)
 UNKNOWN = {
     "Conv1d": _convolution,
     "sin": lambda: (Digraph.complete(3, 2, activation=jnp.sin), COST),
     "lambda": lambda: (SMALL, Cost(lambda y, z: jnp.sum((y - z) ** 4))),
-    "oscillate": lambda: (Digraph.complete(3, 2, speed=1.0, frequency=0.1), COST),
+    "Modes": _modes,
     "predicate": lambda: (SLOW, COST, Hamiltonian(HamiltonianTrack(predicate=bool))),
     "Splitting": lambda: (SMALL, COST, LeastAction(motion=Splitting())),
     "array": lambda: (SMALL, COST, Hamiltonian(mass=Adaptive(np.full((3, 6), 0.1)))),

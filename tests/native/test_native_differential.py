@@ -40,8 +40,9 @@ MASSES = st.sampled_from([Constant(50.0), Adaptive(0.002, 0.01, 1e-3), Growing(0
 
 
 @st.composite
-def digraphs(draw, finite):
-    """Random arcs in either storage, whole or with holes; some arcs held; speeds and σ of each."""
+def digraphs(draw, finite, turns=False, traced=False):
+    """Random arcs in either storage, whole or with holes; some arcs held, some silent; speeds and σ
+    of each; where it is said, neurons that oscillate, and traces by which speeds are learned."""
     n = draw(st.integers(2, 7))
     outputs = draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=n))
     kinds = st.sampled_from(sorted(ACTIVATIONS))
@@ -58,15 +59,22 @@ def digraphs(draw, finite):
     }
     if (density := draw(st.sampled_from([0.3, 0.7, None]))) is not None:
         options |= {"density": density, "seed": draw(st.integers(0, 99))}
-    held = draw(st.lists(st.integers(0, 99), max_size=3)) if draw(st.booleans()) else []
-    return options, held, draw(st.sampled_from([None, 0.3]))
+    if turns and draw(st.booleans()):
+        every = st.sampled_from([0.0, 0.3, -1.7])
+        options["frequency"] = draw(st.one_of(every, st.lists(every, min_size=n, max_size=n)))
+    if traced and np.isfinite(options["speed"]).any():
+        options["learn_speed"] = draw(st.booleans())
+    some = st.lists(st.integers(0, 99), max_size=3)
+    held, silent = (draw(some) if draw(st.booleans()) else [] for _ in range(2))
+    return options, held, draw(st.sampled_from([None, 0.3])), silent
 
 
-def digraph(options, held, at):
-    """Builds one; `held`: places of arcs, counted around."""
+def digraph(options, held=(), at=None, silent=()):
+    """Builds one; `held`, `silent`: places of arcs, counted around."""
     make = Digraph.random if "density" in options else Digraph.complete
-    arcs = [arc for arc in make(**options).edges() if arc[0] != "1"] if held else []
-    return make(**options, fixed={arcs[k % len(arcs)]: at for k in held})
+    arcs = [arc for arc in make(**options).edges() if arc[0] != "1"] if held or silent else []
+    place = lambda k: arcs[k % len(arcs)]  # noqa: E731
+    return make(**options, fixed={place(k): at for k in held}, silent=[place(k) for k in silent])
 
 
 @st.composite
@@ -115,12 +123,12 @@ def cases(draw):
     Nothing is built here: who checks types draws random numbers, which Hypothesis has to know of.
     """
     law, finite, tau = draw(laws())
-    network = draw(digraphs(finite))
+    relaxes = isinstance(law, Hamiltonian) and law.policy.relaxes()
+    network = draw(digraphs(finite, relaxes, relaxes and law.traces is not None))
     if isinstance(law, Hamiltonian) and isinstance(law.policy, HamiltonianTrack):
         # A ball is one of neurons of one speed.
-        network = {"neurons": 4, "inputs": 2, "speed": 1.0}, [], None
+        network = ({"neurons": 4, "inputs": 2, "speed": 1.0},)
     hops = draw(st.integers(1, 5))
-    relaxes = isinstance(law, Hamiltonian) and law.policy.relaxes()
     given = {
         "cost": draw(COSTS),
         "law": law,
@@ -165,6 +173,25 @@ def test_native_follows_xla(case):
 @settings(derandomize=True, max_examples=200, deadline=None, suppress_health_check=RARE)
 def test_native_follows_xla_wherever_it_goes(case):
     assert_alike(*built(*case), 1e-8)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize("costate", ["instantaneous", "reversed"])
+@pytest.mark.parametrize("learn_speed", [False, True])
+def test_neurons_that_oscillate_beside_silent_arcs(storage, costate, learn_speed):
+    network = Digraph.complete(
+        5, 2, (0, 3), speed=[0.5, np.inf, 0.2, 1.0, 0.3], frequency=[0.1, 0.0, 2.0, -1.0, 0.5],
+        learn_speed=learn_speed, silent=[("x0", "x1"), ("x2", "x2")], storage=storage,
+    )  # fmt: skip
+    law = Hamiltonian(mass=Adaptive(0.01, 0.01, 1e-3), dissipation=0.5, traces=Traces(costate))
+    given = {"hops": 4, "settle": 1, "streams": 2, "average": 5}
+    native, xla = (
+        Learner(network, Cost(SquaredError(), 0.02), law, engine=e, **given)
+        for e in ("native", "xla")
+    )
+    shown = {"durations": True, "missing": 0.3, "weights": True, "begins": True}
+    assert_alike(native, xla, samples(native, 1, **shown), 1e-10)
 
 
 @pytest.mark.parametrize("storage", ["dense", "sparse"])
