@@ -66,7 +66,8 @@ class Windows:
 
     **Arguments:** `states`: of the columns with which to begin; `outgrown`: whether a column begins
     anew that leaves what it was behind, too, not only one that shrinks. Not for changes over
-    several rows: a single jump is as many of them; `edges`: whether edges and medians are asked for.
+    several rows: a single jump is as many of them; `edges`: whether edges and medians are asked
+    for.
 
     Values are kept sorted, in pieces of about 200, so that no row can be put together from them;
     only of the first rows, and of those since the quantiles were found last, a piece may be small.
