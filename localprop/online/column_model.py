@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .direct import Direct
 
 PATIENCE = 4  # requests of single rows before what makes them fast is made, which takes as long
-WAITING = 1  # pieces that the networks may still be learning while the next is made ready
+WAITING = 2  # pieces that the networks may still be learning while the next is made ready
 PIECE, LONE_PIECE = 1000, 2000  # most rows in one call of a bank's compiled loops, and of one's
 
 

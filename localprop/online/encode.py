@@ -468,14 +468,14 @@ def _scale(
             for f in range(fixed.shape[2]):
                 u[t, s, where[f]] = fixed[t, s, f]
         for d in range(numbers.shape[2]):
-            at, centre, unit, edges = place[d], scales[t, d, 0], scales[t, d, 1], scales[t, d, 2:]
+            at, centre, unit = place[d], scales[t, d, 0], scales[t, d, 1]
             for s in range(numbers.shape[1]):
                 x = numbers[t, s, d]
                 if unit > 0 and abs(x) <= LARGEST:
                     u[t, s, at] = min(max((x - centre) / unit, -CLIP), CLIP)
             if not binned[d]:
                 continue
-            real = 0
+            edges, real = scales[t, d, 2:], 0
             for b in range(BINS):
                 real += edges[b + 1] - edges[b] >= TINY
             for b in range(BINS):

@@ -39,7 +39,7 @@ from .window_layout import (
 
 def loop(function: Callable[..., Any], **more: Any) -> Any:
     """Returns a function compiled when it is first called."""
-    return kept_loop(function, nogil=True, error_model="numpy", **more)
+    return kept_loop(function, nogil=True, error_model="numpy", _nrt=False, **more)
 
 
 def inner(function: Callable[..., Any]) -> Any:
