@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..law import Phase
 from .calls import Calls
 from .workers import together
-
-if TYPE_CHECKING:
-    from .engine import Engine
 
 # Fields of a phase by the names that the loop has for them.
 FIELDS = {"x": "x", "lam": "costate", "w": "w", "p": "momentum", "v": "mass", "e": "trace"}
@@ -24,11 +21,11 @@ class Single:
     few neurons. Here a phase is copied to where the loop finds it, the loop is called at its
     address, and what it leaves is copied into arrays that are the new phase. One thread at a time.
 
-    **Arguments:** `engine`: of its own, for the arrays that its calls work in are used again;
-    `phase`: one that fits, of arrays.
+    **Arguments:** `engine`: an `Engine` of its own, for the arrays that its calls work in are used
+    again; `phase`: one that fits, of arrays.
     """
 
-    def __init__(self, engine: Engine, phase: Phase):
+    def __init__(self, engine: Any, phase: Phase):
         shapes, dtype = engine.plan.shapes, engine.plan.dtype
         cut = int(np.prod(shapes["u"]))
         self._sample = np.zeros(cut + int(np.prod(shapes["z"])), dtype)
