@@ -294,10 +294,8 @@ class Learner(eqx.Module):
             ```
         """
         engine = _fused(self, phase, OUTPUT)
-        if engine is not None and (sample := engine.sample(u, z, duration)) is not None:
-            learned = engine.learn(phase, sample, 1, OUTPUT)
-            if learned.bad is None:
-                return learned.phase, learned.trace["output"][0]
+        if engine is not None and (found := engine.step(phase, u, z, duration)) is not None:
+            return found
         given = read((u, z, duration))
         if is_traced(self, phase, given):
             _check_kind(phase)
@@ -340,9 +338,11 @@ class Learner(eqx.Module):
         """
         refuse_lame_fork()
         _check_kind(phase)
+        engine = _fused(self, phase, OUTPUT)
+        if engine is not None and (found := engine.say(phase, u)) is not None:
+            return found
         u = read_tree(u, "u")
         read_inputs(jax.tree.map(lambda a: a[None], u))  # raises what `predict_many` would
-        engine = _fused(self, phase, OUTPUT)
         if engine is not None and isinstance(u, np.ndarray) and engine.asks(u[None]):
             return engine.answer(phase, u[None])[0]
         return _predict(self, Fit.of(self.init, self, phase), phase, u)
@@ -784,8 +784,9 @@ def _fused(learner: Learner, phase: Any, record: tuple[str, ...]) -> AnyEngine |
     if asked == "native":
         if isinstance(engine, str):
             raise ConfigError(_not_native(engine))
-        if strange := [name for name in record if name not in engine.records]:
-            raise ConfigError(_not_native(f"record '{strange[0]}'"))
+        if not engine.records.issuperset(record):
+            strange = next(name for name in record if name not in engine.records)
+            raise ConfigError(_not_native(f"record '{strange}'"))
     elif isinstance(engine, str) or not (
         engine.pays and engine.records.issuperset(record) and jax.default_backend() == "cpu"
     ):

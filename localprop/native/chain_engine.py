@@ -68,9 +68,13 @@ class ChainEngine:
         single = not self.lead and isinstance(u, np.ndarray)
         return single and u.shape[1:] == self.chain.sizes[:1]
 
-    def sample(self, u: Any, z: Any, duration: Any) -> None:
+    def step(self, phase: Phase, u: Any, z: Any, duration: Any) -> None:
         """Returns `None`: a sample is read and checked like a stream."""
-        del u, z, duration
+        del phase, u, z, duration
+
+    def say(self, phase: Phase, u: Any) -> None:
+        """Returns `None`: an input is read and checked like several."""
+        del phase, u
 
     def learn(
         self,

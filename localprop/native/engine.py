@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from .workers import threads_for, together
 
 WORTH = 1 << 16  # numbers that take longer to copy than to look at where they lie
 FEW = 2  # streams
+SMALL = 1 << 18  # weights times hops, which are learned while others wait for Python's lock
 # Sources from which on a row is padded to 8 of them, and to 16; and left as it is, for to take the
 # room out again would take longer than what it saves.
 PADDED_FROM, WIDE_FROM, WHOLE_FROM = 9, 128, 2000
@@ -38,6 +40,10 @@ class Learned(NamedTuple):
     phase: Phase
     trace: dict[str, np.ndarray]
     bad: int | None
+
+
+def _plainly(loop: Callable[..., None], *arguments: Any) -> None:
+    loop(*arguments)
 
 
 class Engine:
@@ -73,6 +79,9 @@ class Engine:
         self.parts = Parts(plan)
         self.none = np.zeros((0,) * len(plan.shapes["w"]), plan.dtype)
         self.relaxing = None if plan.learned else self._relaxing(None)
+        self.singles: list[Any] = []  # calls for single samples that nobody is making
+        self.known: Phase | None = None  # the last phase that fitted one of these
+        self.small = self._is_small()
 
     def _relaxing(self, rates: tuple[np.ndarray, ...] | None) -> tuple[np.ndarray, np.ndarray]:
         """Returns what states keep, and how they are pulled, in hops that only answer, and the
@@ -119,8 +128,18 @@ class Engine:
         found["tiles"] = None if self.tiles is None else self.tiles.arrays()
         return found
 
+    def _is_small(self) -> bool:
+        """Returns whether a sample is learned sooner than its arrays are made."""
+        ints = self.plan.ints
+        hops = int(np.prod(self.plan.shapes["w"])) * self.streams * ints["hops"]
+        plain = self.plan.frequencies is None and not self.plan.learned
+        plain = plain and (self.tiles is None or not self.tiles.some)
+        return hops <= SMALL and plain and ints["parts"] == 1 and not ints["average"]
+
     def fits(self, phase: Phase) -> bool:
         """Returns whether a phase is one of this learner's, in the plan's precision."""
+        if phase is self.known:
+            return True
         fields = vars(phase)
         if fields["review"] is not None:
             return False
@@ -163,14 +182,50 @@ class Engine:
         """Returns whether these are rows of inputs, and not traced."""
         return isinstance(u, np.ndarray) and u.shape[1:] == self.plan.shapes["u"]
 
-    def sample(self, u: Any, z: Any, duration: Any) -> tuple[Any, ...] | None:
+    def step(self, phase: Phase, u: Any, z: Any, duration: Any) -> tuple[Phase, np.ndarray] | None:
+        """Returns the phase after one sample, and the prediction, where all is plain and well."""
+        if duration is None and self._is_plain(u, "u") and self._is_plain(z, "z"):
+            single = self._single(phase)
+            if single is not None:
+                found = single.step(phase, u, z)
+                self.singles.append(single)
+                if found is not None:
+                    self.known = found[0]
+                return found
+        sample = self._sample(u, z, duration)
+        if sample is None:
+            return None
+        learned = self.learn(phase, sample, 1, ("output",))
+        return None if learned.bad is not None else (learned.phase, learned.trace["output"][0])
+
+    def say(self, phase: Phase, u: Any) -> np.ndarray | None:
+        """Returns what is answered to one input, where that is plain and the network small."""
+        single = self._single(phase) if self._is_plain(u, "u") else None
+        if single is None:
+            return None
+        found = single.answer(phase, u)
+        self.singles.append(single)
+        self.known = phase
+        return found
+
+    def _is_plain(self, a: Any, name: str) -> bool:
+        return type(a) is np.ndarray and a.shape == self.plan.shapes[name] and a.dtype.kind in "fiu"
+
+    def _single(self, phase: Phase) -> Any:
+        """Returns what makes calls for single samples, `None` where these take longest."""
+        if not self.small:
+            return None
+        try:
+            return self.singles.pop()
+        except IndexError:
+            from .single import Single  # which imports Numba
+
+            return Single(Engine(self.plan), phase)
+
+    def _sample(self, u: Any, z: Any, duration: Any) -> tuple[Any, ...] | None:
         """Returns one sample as `learn` takes it, where that is plain to see; else `None`."""
-        dtype, shapes = self.plan.dtype, self.plan.shapes
-        if type(u) is not np.ndarray or type(z) is not np.ndarray:
-            return None
-        if u.shape != shapes["u"] or z.shape != shapes["z"]:
-            return None
-        if u.dtype.kind not in "fiu" or z.dtype.kind not in "fiu":
+        dtype = self.plan.dtype
+        if not self._is_plain(u, "u") or not self._is_plain(z, "z"):
             return None
         u, z = u.astype(dtype)[None], z.astype(dtype)[None]
         if not np.isfinite(u).all() or np.isinf(z).any():
@@ -188,8 +243,12 @@ class Engine:
         count: int,
         record: tuple[str, ...],
         watch: bool = False,
+        call: Callable[..., None] = together,
     ) -> Learned:
-        """Learns the first `count` samples, of `u`, `z`, `duration`, `weight` and `begins`."""
+        """Learns the first `count` samples, of `u`, `z`, `duration`, `weight` and `begins`.
+
+        **Arguments:** `watch`: for the loop; `call`: what calls it, as `together` does.
+        """
         plan, streams = self.plan, self.streams
         u, z, durations, weights, begins = samples
         fields, dtype = vars(phase), plan.dtype
@@ -221,7 +280,7 @@ class Engine:
                 if a.size:
                     self.tiles.lay_out(a, to, threads)
             given = [self.none] * len(given)
-        together(
+        call(
             self.loop.learn,
             threads,
             (
@@ -267,8 +326,13 @@ class Engine:
                 trace[name] = norms[:, NORMS.index(name)]
         return Learned(after, trace, None if bad < 0 else bad)
 
-    def answer(self, phase: Phase, u: np.ndarray) -> np.ndarray:
-        """Returns what is answered to each row of inputs, `(rows, *streams, outputs)`."""
+    def answer(
+        self, phase: Phase, u: np.ndarray, call: Callable[..., None] = _plainly
+    ) -> np.ndarray:
+        """Returns what is answered to each row of inputs, `(rows, *streams, outputs)`.
+
+        **Arguments:** `phase`; `u`; `call`: what calls the loop with its arguments.
+        """
         plan, streams, fields, c = self.plan, self.streams, vars(phase), self._scratch()
         weights = fields["w"] if fields["average"] is None else fields["average"].w
         out = np.empty((len(u), streams, len(plan.outputs)), plan.dtype)
@@ -277,7 +341,8 @@ class Engine:
         rates = (self.parts.learned(weights),) if plan.learned else None
         gains, turns = self.relaxing or self._relaxing(rates)
         turned = self.parts.turned({**c, "turns": turns}, side, side)
-        self.loop.relax(
+        call(
+            self.loop.relax,
             len(u), plan.depth, self._ints(()), plan.acts, plan.outputs, plan.arcs, gains,
             c["s"], x, c["g"], self._given(arcs(weights)), _writable(u), out,
             plan.starts, plan.tails, c["both"], turned,

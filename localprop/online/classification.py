@@ -80,16 +80,15 @@ class Classification(AbstractTask):
         return self._index.get(label) if type(label) in (bool, int, float, str) else None
 
     def check(self, target: Column, lines: np.ndarray) -> None:
-        values = finite(target.values) if self.whole else np.zeros(0)
-        fractions = np.floor(values) < values
-        if fractions.any():
-            row = int(np.argmax(fractions))
+        codes, categories = as_categories(target)
+        fractions = [label for label in categories if isinstance(label, float) and self.whole]
+        if fractions:
+            row = int(np.argmax(codes == categories.index(fractions[0])))
             raise StreamError(
-                f"{target.values[row]:g} is no class among whole numbers so far; use --task "
+                f"{fractions[0]:g} is no class among whole numbers so far; use --task "
                 "regression, or --task classification if it is meant as one",
                 line=int(lines[row]),
             )
-        codes, categories = as_categories(target)
         new = [label for label in categories if label not in self._index]
         if len(self.classes) + len(new) > MOST_CLASSES:
             label = new[MOST_CLASSES - len(self.classes)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import pairwise
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .direct import Direct
 
 PATIENCE = 4  # requests of single rows before what makes them fast is made, which takes as long
+WAITING = 2  # pieces that the networks may still be learning while the next is made ready
 PIECE, LONE_PIECE = 1000, 2000  # most rows in one call of a bank's compiled loops, and of one's
 
 
@@ -78,6 +80,9 @@ class ColumnModel:
         self._memory: Memory | None = None  # of the rows before, unless these are forecast
         self._delay: Delay | None = None  # of a forecast, whose targets come later
         self._model: Model | None = None
+        # What the networks learn, and what waits for it; what was answered and not told yet.
+        self._learning: deque[tuple[_Ready, Callable[[], Trace]]] = deque()
+        self._answered: list[Answers] = []
         self._prepared = 0.0  # seconds that its loops took to be there
         self._begun, self._room = False, (0, 0)  # inputs known from the first row
         self._direct: Direct | None = None  # what learns rows one by one, while it can
@@ -87,12 +92,19 @@ class ColumnModel:
         self.on_restart: Callable[[int, str], None] = lambda row, name: None
 
     def learn(
-        self, columns: Mapping[str, Column], target: Column, lines: np.ndarray | None = None
+        self,
+        columns: Mapping[str, Column],
+        target: Column,
+        lines: np.ndarray | None = None,
+        *,
+        more: bool = False,
     ) -> Answers:
         """Predicts, scores and learns rows; returns what was predicted of each of them.
 
         **Arguments:** `columns` by name; `target`, missing where a row is only to be predicted;
-        `lines`: where each row stands, for messages.
+        `lines`: where each row stands, for messages; `more`: whether others are to follow at once.
+        Then the networks may still be at the last of these rows: what is predicted of them is told
+        by the next call, or by `finish`, and nothing else may be done before.
 
         **Raises:** `StreamError`, `DivergenceError`.
         """
@@ -106,8 +118,6 @@ class ColumnModel:
             known = np.ones(rows, bool)  # time goes on, also where the target is missing
         cuts = self._cuts(known, len(columns))
         alone = len(cuts) == 2
-        parts: list[Answers] = []
-        learning: tuple[_Ready, Callable[[], Trace]] | None = None  # the piece before
         try:
             for start, stop in pairwise(cuts):
                 run, wanted = columns, target
@@ -117,16 +127,22 @@ class ColumnModel:
                 ready = None
                 if self.task is not None and known[start]:
                     ready = self._made_ready(run, wanted, lines[start:stop])
-                done, learning = self._found(learning), None
                 if ready is not None:
-                    learning = ready, self._begin(ready, alone=alone)
-                parts += self._scored(done)
+                    self._learning.append((ready, self._begin(ready, alone=alone and not more)))
+                self._score_all_but(WAITING if ready is not None else 0)
                 if ready is None:
-                    parts.append(self.ask(run, stop - start))
+                    self._answered.append(self.ask(run, stop - start))
                 self.rows += stop - start
-        finally:
-            parts += self._scored(self._found(learning))
-        return Answers.joined(parts) if parts else self.ask(columns, 0)
+        except BaseException:
+            self._score_all_but(0)  # what was learned counts
+            self._answered = self._answered if more else []
+            raise
+        return self._told() if more else self.finish()
+
+    def finish(self) -> Answers:
+        """Returns what was predicted of the rows that were not told yet, once they are learned."""
+        self._score_all_but(0)
+        return self._told() if self._answered else self.ask({}, 0)
 
     def ask(self, columns: Mapping[str, Column], rows: int, done: int = 0) -> Answers:
         """Predicts rows as columns, each as if it were the next one, learning nothing.
@@ -347,22 +363,22 @@ class ColumnModel:
         if alone or not model.aside:
             trace = learn()
             return lambda: trace
-        return beside(learn)
+        return beside(learn, after=len(self._learning) > 0)
 
-    @staticmethod
-    def _found(
-        learning: tuple[_Ready, Callable[[], Trace]] | None,
-    ) -> tuple[_Ready, Trace] | None:
-        return None if learning is None else (learning[0], learning[1]())
+    def _score_all_but(self, waiting: int) -> None:
+        """Takes in what was answered to rows once they are learned, but for the last pieces."""
+        while len(self._learning) > waiting:
+            ready, learned = self._learning.popleft()
+            trace = learned()
+            assert self.task is not None
+            answers = self.task.update_score(ready.key, trace[ready.record[0]], ready.near)
+            self._update_importance(ready, trace)
+            self._answered.append(answers)
 
-    def _scored(self, done: tuple[_Ready, Trace] | None) -> list[Answers]:
-        """Returns what was answered to rows that were learned, if there are some."""
-        if done is None or self.task is None:
-            return []
-        ready, trace = done
-        answers = self.task.update_score(ready.key, trace[ready.record[0]], ready.near)
-        self._update_importance(ready, trace)
-        return [answers]
+    def _told(self) -> Answers:
+        """Returns what was answered and not told yet."""
+        parts, self._answered = self._answered, []
+        return Answers.joined(parts) if parts else Answers(np.zeros(0))
 
     def _update_importance(self, ready: _Ready, trace: Trace) -> None:
         """Takes in what mattered in rows; what came before counts as much as it has a say."""

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..forked import refuse_lame_fork
 from ..learner.reservoir import BESIDE
+from ..native.calls import Calls, Now
 from ..native.chain import ChainState
 from ..table.columns import ColumnKind
 from . import encode, importance, memory, native, neighbours, review, usual
 from .bank import ALONE
-from .calls import Calls, Now
 from .classification import Classification
 from .compiled import compiled
 from .copying import fill, gather, scatter

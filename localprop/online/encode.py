@@ -49,7 +49,7 @@ class Rows:
     """Rows before they are scaled, and how their columns lay then.
 
     **Fields:** `numbers`: `(T, D)`, of the columns that are scaled, NaN where missing; `fixed`:
-    `(T, F)`, inputs that no scale changes; `scales`: `(T, D)`, edges `(T, D, 7)`.
+    `(T, F)`, inputs that no scale changes; `scales`: `(T, D)`.
     """
 
     numbers: np.ndarray
@@ -111,7 +111,7 @@ class Encoder:
     def __init__(self, *, bins: bool = True) -> None:
         self._bins = bins
         self._scaled_roles = {**SCALED, ColumnKind.NUMBER: BIN_ROLES if bins else []}
-        self.windows = Windows()  # of the columns that are scaled
+        self.windows = Windows(edges=bins)  # of the columns that are scaled
         self._places: dict[Key, int] = {}  # -> input
         self._own_values: dict[str, int] = {}  # of the text columns that have had a value
         self.levels = Levels()  # of the columns of numbers
@@ -243,7 +243,8 @@ class Encoder:
             encoder._places[column, role] = k
             encoder._count(column, role)
         encoder.levels = Levels(state["levels"])
-        encoder.windows = Windows([state["windows"][name] for name in encoder.layout.numbers])
+        windows = [state["windows"][name] for name in encoder.layout.numbers]
+        encoder.windows = Windows(windows, edges=bins)
         return encoder
 
     @property
@@ -467,14 +468,14 @@ def _scale(
             for f in range(fixed.shape[2]):
                 u[t, s, where[f]] = fixed[t, s, f]
         for d in range(numbers.shape[2]):
-            at, centre, unit, edges = place[d], scales[t, d, 0], scales[t, d, 1], scales[t, d, 2:]
+            at, centre, unit = place[d], scales[t, d, 0], scales[t, d, 1]
             for s in range(numbers.shape[1]):
                 x = numbers[t, s, d]
                 if unit > 0 and abs(x) <= LARGEST:
                     u[t, s, at] = min(max((x - centre) / unit, -CLIP), CLIP)
             if not binned[d]:
                 continue
-            real = 0
+            edges, real = scales[t, d, 2:], 0
             for b in range(BINS):
                 real += edges[b + 1] - edges[b] >= TINY
             for b in range(BINS):

@@ -31,13 +31,13 @@ from ..table.table import Table
 from .checkpoint_file import CheckpointFile
 from .classification import Classification
 from .curve import Curve
-from .run import Run
+from .run import Run, Told, answered
 from .score import Score
 from .settings import Settings
 
 IN_WORDS = {"kinds", "classes", "weights", "settings"}  # and in pictures: no part of the JSON
 
-AT_ONCE = 8  # pieces that are read at once: while one is learned the next is made ready
+AT_ONCE = 4  # pieces that are read ahead
 
 
 @dataclass(frozen=True)
@@ -196,24 +196,35 @@ class _Job:
         remarks = table.remarks()
         if watch is not None:
             watch(run, table)
-        size, digest = min(AT_ONCE * run.online.piece, self.every), run.digest
-        pieces = table.pieces(size, start=run.position, stop=limit, digest=digest)
+        size = run.online.piece
+        if self.file is not None:  # as many in each piece, so that one ends where it is written
+            size = -(-self.every // -(-self.every // size))
+        pieces = table.pieces(size, start=run.position, stop=limit, digest=run.digest)
         # A row of a pipe is answered before the next one is waited for.
-        with closing(pieces if table.live else ahead(pieces)) as coming:
-            for piece in coming:
-                answered = run.learn(piece)
-                if self.out is not None:
-                    self.out.add(answered)
-                while remarks:  # what cannot be learned at all is told by its error alone
-                    self.say(remarks.pop(0))
-                if self.file is not None and run.position - saved >= self.every:
-                    self._save()
-                    saved = run.position
-                if watch is not None:
-                    watch(run, table)
-                left = isinstance(self.out, PipedPredictions) and self.out.broken
-                if left or (stop is not None and stop.asked):
-                    return
+        with closing(pieces if table.live else ahead(pieces, AT_ONCE)) as coming:
+            try:
+                for piece in coming:
+                    due = self.file is not None
+                    due = due and run.position + len(piece.lines) - saved >= self.every
+                    self._tell(run.learn(piece, more=not (due or table.live)))
+                    while remarks:  # what cannot be learned at all is told by its error alone
+                        self.say(remarks.pop(0))
+                    if due:
+                        self._save()
+                        saved = run.position
+                    if watch is not None:
+                        watch(run, table)
+                    left = isinstance(self.out, PipedPredictions) and self.out.broken
+                    if left or (stop is not None and stop.asked):
+                        return
+            finally:
+                self._tell(run.finish())
+
+    def _tell(self, pieces: list[Told]) -> None:
+        """Writes what was predicted of pieces, if that is wanted."""
+        if self.out is not None:
+            for told in pieces:
+                self.out.add(answered(told))
 
     def _end(self, began: int, limit: int | None, stop: Stop | None, unfinished: bool) -> None:
         """Writes what is to stay, and says what did not come of it."""

@@ -154,7 +154,7 @@ class NativeBank:
 
     def _each(self, do: Callable[[int], None], rows: int) -> None:
         """Does something for every expert, several at once where that pays, the longest first."""
-        if rows <= SMALL:
+        if rows <= SMALL or len(self.chains) == 1:
             for k in range(len(self.chains)):
                 do(k)
             return
@@ -192,8 +192,11 @@ def prepare() -> None:
     compiled(_average)(np.zeros((1, 1, 1), np.float32), np.zeros((1, 1), np.float32))
 
 
-def beside(do: Callable[[], Trace]) -> Callable[[], Trace]:
-    """Begins to do something in a thread of its own; returns what waits for it to be done."""
+def beside(do: Callable[[], Trace], *, after: bool) -> Callable[[], Trace]:
+    """Does something in a thread of its own; returns what waits for it to be done.
+
+    **Arguments:** `do`; `after`: whether it comes after what this thread is still doing.
+    """
     begun = Event()
 
     def work() -> Trace:
@@ -201,7 +204,8 @@ def beside(do: Callable[[], Trace]) -> Callable[[], Trace]:
         return do()
 
     found = _threads("bank", 1).submit(work).result
-    begun.wait(SOON)  # or it would stand in line for Python's lock while this thread goes on
+    if not after:
+        begun.wait(SOON)  # or it would stand in line for Python's lock while this thread goes on
     return found
 
 

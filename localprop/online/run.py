@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,21 @@ from .schema import read_table
 from .settings import Settings
 from .target import choose_task, first_value, has_values
 from .task import AbstractTask, Answers
+
+
+class Told(NamedTuple):
+    """What was predicted of a piece of a table.
+
+    **Fields:** `lines`: where its rows stand; `answers`; `target`, if it has one; `classes`: those
+    met by its end, `None` where numbers are predicted; `decided`: whether it was known then which
+    of the two they will be.
+    """
+
+    lines: np.ndarray
+    answers: Answers
+    target: Column | None
+    classes: list[str] | None
+    decided: bool
 
 
 class Run:
@@ -43,6 +58,8 @@ class Run:
         self._commas: list[str] | None = None
         self._dates: dict[str, str] = {}  # how 03/04/2024 is read
         self.too_large: dict[str, int] = {}  # numbers of this run, by column, taken as missing
+        self._answers = Answers(np.zeros(0))  # to rows of pieces that were not told yet
+        self._untold: list[Told] = []  # pieces, without their answers
         if kept is None:
             self.online = Online(**asdict(settings.online))
             return
@@ -102,26 +119,31 @@ class Run:
                 )
         return remarks
 
-    def learn(self, piece: Piece) -> Answered:
+    def learn(self, piece: Piece, *, more: bool = False) -> list[Told]:
         """Predicts, scores and learns a piece of the table.
+
+        **Arguments:** `piece`; `more`: whether another follows at once, so that the networks may
+        still be learning this one. Nothing else may be done before `finish`.
+
+        **Returns:** what was predicted of each piece that was not told yet, and is learned.
 
         **Raises:** `StreamError`, `DivergenceError`.
         """
         columns, rows = dict(piece.columns), len(piece.lines)
         target = self._recognised(columns.pop(self.settings.target))
-        parts: list[Answers] = []
         start = 0
         if self.task is None and has_values(target):
             # Missing throughout the first rows: the first value decides, and learning begins there.
             start = first_value(target)
             if start:
                 before = {name: column.cut(0, start) for name, column in columns.items()}
-                parts = [self.online.learn(before, target.cut(0, start))]
+                self._take(self.online.learn(before, target.cut(0, start), more=True))
             task = self._choose(target.cut(start, start + 1))
             assert task is not None
             self.online.begin(task)
         rest = {name: column.cut(start) for name, column in columns.items()}
-        parts.append(self.online.learn(rest, target.cut(start), piece.lines[start:]))
+        self._take(self.online.learn(rest, target.cut(start), piece.lines[start:], more=more))
+        self._untold.append(self._told(piece.lines, self._answers, target))
         self._count_too_large(piece)
         self.position += rows
         shown = piece.shown
@@ -129,7 +151,30 @@ class Run:
         self.digest = shown.digest
         if len(self._digests) < DIGESTED:
             self._digests = shown.first_digests
-        return self.answered(piece.lines, parts, target)
+        return self._told_of()
+
+    def finish(self) -> list[Told]:
+        """Waits until all pieces are learned; returns what was predicted of those not told yet."""
+        if self._untold:
+            self._take(self.online.finish())
+        return self._told_of()
+
+    def _take(self, answers: Answers) -> None:
+        self._answers = Answers.joined([self._answers, answers])
+
+    def _told_of(self) -> list[Told]:
+        """Returns the pieces of which every row was answered, which are told now."""
+        found = []
+        while self._untold and len(self._untold[0].lines) <= len(self._answers.values):
+            told = self._untold.pop(0)
+            rows = len(told.lines)
+            found.append(told._replace(answers=self._answers.cut(0, rows)))
+            self._answers = self._answers.cut(rows)
+        return found
+
+    def _told(self, lines: np.ndarray, answers: Answers, target: Column | None) -> Told:
+        decided = self.task is not None or self.settings.task != "auto"
+        return Told(lines, answers, target, self.class_names, decided)
 
     def ask(self, piece: Piece, done: int = 0) -> Answered:
         """Predicts a piece, learning nothing; its target may be missing.
@@ -140,28 +185,7 @@ class Run:
         target = columns.pop(self.settings.target, None)
         target = None if target is None else self._recognised(target)
         answers = self.online.ask(columns, rows, done)
-        return self.answered(piece.lines, [answers], target)
-
-    def answered(self, lines: np.ndarray, parts: list[Answers], target: Column | None) -> Answered:
-        """Returns what was predicted of rows as it goes to a file."""
-        classes, answers = self.class_names, Answers.joined(parts)
-        if classes is None:
-            values = answers.values
-            radius = np.nan if answers.radius is None else answers.radius
-            bounds = np.stack([values - radius, values + radius], axis=1)
-            truth = np.full(len(values), np.nan)
-            if target is not None and target.kind is not ColumnKind.TEXT:
-                truth = target.values
-            decided = self.task is not None or self.settings.task != "auto"
-            return Answered(lines, with_nulls(values), with_nulls(truth), bounds, None, decided)
-        codes = np.where(np.isnan(answers.values), -1, answers.values).astype(int)
-        truths = pa.nulls(len(codes), pa.string())
-        if target is not None:
-            found, labels = as_categories(target)
-            truths = _named(found, [spelled(label) for label in labels])
-        table = answers.probabilities
-        table = np.zeros((len(codes), 0)) if table is None else table
-        return Answered(lines, _named(codes, classes), truths, table, classes)
+        return answered(self._told(piece.lines, answers, target))
 
     @property
     def class_names(self) -> list[str] | None:
@@ -220,7 +244,7 @@ class Run:
 
     def _count_too_large(self, piece: Piece) -> None:
         for name, column in piece.columns.items():
-            if column.kind is ColumnKind.NUMBER:
+            if column.kind is ColumnKind.NUMBER and not column.known.all():
                 found = int(np.sum(np.isfinite(column.values) & ~column.known))
                 if found:
                     self.too_large[name] = self.too_large.get(name, 0) + found
@@ -270,8 +294,28 @@ class Run:
         if not isinstance(self.task, Classification) or not self.task.classes:
             return target
         codes, labels = as_categories(target)
-        known = [self.task.known_as(label) for label in labels]
-        return target if known == labels else Column(ColumnKind.TEXT, codes, known)
+        return Column(ColumnKind.TEXT, codes, [self.task.known_as(label) for label in labels])
+
+
+def answered(told: Told) -> Answered:
+    """Returns what was predicted of a piece as it goes to a file."""
+    lines, answers, target, classes, decided = told
+    if classes is None:
+        values = answers.values
+        radius = np.nan if answers.radius is None else answers.radius
+        bounds = np.stack([values - radius, values + radius], axis=1)
+        truth = np.full(len(values), np.nan)
+        if target is not None and target.kind is not ColumnKind.TEXT:
+            truth = target.values
+        return Answered(lines, with_nulls(values), with_nulls(truth), bounds, None, decided)
+    codes = np.where(np.isnan(answers.values), -1, answers.values).astype(int)
+    truths = pa.nulls(len(codes), pa.string())
+    if target is not None:
+        found, labels = as_categories(target)
+        truths = _named(found, [spelled(label) for label in labels])
+    table = answers.probabilities
+    table = np.zeros((len(codes), 0)) if table is None else table
+    return Answered(lines, _named(codes, classes), truths, table, classes)
 
 
 def _named(codes: np.ndarray, names: list[str]) -> pa.Array:

@@ -49,11 +49,11 @@ class Answers:
     probabilities: np.ndarray | None = None
     radius: np.ndarray | None = None
 
-    def cut(self, start: int) -> Answers:
-        """Returns the answers from row `start` on."""
-        radius = None if self.radius is None else self.radius[start:]
-        table = None if self.probabilities is None else self.probabilities[start:]
-        return Answers(self.values[start:], table, radius)
+    def cut(self, start: int, stop: int | None = None) -> Answers:
+        """Returns the answers from row `start` to before `stop`."""
+        radius = None if self.radius is None else self.radius[start:stop]
+        table = None if self.probabilities is None else self.probabilities[start:stop]
+        return Answers(self.values[start:stop], table, radius)
 
     @staticmethod
     def joined(parts: list[Answers]) -> Answers:

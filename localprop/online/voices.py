@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..native.calls import Calls
 from ..table.columns import LARGEST, Column, ColumnKind
 from . import curve, mixture, shares, stacking
-from .calls import Calls
 from .classification import Classification
 from .compiled import compiled
 from .copying import copy, fill, widen

@@ -10,6 +10,7 @@ import numpy as np
 
 from .window_layout import (
     DUE,
+    EVENLY,
     HIGH,
     LATEST,
     LOW,
@@ -33,7 +34,8 @@ class Scales:
 
     **Fields:** `table`: `(…, 10)`: mean, deviation, seven edges of the quantile bins, NaN before
     the first value, the last ones equal where there are fewer, and the median. Median and edges are
-    those of the values up to the last time they were found.
+    those of the values up to the last time they were found. `(…, 2)` where these were not asked
+    for.
     """
 
     table: np.ndarray
@@ -64,7 +66,8 @@ class Windows:
 
     **Arguments:** `states`: of the columns with which to begin; `outgrown`: whether a column begins
     anew that leaves what it was behind, too, not only one that shrinks. Not for changes over
-    several rows: a single jump is as many of them.
+    several rows: a single jump is as many of them; `edges`: whether edges and medians are asked
+    for.
 
     Values are kept sorted, in pieces of about 200, so that no row can be put together from them;
     only of the first rows, and of those since the quantiles were found last, a piece may be small.
@@ -83,14 +86,21 @@ class Windows:
         ```
     """
 
-    def __init__(self, states: Sequence[Mapping[str, Any]] = (), *, outgrown: bool = True):
-        self._outgrown = outgrown
+    def __init__(
+        self,
+        states: Sequence[Mapping[str, Any]] = (),
+        *,
+        outgrown: bool = True,
+        edges: bool = True,
+    ):
+        self._outgrown, self._told = outgrown, SCALE if edges else 2
         self._numbers = np.zeros((0, MEDIAN + 1))
         self._counts = np.zeros((0, PIECES + 1), np.int64)
         self._lengths = np.zeros((0, PARTS), np.int64)
         self._held = np.zeros((0, MOST + LATEST))  # of a column its parts, the oldest first
         self._ordered = np.zeros((0, MOST + LATEST))  # and their values
-        self._clipped = np.zeros(MOST + LATEST)
+        self._room = np.zeros(MOST + LATEST)
+        self._marks = np.zeros((2, max(EVENLY, LATEST)), np.int32)
         self.grow(len(states))
         for column, state in enumerate(states):
             self._restore(column, state)
@@ -133,7 +143,7 @@ class Windows:
     def carried(self) -> tuple[np.ndarray, ...]:
         """What the loop carries on, and room to work in."""
         state = self._numbers, self._counts, self._lengths, self._held, self._ordered
-        return *state, self._clipped
+        return *state, self._room, self._marks
 
     def met(self, column: int) -> int:
         """Returns how many values of a column were met so far."""
@@ -177,7 +187,7 @@ class Windows:
     def _follow(self, values: np.ndarray, *, both: bool, keep: bool) -> tuple[Scales, Scales]:
         from .window_loops import follow
 
-        shape = *values.shape, SCALE
+        shape = *values.shape, self._told
         now = np.empty(shape)
         before = np.empty(shape) if both else now[:0]
         values = np.ascontiguousarray(values, float)

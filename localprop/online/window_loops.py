@@ -10,9 +10,11 @@ import numpy as np
 from ..kept_loops import kept_loop
 from ..table.columns import LARGEST
 from .window_layout import (
+    AHEAD,
     BINS,
     DUE,
     EARLY,
+    EVENLY,
     FENCES,
     FEWEST,
     GROWTH,
@@ -37,7 +39,7 @@ from .window_layout import (
 
 def loop(function: Callable[..., Any], **more: Any) -> Any:
     """Returns a function compiled when it is first called."""
-    return kept_loop(function, nogil=True, error_model="numpy", **more)
+    return kept_loop(function, nogil=True, error_model="numpy", _nrt=False, **more)
 
 
 def inner(function: Callable[..., Any]) -> Any:
@@ -79,27 +81,55 @@ def begins_anew(new: Any, median: float, spread: float, outgrown: bool) -> bool:
 
 
 @inner
+def sort(values: Any, room: Any, counts: Any, places: Any) -> None:
+    """Sorts values: each goes nearly to where it would stand if all lay evenly (Neubert, *The
+    Flashsort1 algorithm*, 1998), and then to where it stands.
+    """
+    low = high = values[0]
+    for k in range(len(values)):
+        room[k] = values[k]
+        low, high = min(low, room[k]), max(high, room[k])
+    if high > low:
+        scale = (EVENLY - 1) / (high - low)
+        if scale < np.inf:
+            for k in range(EVENLY):
+                counts[k] = 0
+            for k in range(len(values)):
+                places[k] = int((room[k] - low) * scale)
+            for k in range(len(values)):
+                counts[places[k]] += 1
+            for k in range(1, EVENLY):
+                counts[k] += counts[k - 1]
+            for k in range(len(values) - 1, -1, -1):
+                counts[places[k]] -= 1
+                values[counts[places[k]]] = room[k]
+        ascend(values)
+
+
+@inner
 def merge(ordered: Any, known: int, new: Any) -> None:
     """Puts sorted new values among those that are known, of which there are so many."""
-    i, j = known - 1, len(new) - 1
-    while j >= 0:
-        if i >= 0 and ordered[i] > new[j]:
-            ordered[i + j + 1] = ordered[i]
-            i -= 1
-        else:
-            ordered[i + j + 1] = new[j]
-            j -= 1
+    k = known - 1
+    for j in range(len(new) - 1, -1, -1):
+        x = new[j]
+        while k >= 0 and ordered[k] > x:
+            ordered[k + j + 1] = ordered[k]
+            k -= 1
+        ordered[k + j + 1] = x
 
 
 @inner
 def remove(ordered: Any, known: int, old: Any) -> None:
     """Takes sorted old values out of those that are known."""
-    gone = 0
-    for k in range(known):
-        if gone < len(old) and ordered[k] == old[gone]:
-            gone += 1
-        else:
+    k = 0
+    for gone in range(len(old)):
+        x = old[gone]
+        while ordered[k] != x:
             ordered[k - gone] = ordered[k]
+            k += 1
+        k += 1
+    for i in range(k, known):
+        ordered[i - len(old)] = ordered[i]
 
 
 @inner
@@ -141,13 +171,20 @@ def add_up(clipped: Any, shift: float) -> tuple[float, float]:
 
 @inner
 def refresh(
-    own: Any, count: Any, lengths: Any, held: Any, ordered: Any, clipped: Any, outgrown: bool
+    own: Any,
+    count: Any,
+    lengths: Any,
+    held: Any,
+    ordered: Any,
+    room: Any,
+    marks: Any,
+    outgrown: bool,
 ) -> None:
     """Finds quantiles and fences anew, and adds up the window between them."""
     n, new, parts = count[HELD], count[NEW], count[PIECES]
-    known = n - new
+    known, counts, places = n - new, marks[0], marks[1]
     latest = held[known:n]
-    ascend(latest)
+    sort(latest, room, counts, places)
     anew = False
     if new >= FEWEST and parts > 0:
         anew = begins_anew(latest, own[MEDIAN], own[SPREAD], outgrown)
@@ -158,7 +195,7 @@ def refresh(
     merge(ordered, known, held[known:n])
     if parts > 0 and lengths[parts - 1] + new <= LATEST:
         lengths[parts - 1] += new
-        ascend(held[n - lengths[parts - 1] : n])
+        sort(held[n - lengths[parts - 1] : n], room, counts, places)
     else:
         lengths[parts] = new
         parts += 1
@@ -178,11 +215,12 @@ def refresh(
         if high > low:
             own[LOW], own[HIGH] = low - (high - low), high + (high - low)
             break
+    clipped = room[:n]
     for k in range(n):
         clipped[k] = min(max(ordered[k], own[LOW]), own[HIGH])
-    find_edges(clipped[:n], own[QUANTILES:MEDIAN])
+    find_edges(clipped, own[QUANTILES:MEDIAN])
     own[SHIFT] = clipped[n // 2]
-    own[TOTAL], own[SQUARES] = add_up(clipped[:n], own[SHIFT])
+    own[TOTAL], own[SQUARES] = add_up(clipped, own[SHIFT])
     step = STEP - n % STEP if n < EARLY else int(max(2 * STEP, (GROWTH - 1) * n))
     # A column may have begun anew amid the new values: the next ones, all of them later, tell.
     count[DUE] = FEWEST if anew else min(step, LATEST)
@@ -192,13 +230,60 @@ def refresh(
 @inner
 def write(n: int, total: float, squares: float, shift: float, own: Any, row: Any) -> None:
     """Writes a row of scales."""
-    row[0], row[1] = 0.0, 0.0
-    if n > 0:
-        mean = total / n
-        row[0] = mean + shift
-        row[1] = np.sqrt(max(squares / n - mean * mean, 0.0))
-    for b in range(BINS + 2):
-        row[2 + b] = own[QUANTILES + b]
+    mean = total / max(n, 1)
+    row[0], row[1] = mean + shift, np.sqrt(max(squares / max(n, 1) - mean * mean, 0.0))
+    for k in range(2, len(row)):
+        row[k] = own[QUANTILES + k - 2]
+
+
+@inner
+def advance(
+    values: Any, own: Any, count: Any, held: Any, room: Any, keep: bool, before: Any, now: Any
+) -> int:
+    """Writes the scales of a column before each value and with it; returns of how many values: of
+    `AHEAD` at most, and none after those with which the quantiles are due.
+
+    **Arguments:** `values`: `(T,)`; `own`, `count`, `held`: of the column; `room`: scratch;
+    `before`: `(T, 10)`, or empty; `now`: `(T, 10)` or `(T, 2)`.
+    """
+    n, total, squares, shift = count[HELD], own[TOTAL], own[SQUARES], own[SHIFT]
+    low, high, done = own[LOW], own[HIGH], min(len(values), AHEAD)
+    sizes, sums = room[:AHEAD], room[AHEAD : 2 * AHEAD]
+    seconds, origins = room[2 * AHEAD : 3 * AHEAD], room[3 * AHEAD : 4 * AHEAD]
+    for t in range(done):
+        if len(before) > 0:
+            write(n, total, squares, shift, own, before[t])
+        x = values[t] + 0.0  # -0.0 is 0.0
+        sizes[t], sums[t], seconds[t], origins[t] = n, total, squares, shift
+        if not abs(x) <= LARGEST:
+            continue
+        origin = shift if n > 0 else x
+        apart = min(max(x, low), high) - origin
+        sizes[t], sums[t], seconds[t] = n + 1, total + apart, squares + apart * apart
+        origins[t] = origin
+        if keep:
+            held[n] = x
+            n, total, squares, shift = n + 1, sums[t], seconds[t], origin
+            count[MET] += 1
+            count[NEW] += 1
+            count[DUE] -= 1
+            if count[DUE] == 0:
+                done = t + 1
+                break
+    if keep:
+        count[HELD], own[TOTAL], own[SQUARES], own[SHIFT] = n, total, squares, shift
+    for t in range(done):  # by themselves, and so as vectors
+        size = max(sizes[t], 1.0)
+        mean = sums[t] / size
+        seconds[t] = np.sqrt(max(seconds[t] / size - mean * mean, 0.0))
+        sums[t] = mean + origins[t]
+    for t in range(done):
+        now[t, 0], now[t, 1] = sums[t], seconds[t]
+    if now.shape[1] > 2:
+        for t in range(done):
+            for k in range(BINS + 2):
+                now[t, 2 + k] = own[QUANTILES + k]
+    return done
 
 
 @loop
@@ -209,7 +294,8 @@ def follow(
     lengths: Any,
     held: Any,
     ordered: Any,
-    clipped: Any,
+    room: Any,
+    marks: Any,
     outgrown: bool,
     keep: bool,
     before: Any,
@@ -218,27 +304,17 @@ def follow(
     """Writes the scales before each value and with it; values are taken in only to be kept.
 
     **Arguments:** `values`: `(T, D)`; `numbers`, `counts`, `lengths`, `held`, `ordered`: a row of
-    each for a column; `clipped`: scratch; `before`: `(T, D, 10)`, or empty; `now`: `(T, D, 10)`.
+    each for a column; `room`, `marks`: scratch; `before`: `(T, D, 10)`, or empty; `now`:
+    `(T, D, 10)`, or `(T, D, 2)` for mean and deviation alone.
     """
-    for t in range(len(values)):
+    for first in range(0, len(values), AHEAD):
+        end = min(first + AHEAD, len(values))
         for d in range(values.shape[1]):
-            own, count = numbers[d], counts[d]
-            n, total, squares, shift = count[HELD], own[TOTAL], own[SQUARES], own[SHIFT]
-            if len(before) > 0:
-                write(n, total, squares, shift, own, before[t, d])
-            x = values[t, d] + 0.0  # -0.0 is 0.0
-            known = abs(x) <= LARGEST
-            if known:
-                shift = shift if n > 0 else x
-                apart = min(max(x, own[LOW]), own[HIGH]) - shift
-                n, total, squares = n + 1, total + apart, squares + apart * apart
-            write(n, total, squares, shift, own, now[t, d])
-            if keep and known:
-                held[d, n - 1] = x
-                own[TOTAL], own[SQUARES], own[SHIFT] = total, squares, shift
-                count[MET] += 1
-                count[HELD] = n
-                count[NEW] += 1
-                count[DUE] -= 1
-                if count[DUE] == 0:
-                    refresh(own, count, lengths[d], held[d], ordered[d], clipped, outgrown)
+            t, count = first, counts[d]
+            while t < end:
+                told = before[t:end, d], now[t:end, d]
+                own = numbers[d], count, held[d], room, keep
+                t += advance(values[t:end, d], *own, *told)
+                if keep and count[DUE] == 0:
+                    parts = numbers[d], count, lengths[d], held[d], ordered[d]
+                    refresh(*parts, room, marks, outgrown)

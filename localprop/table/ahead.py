@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -9,8 +10,8 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterator[Item]) -> Generator[Item]:
-    """Yields items, none of them `None`, each of which is made while the one before is used.
+def ahead(items: Iterator[Item], several: int = 1) -> Generator[Item]:
+    """Yields items, none of them `None`, of which several are made while the ones before are used.
 
     What goes wrong is raised where the item would have come. Closing it waits for the item that is
     being made.
@@ -25,7 +26,11 @@ def ahead(items: Iterator[Item]) -> Generator[Item]:
         ```
     """
     with ThreadPoolExecutor(1, thread_name_prefix="localprop reader") as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
+        coming = deque(thread.submit(next, items, None) for _ in range(several))
+        try:
+            while (item := coming.popleft().result()) is not None:
+                coming.append(thread.submit(next, items, None))
+                yield item
+        finally:
+            for one in coming:
+                one.cancel()

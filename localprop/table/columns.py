@@ -6,6 +6,7 @@ import enum
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,15 +64,17 @@ class Column:
     values: np.ndarray
     categories: list[Any] = field(default_factory=list)
 
-    @property
+    @cached_property
     def known(self) -> np.ndarray:
         """Where there is a value: not missing, and if a number, not infinite."""
         return self.values >= 0 if self.kind.is_text else is_known(self.values)
 
     def cut(self, start: int, stop: int | None = None) -> Column:
         """Returns the column in the rows from `start` to before `stop`."""
+        if start == 0 and stop is None:
+            return self
         values, categories = self.values[start:stop], self.categories
-        if self.kind.is_text and (start or stop is not None):
+        if self.kind.is_text:
             used, first = np.unique(values[values >= 0], return_index=True)
             order = used[np.argsort(first)]
             renamed = np.full(len(categories) + 1, -1, np.int32)

@@ -35,11 +35,26 @@ def test_one_item_is_made_beside_the_one_in_use_and_no_more():
 
     with closing(ahead(items())) as coming:
         for k in coming:
-            if k == 5:
-                break
             begun[k + 1].wait(60)
             assert made == list(range(k + 2))
+            if k == 5:
+                break
     # Closed, it has waited for the one that was being made.
     assert made == list(range(7))
     assert len(threads) == 1
     assert threading.get_ident() not in threads
+
+
+def test_as_many_items_are_made_ahead_as_was_asked_for():
+    begun = [threading.Event() for _ in range(10)]
+
+    def items():
+        for event in begun:
+            event.set()
+            yield event
+
+    with closing(ahead(items(), 3)) as coming:
+        next(coming)
+        assert all(event.wait(60) for event in begun[1:4])
+        assert not any(event.is_set() for event in begun[4:])
+    assert not any(event.is_set() for event in begun[4:])

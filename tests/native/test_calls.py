@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from localprop.online.calls import WELL, Calls, Now
+from localprop.native.calls import WELL, Calls, Now
 
 
 @njit

@@ -43,7 +43,7 @@ class Calls:
         ```python
         >>> import numpy as np
         >>> from numba import njit
-        >>> from localprop.online.calls import Calls, Now
+        >>> from localprop.native.calls import Calls, Now
         >>> @njit
         ... def add(a, number):
         ...     for k in range(len(a)):
@@ -75,12 +75,14 @@ class Calls:
         """Adds a call.
 
         **Arguments:** `loop`: compiled by Numba; `arguments`: arrays in one piece, numbers, tuples
-        of arrays.
+        of arrays, `None`.
         """
         given = [*_flat(arguments)]
         known = _known(loop, tuple(_sort(a) for a in given), arguments)
         table = np.zeros((len(given), WIDTH), np.int64)
         for row, a in zip(table, given, strict=True):
+            if a is None:
+                continue
             place = a.place if isinstance(a, Now) else np.asarray(a)
             if not place.flags.c_contiguous:
                 raise TypeError(f"an array of shape {place.shape} that is not in one piece")
@@ -111,7 +113,7 @@ class Calls:
 def _flat(arguments: tuple[Any, ...]) -> Iterator[Any]:
     for a in arguments:
         if isinstance(a, tuple) and not isinstance(a, Now):
-            yield from a
+            yield from _flat(a)
         else:
             yield a
 
@@ -139,10 +141,12 @@ def _known(loop: Any, sorts: tuple[Any, ...], arguments: tuple[Any, ...]) -> tup
 
 
 def _kind(a: Any) -> Any:
+    if a is None:
+        return types.none
     if isinstance(a, Now):
         return KINDS[type(a.place[0].item())]
     if isinstance(a, tuple):
-        return types.UniTuple(_kind(a[0]), len(a))
+        return types.BaseTuple.from_types([_kind(part) for part in a])
     if isinstance(a, np.ndarray):
         return types.Array(from_dtype(a.dtype), a.ndim, "C")
     return KINDS[type(a)]
@@ -182,11 +186,13 @@ def _caller(returns: Any, kinds: tuple[Any, ...]) -> int:
 
         def argument(kind: Any) -> Any:
             nonlocal place
-            if isinstance(kind, types.UniTuple):
-                parts = [argument(kind.dtype) for _ in range(kind.count)]
+            if isinstance(kind, types.BaseTuple):
+                parts = [argument(part) for part in kind.types]  # pyright: ignore
                 return context.make_tuple(builder, kind, parts)
             if isinstance(kind, types.Array):
                 found = _array(context, builder, kind, read)
+            elif kind == types.none:
+                found = context.get_dummy_value()
             else:
                 kept = builder.inttoptr(read(0), context.get_data_type(kind).as_pointer())
                 found = context.unpack_value(builder, kind, kept)
