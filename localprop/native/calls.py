@@ -78,7 +78,7 @@ class Calls:
         of arrays, `None`.
         """
         given = [*_flat(arguments)]
-        known = _known(loop, tuple(_sort(a) for a in given), arguments)
+        known = _known(loop, _sort(arguments), arguments)
         table = np.zeros((len(given), WIDTH), np.int64)
         for row, a in zip(table, given, strict=True):
             if a is None:
@@ -122,6 +122,8 @@ def _sort(a: Any) -> Any:
     """Returns what tells arguments of one kind from others, soon: Numba takes its time."""
     if isinstance(a, np.ndarray):
         return a.dtype.num, a.ndim
+    if isinstance(a, tuple) and not isinstance(a, Now):
+        return tuple(map(_sort, a))
     return a.place.dtype.num if isinstance(a, Now) else type(a)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..law import CostateReversal, Hamiltonian, LeastAction, Phase
 from ..network import Layered, SharedWeights
-from .codes import LANES, LINE, STRETCH, TOLD
+from .codes import LANES, LINE, STRETCH, TOLD, TURNED
 from .plan import Unknown, code_of, plain_number, plan_cost, plan_least_action, plan_mass
 from .room import aligned
 from .workers import threads_for, together
@@ -175,7 +175,7 @@ def scratch(
     lengths = [room * sum(widths[1:])] * 6  # a, d, x, costate, and the latter two after a hop
     lengths += [room * widths[0], room * widths[-1], room * widths[-1]]  # inputs, targets, chances
     # Of each thread: the force; a matrix turned, and zeros; whether what it looked at is sound.
-    lengths += [threads * max(STRETCH, LANES * max(widths)), threads * LANES * (LANES + 1)]
+    lengths += [threads * max(STRETCH, LANES * max(widths)), threads * TURNED]
     lengths += [threads * LINE]
     ends = np.cumsum([-(-length // LINE) * LINE for length in lengths])
     arrays = tuple(np.split(aligned((ends[-1],), dtype), ends[:-1]))

@@ -22,7 +22,7 @@ from .chain_neurons import (
     activate,
     loss_slope,
 )
-from .codes import ADAPTIVE, FIRST, GROWING, LANES, LINE, LIVE, SEEN, STRETCH
+from .codes import ADAPTIVE, FIRST, GROWING, LANES, LINE, LIVE, SEEN, STRETCH, TURNED
 from .jit import apart, inner, kernel
 from .lanes import add_forward, force, plain, pull_back
 from .subnormal import back_to, without_subnormals
@@ -294,7 +294,7 @@ def learn(
     dtype, room, met, told = state.dtype, order.size, shared, shared[LINE:]
     w, p, v = state[0], state[1], state[2]
     a, d, x, costate, x_new, costate_new, source, target, more, f, turned, checks = arrays
-    f, turned = f[f.size // threads * thread :], turned[turned.size // threads * thread :]
+    f, turned = f[f.size // threads * thread :], turned[TURNED * thread :]
     inputs, outputs, below = u.shape[2], z.shape[2], layers[0, 2]
     wide, top = layers[len(layers) - 1, 6], layers[len(layers) - 1, 7] * room
     one = dtype.type(1)

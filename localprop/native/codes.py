@@ -2,6 +2,7 @@
 
 LANES = 8  # numbers that are added up side by side
 LINE = 16  # numbers of a line of the cache
+TURNED = 80  # numbers of a matrix turned, and zeros behind it, in whole lines
 STRETCH = 2048  # weights that move at once, as many as stay in the nearest cache
 
 # Activations, in the order of `localprop.network.activation.ACTIVATIONS`; losses; masses.

@@ -90,7 +90,7 @@ def _find_turned_gains(i, c, ints, floats, frequency, duration, tau, gains, turn
 
 
 @kernel
-def _find_gains(first, last, ints, floats, speeds, duration, tau, gains, turned, rates):
+def _find_gains(low, high, ints, floats, speeds, duration, tau, gains, turned, rates):
     """Sets what states and costates keep, and how they are pulled, in the hops of a sample.
 
     Of states, in the first hop or forward, and in the others or backward; of costates, forward and
@@ -98,7 +98,7 @@ def _find_gains(first, last, ints, floats, speeds, duration, tau, gains, turned,
     """
     number, exponential = gains.dtype.type, ints[EXPONENTIAL] == 1
     flips = ints[POLICY] != STEADY
-    for i in range(first, last):
+    for i in range(low, high):
         c = speeds[i]
         if rates is not None:
             c *= math.exp(np.float64(rates[0][0, i]))

@@ -49,6 +49,7 @@ class Single:
             for name, field in FIELDS.items()
             if fields[field] is not None
         }
+        self._whole = [named[name] for name in ("w", "p", "v", "e")]  # with room between rows
         self._moments, self._hop, self._bad = named["moments"], named["hops_made"], named["state"]
         self._output = named["out"].reshape(shapes["z"])
         asked: dict[str, Any] = {}
@@ -75,6 +76,8 @@ class Single:
         self._moments[0], self._hop[0] = fields["time"], fields["hop"]
         self._learn.make()
         if self._bad[0] >= 0:
+            for array in self._whole:
+                array[...] = 0  # or what is not finite would stay in the room between rows
             return None
         found = object.__new__(Phase)  # without the checks that take longer than to learn
         new = _fields(found)

@@ -32,7 +32,7 @@ def free_cores() -> int:
 
 def threads_for(parts: int) -> int:
     """Returns how many threads are to take a loop through its parts."""
-    return min(threads_given or free_cores(), parts)
+    return 1 if parts == 1 else min(threads_given or free_cores(), parts)
 
 
 def together(loop: Callable[..., Any], threads: int, arguments: tuple[Any, ...]) -> Any:

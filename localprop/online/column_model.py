@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -104,11 +105,12 @@ class ColumnModel:
         **Arguments:** `columns` by name; `target`, missing where a row is only to be predicted;
         `lines`: where each row stands, for messages; `more`: whether others are to follow at once.
         Then the networks may still be at the last of these rows: what is predicted of them is told
-        by the next call, or by `finish`, and nothing else may be done before.
+        by the next call, or by `finish`.
 
         **Raises:** `StreamError`, `DivergenceError`.
         """
         rows, self._direct = len(target.values), None
+        told = more or len(self._learning) + len(self._answered) > 0
         self._alone = 0 if rows > 1 else self._alone
         if lines is None:
             lines = np.arange(self.rows + 1, self.rows + rows + 1)
@@ -134,8 +136,10 @@ class ColumnModel:
                     self._answered.append(self.ask(run, stop - start))
                 self.rows += stop - start
         except BaseException:
-            self._score_all_but(0)  # what was learned counts
-            self._answered = self._answered if more else []
+            try:
+                self._score_all_but(0)  # what was learned counts
+            finally:
+                self._answered = self._answered if told else []
             raise
         return self._told() if more else self.finish()
 
@@ -150,6 +154,7 @@ class ColumnModel:
         **Arguments:** `columns` by name; `rows`; `done`: rows to come before the first of these,
         for a forecast.
         """
+        self._score_all_but(0)
         task, model = self.task, self._model
         if task is None or model is None:
             classes = self._task_name == "classification"
@@ -196,6 +201,7 @@ class ColumnModel:
         add up to 1. Empty before anything was learned; for a forecast, what
         it makes of the target's past is a share of its own.
         """
+        self._score_all_but(0)
         own = "its own past"
         columns = [name.split(MARK)[0] or own for name in self._encoder.columns]
         names = [name for name in self.kinds if name != self.settings.time]
@@ -245,6 +251,7 @@ class ColumnModel:
             return None
         if self.settings.aside:
             return None
+        self._score_all_but(0)
         from .direct import Direct, Parts  # which imports Numba, and takes its time
 
         parts = self._encoder, task, self._review, self._memory, model, self._importance
@@ -361,6 +368,8 @@ class ColumnModel:
             return model.learn(ready.samples, ready.record)
 
         if alone or not model.aside:
+            for _, learned in self._learning:
+                learned()
             trace = learn()
             return lambda: trace
         return beside(learn, after=len(self._learning) > 0)
@@ -368,12 +377,24 @@ class ColumnModel:
     def _score_all_but(self, waiting: int) -> None:
         """Takes in what was answered to rows once they are learned, but for the last pieces."""
         while len(self._learning) > waiting:
-            ready, learned = self._learning.popleft()
-            trace = learned()
+            ready, learned = self._learning[0]
+            try:
+                trace = learned()
+            except Exception:
+                self._drop()
+                raise
+            self._learning.popleft()
             assert self.task is not None
             answers = self.task.update_score(ready.key, trace[ready.record[0]], ready.near)
             self._update_importance(ready, trace)
             self._answered.append(answers)
+
+    def _drop(self) -> None:
+        """Waits for what is being learned, and takes nothing of it in."""
+        while self._learning:
+            with suppress(Exception):
+                self._learning[0][1]()
+            self._learning.popleft()
 
     def _told(self) -> Answers:
         """Returns what was answered and not told yet."""
@@ -490,6 +511,7 @@ class ColumnModel:
         return checkpoints.dumps(learner, phase, **rest)
 
     def _parts(self, table: Mapping[str, Any] | None, path: Any = "") -> tuple[Any, Any, Any]:
+        self._score_all_but(0)
         if self.task is None or self._model is None:
             raise CheckpointError(f"{path}: nothing was learned yet, so there is nothing to save")
         online = {

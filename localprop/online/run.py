@@ -123,7 +123,7 @@ class Run:
         """Predicts, scores and learns a piece of the table.
 
         **Arguments:** `piece`; `more`: whether another follows at once, so that the networks may
-        still be learning this one. Nothing else may be done before `finish`.
+        still be learning this one.
 
         **Returns:** what was predicted of each piece that was not told yet, and is learned.
 
@@ -143,7 +143,7 @@ class Run:
             self.online.begin(task)
         rest = {name: column.cut(start) for name, column in columns.items()}
         self._take(self.online.learn(rest, target.cut(start), piece.lines[start:], more=more))
-        self._untold.append(self._told(piece.lines, self._answers, target))
+        self._untold.append(self._told(piece.lines, Answers(np.zeros(0)), target))
         self._count_too_large(piece)
         self.position += rows
         shown = piece.shown

@@ -132,5 +132,17 @@ def test_a_sample_that_does_harm_is_told():
         steps(learner, start, *given, learner.duration)
 
 
+def test_harm_is_forgotten_where_rows_have_room_between_them():
+    network, law = Digraph.complete(20, 2, activation="identity"), Hamiltonian(mass=50.0)
+    learner = build(network, law=law, hops=3, settle=1)
+    start, (u, z, *_) = learner.init(jax.random.key(0)), stream(learner)
+    expected = learner.step(start, u[1], z[1])
+    with pytest.raises(DivergenceError):
+        learner.step(start, u[1], np.full_like(z[1], 1e38))
+    (single,) = engine_of(learner).singles
+    found = single.step(start, u[1], z[1])
+    assert_same(found, expected)
+
+
 def test_large_networks_are_learned_without_pythons_lock():
     assert not engine_of(build(Digraph.complete(600, 2), hops=1, settle=0)).small
