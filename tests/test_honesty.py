@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from localprop.online.column_model import ColumnModel
 from localprop.online.growing import Model
 from localprop.online.learn import learn
+from localprop.online.run import Run
 from localprop.online.settings import Settings
 from localprop.online.task import Answers
 
@@ -20,17 +20,16 @@ def answers(folder, targets, **options):
 
     `networks`: the outputs of all, `(rows, all outputs)`; `mixture`: what is said of a row.
     """
-    traces, said, networks, columns = [], [], Model.learn, ColumnModel.learn
+    traces, said, networks, take = [], [], Model.learn, Run._take
 
     def spy(self, samples, record):
         trace = networks(self, samples, record)
         traces.append(trace[record[0]])
         return trace
 
-    def listen(self, *arguments):
-        found = columns(self, *arguments)
+    def listen(self, found):
         said.append(found)
-        return found
+        take(self, found)
 
     lines = [",".join([*map(str, x), str(y)]) for x, y in zip(VALUES, targets, strict=True)]
     path = folder / "t.csv"
@@ -38,7 +37,7 @@ def answers(folder, targets, **options):
     settings = Settings("y", hidden=(4,), review=30, **options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Model, "learn", spy)
-        patch.setattr(ColumnModel, "learn", listen)
+        patch.setattr(Run, "_take", listen)
         _, score = learn(path, settings, checkpoint=folder / "c.npz", overwrite=True, every=50)
     width = max(trace.shape[2] for trace in traces)
     room = [(0, 0), (0, 0)]

@@ -36,7 +36,7 @@ KINDS = {
         **more,
     ),
     "blocks": lambda **more: Learner(
-        Layered.dense([2, 5, 5, 1]), Cost(SquaredError()), LeastAction(), **more
+        Layered.dense([2, 5, 5, 1]), Cost(SquaredError()), LeastAction(), engine="xla", **more
     ),
     "streams": lambda **more: Learner(
         Layered.dense([2, 5, 1]), Cost(SquaredError()), LAW, streams=3, **more

@@ -166,7 +166,7 @@ def test_prediction_and_energies_are_there_too():
     sample = Samples(jnp.ones(2), jnp.ones(1))
     energies = learner.law.energies(learner.network, learner.cost, phase, *sample[:2])
     assert np.isfinite(energies.hamiltonian)
-    plain = Learner(learner.network.network, learner.cost, learner.law)
+    plain = Learner(learner.network.network, learner.cost, learner.law, engine="xla")
     forward = eqx.tree_at(lambda p: (p.w, p.momentum), phase, (phase.w["forward"],) * 2)
     np.testing.assert_array_equal(
         learner.predict(phase, np.ones(2)), plain.predict(forward, np.ones(2))

@@ -30,9 +30,9 @@ def seen(monkeypatch):
     for name in ("learn", "ask"):
         plain = getattr(running.Run, name)
 
-        def watched(self, piece, *more, plain=plain):
+        def watched(self, piece, *given, plain=plain, **more):
             times.extend(piece.columns["t"].values.tolist())
-            return plain(self, piece, *more)
+            return plain(self, piece, *given, **more)
 
         monkeypatch.setattr(running.Run, name, watched)
     return times
