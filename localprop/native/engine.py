@@ -118,9 +118,9 @@ class Engine:
             "s": new(2, streams, size),
             "error": new(streams, n),
             "lx": new(streams, n),
-            "turns": new(4, 2, n),
-            "sides": new(2, streams, n),
         }
+        if plan.frequencies is not None:
+            found |= {"turns": new(4, 2, n), "sides": new(2, streams, n)}
         if self.here > plan.ints["inputs"]:
             found["s"][:, :, self.here - 1] = 1
         found["g"] = new(parts, streams, size)
