@@ -29,6 +29,12 @@ def samples(learner, seed, *, durations=False, missing=0.0, weights=False, begin
     )
 
 
+def assert_same(a, b):
+    """Asserts that all numbers of two trees are the same to the bit."""
+    for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def assert_close(found, expected, tolerance, name="", least=0.0):
     """Asserts that arrays differ by a share of the largest number, or of `least` if more."""
     found, expected = np.asarray(found), np.asarray(expected)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from alike import assert_same
 
 from localprop import (
     Adaptive,
@@ -65,11 +66,6 @@ def stream(learner, length=30, seed=0):
     u, z = rng.standard_normal((*lead, 2)), rng.standard_normal((*lead, 1))
     z[::7] = np.nan
     return u.astype(np.float32), z.astype(np.float32), rng.uniform(1, 5, length).astype(np.float32)
-
-
-def assert_same(a, b):
-    for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 @kinds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from alike import assert_alike, samples
+from alike import assert_alike, assert_same, samples
 
 from localprop import Adaptive, Cost, Digraph, Hamiltonian, Learner, SquaredError
 from localprop.native import engine_of, workers
@@ -26,11 +26,6 @@ def ring(neurons: int, parents: int, **options) -> Digraph:
     return Digraph(
         names, *ends, inputs=1, outputs=[0, neurons // 2], bias=False, storage="sparse", **options
     )
-
-
-def assert_same(a, b):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
 
 
 @pytest.mark.usefixtures("x64")
