@@ -342,9 +342,10 @@ class Learner(eqx.Module):
         if engine is not None and (found := engine.say(phase, u)) is not None:
             return found
         u = read_tree(u, "u")
-        read_inputs(jax.tree.map(lambda a: a[None], u))  # raises what `predict_many` would
-        if engine is not None and isinstance(u, np.ndarray) and engine.asks(u[None]):
-            return engine.answer(phase, u[None])[0]
+        row = jax.tree.map(lambda a: a[None], u)
+        read_inputs(row)  # raises what `predict_many` would
+        if engine is not None and engine.asks(row):
+            return engine.answer(phase, row)[0]
         return _predict(self, Fit.of(self.init, self, phase), phase, u)
 
     def predict_many(self, phase: Phase, u: Any) -> Numbers:
@@ -561,7 +562,7 @@ class Learner(eqx.Module):
     ) -> tuple[Phase, Trace]:
         """Learns samples that were read and checked; the phase is one of NumPy's arrays."""
         numbers = (part.u, part.z, part.duration, part.weight, part.begins)
-        given = tuple(None if a is None else np.ascontiguousarray(a) for a in numbers)
+        given = jax.tree.map(np.ascontiguousarray, numbers)
         learned = engine.learn(phase, given, count(part), record)
         if learned.bad is None:
             return learned.phase, learned.trace

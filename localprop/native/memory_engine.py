@@ -1,0 +1,150 @@
+"""Learners of networks with banks of modes in fused loops, with the face of `Engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from ..law import Phase
+from .engine import Learned
+from .memory import Memory, rates_of
+from .memory_state import MemoryState
+from .workers import MOST
+
+SHARED_FROM = 1 << 20  # of a memory's work, from which on threads that meet at every block pay
+
+
+class MemoryEngine:
+    """What `Learner` asks of an engine, for a network with banks of modes.
+
+    **Arguments:** `memory`; `learner`: of which it was made; `dtype`: JAX's.
+
+    **Raises:** `Unknown` for rates that it cannot follow.
+    """
+
+    records = frozenset({"output", "loss"})
+    pays = True
+
+    def __init__(self, memory: Memory, learner: Any, dtype: Any):
+        self.memory, self.dtype = memory, np.dtype(dtype)
+        self.lead = () if memory.alone else (memory.streams,)
+        self._inputs = dict(memory.inputs)
+        self._outputs = next(v.features for v in memory.vertices if v.name in memory.readouts)
+        like = jax.eval_shape(learner.init, jax.eval_shape(jax.random.key, 0))
+        self._structure = jax.tree.structure(like)
+        self._shapes = [leaf.shape for leaf in jax.tree.leaves(like)]
+        self._rates = rates_of(learner, like.w)
+        self._threads = MOST if memory.work >= SHARED_FROM else 1
+        self._kept: list[tuple[Phase, MemoryState]] = []  # of the last sample that came alone
+
+    def fits(self, phase: Phase) -> bool:
+        """Returns whether a phase is one of this learner's, in JAX's precision."""
+        if any(kept is phase for kept, _ in self._kept):
+            return True
+        leaves, structure = jax.tree.flatten(phase)
+        if structure != self._structure or any(isinstance(a, Tracer) for a in leaves):
+            return False
+        shapes = [np.shape(a) for a in leaves]
+        kinds = {a.dtype for a in leaves if a is not phase.hop}
+        return shapes == self._shapes and kinds == {self.dtype} and phase.hop.dtype == np.int32
+
+    def takes(self, samples: Any) -> bool:
+        """Returns whether samples have this learner's shapes."""
+        length = len(samples.z)
+        each = (None, (length,), (length, *self.lead))
+        return (
+            self._reads(samples.u, length)
+            and samples.z.shape == (length, *self.lead, self._outputs)
+            and getattr(samples.duration, "shape", None) in each[:2]
+            and getattr(samples.weight, "shape", None) in each
+            and getattr(samples.begins, "shape", None) in each
+        )
+
+    def asks(self, u: Any) -> bool:
+        """Returns whether these are rows of inputs, and not traced."""
+        leaves = jax.tree.leaves(u)
+        plain = all(isinstance(a, np.ndarray) for a in leaves)
+        return plain and len(leaves) > 0 and self._reads(u, len(leaves[0]))
+
+    def _reads(self, u: Any, length: int) -> bool:
+        """Returns whether inputs have the shapes of the network's."""
+        if not isinstance(u, Mapping):
+            u = {next(iter(self._inputs)): u}
+        shape = (length, *self.lead)
+        shapes = {name: getattr(a, "shape", None) for name, a in u.items()}
+        return shapes == {name: (*shape, size) for name, size in self._inputs.items()}
+
+    def step(self, phase: Phase, u: Any, z: Any, duration: Any) -> None:
+        """Returns `None`: a sample is read and checked like a stream."""
+        del phase, u, z, duration
+
+    def say(self, phase: Phase, u: Any) -> None:
+        """Returns `None`: an input is read and checked like several."""
+        del phase, u
+
+    def learn(
+        self,
+        phase: Phase,
+        samples: tuple[Any, ...],
+        count: int,
+        record: tuple[str, ...],
+        watch: bool = False,
+    ) -> Learned:
+        """Learns the first `count` samples, of `u`, `z`, `duration`, `weight` and `begins`."""
+        del watch  # what is not finite is seen at every sample
+        u, z, lasts, weight, begins = samples
+        state, wide = self._state(phase), (count, self.memory.streams)
+        lasts = np.full(count, self.memory.duration) if lasts is None else lasts[:count]
+        out = np.zeros((*wide, self._outputs), self.dtype)
+        losses = np.zeros(count if "loss" in record else 0, self.dtype)
+        bad = state.learn(
+            self._joined(u, count),
+            np.ascontiguousarray(z[:count].reshape(*wide, self._outputs), self.dtype),
+            np.asarray(lasts, self.dtype),
+            self._each(weight, wide),
+            self._each(begins, wide) != 0,
+            out,
+            losses,
+        )
+        trace = {"output": out.reshape(count, *self.lead, self._outputs), "loss": losses}
+        after = state.phase()
+        if count == 1 and bad < 0:
+            self._kept = [(after, state)]
+        return Learned(after, {name: trace[name] for name in record}, None if bad < 0 else bad)
+
+    def answer(self, phase: Phase, u: Any) -> np.ndarray:
+        """Returns what is answered to each row of inputs, `(rows, *streams, outputs)`."""
+        u = self._joined(u, len(jax.tree.leaves(u)[0]))
+        out = np.zeros((*u.shape[:2], self._outputs), self.dtype)
+        state = self._state(phase)
+        state.answer(u, out)
+        self._kept = [(phase, state)]
+        return out.reshape(len(u), *self.lead, self._outputs)
+
+    def _joined(self, u: Any, count: int) -> np.ndarray:
+        """Returns the inputs of all names side by side, `(T, S, inputs)`."""
+        each = [u[name] for name in self._inputs] if isinstance(u, Mapping) else [u]
+        shape = count, self.memory.streams, -1
+        parts = [np.asarray(a[:count], self.dtype).reshape(shape) for a in each]
+        return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
+
+    def _each(self, a: Any, wide: tuple[int, int]) -> np.ndarray:
+        """Returns one number for each sample and stream, or none where there are none."""
+        if a is None:
+            return np.zeros((0, 0), self.dtype)
+        a = np.asarray(a[: wide[0]], self.dtype).reshape(wide[0], -1)
+        return np.array(np.broadcast_to(a, wide), order="C")
+
+    def _state(self, phase: Phase) -> MemoryState:
+        """Returns what the loops carry of a phase, that of the call before where it is the same."""
+        try:
+            kept, state = self._kept.pop()  # nobody else has it meanwhile
+        except IndexError:
+            kept = state = None
+        if state is not None and kept is phase:
+            return state
+        return MemoryState(self.memory, self._rates, self._structure, phase, self._threads)

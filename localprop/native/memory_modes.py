@@ -1,0 +1,271 @@
+"""What modes do in a sample, for `memory_loops`: states, traces, and the force on their weights.
+
+A state, a costate and a trace are pairs, and turn as they decay (docs/laws.md, section 15). Rows of
+traces, one for each feature, stream, part and mode, are read once and written once in a sample.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .chain_loops import move
+from .chain_neurons import DECAY, FLOOR, NIL, TINY, WEIGHT_DECAY
+from .jit import apart, kernel
+from .memory_places import (
+    DENSE,
+    FREQUENCY,
+    FREQUENCY_RATE,
+    FRESH,
+    GAIN,
+    GAIN_SIDE,
+    INPUTS,
+    KEEP,
+    KNOWN,
+    LANED,
+    LEAK,
+    LEAK_RATE,
+    LEARNED,
+    LEARNS,
+    MODE,
+    MODES,
+    NEURONS,
+    OWN,
+    PLACE,
+    PULL,
+    PULL_SIDE,
+    SIDE,
+    SLOPES,
+    SOURCE,
+    SOURCES,
+    SPEED,
+    STATE,
+    SWING,
+    TRACE,
+    VOICE,
+    VOICES,
+    WEIGHTS,
+    WIDE,
+)
+from .oscillating import turned_leak
+
+
+@kernel
+def know(block, modes, w, lapse, known, every, begin, end):
+    """Writes what a sample leaves of states and how features pull them, for some features.
+
+    **Arguments:** `every`: whether of all modes, or of those alone whose speeds are learned.
+    """
+    lanes, leaks = block[LANED], block[LEARNED]
+    for m in range(block[MODES]):
+        mode = modes[block[MODE] + m]
+        if mode[LEARNS] == 0 and not every:
+            continue
+        gain, gain_side = mode[GAIN], mode[GAIN_SIDE]
+        to, size = block[KNOWN] + m * lanes, block[MODES] * lanes
+        for i in range(begin, end):
+            leak, turn = mode[LEAK], mode[FREQUENCY]
+            if mode[LEARNS] != 0:
+                leak *= math.exp(float(w[leaks + m * lanes + i]))
+                turn += float(w[leaks + size + m * lanes + i])
+            keep, side, pull, pull_side = turned_leak(leak, -turn, 1.0, 0.0, lapse)
+            here = to + i
+            known[here + KEEP * size], known[here + SIDE * size] = keep, side
+            known[here + PULL * size] = pull * gain - pull_side * gain_side
+            known[here + PULL_SIDE * size] = pull_side * gain + pull * gain_side
+            known[here + SPEED * size] = leak
+
+
+@apart
+def advance(keep, side, pull, pull_side, y, h, h_side):
+    """Moves states of modes towards what their features drive them to."""
+    for i in range(y.size):
+        now, other = h[i], h_side[i]
+        h[i] = keep[i] * now - side[i] * other + pull[i] * y[i]
+        h_side[i] = side[i] * now + keep[i] * other + pull_side[i] * y[i]
+
+
+@apart
+def follow(
+    keep, side, speed, gain, gain_side, lapse, y, h, h_side, leak, leak_side, turn, turn_side, nil
+):
+    """Follows what states owe to leaks and frequencies; returns 0, or NaN if that is not finite.
+
+    $Q \\leftarrow aQ + \\tau a\\,(D - h)\\,\\partial c$, by the states before the sample.
+    """
+    check = nil
+    for i in range(y.size):
+        lag, lag_side = gain * y[i] - h[i], gain_side * y[i] - h_side[i]
+        by = lapse * (keep[i] * lag - side[i] * lag_side)
+        by_side = lapse * (side[i] * lag + keep[i] * lag_side)
+        a, b = leak[i], leak_side[i]
+        a, b = (
+            keep[i] * a - side[i] * b + speed[i] * by,
+            side[i] * a + keep[i] * b + speed[i] * by_side,
+        )
+        leak[i], leak_side[i] = a, b
+        check += (a + b) * nil
+        a, b = turn[i], turn_side[i]
+        a, b = keep[i] * a - side[i] * b + by_side, side[i] * a + keep[i] * b - by
+        turn[i], turn_side[i] = a, b
+        check += (a + b) * nil
+    return check
+
+
+@kernel
+def advance_modes(block, modes, known, lapse, x, states, y, swing, fresh, nil, begin, end):
+    """Moves all modes of some features, in every stream; returns 0, or NaN if one is not finite.
+
+    **Arguments:** `x`: of all streams, `states` of each; `y`: what the features are; `swing`: what
+    states owe to speeds, or nothing of it; `fresh`: which streams begin anew.
+    """
+    lanes, count, check = block[LANED], block[MODES], nil
+    size, streams = count * lanes, x.size // states
+    for s in range(streams):
+        feature = y[block[NEURONS] * streams + s * lanes + begin :][: end - begin]
+        for m in range(count):
+            here, at = m * lanes + begin, block[KNOWN] + m * lanes + begin
+            first = s * states + block[STATE] + here
+            keep, side = known[at + KEEP * size :], known[at + SIDE * size :]
+            h, h_side = x[first:], x[first + size :]
+            mode = modes[block[MODE] + m]
+            if swing.size > 0 and mode[LEARNS] != 0:
+                of = block[SWING] + 4 * s * size + here
+                for k in range(4 if fresh[s] != 0 else 0):
+                    for i in range(of + k * size, of + k * size + end - begin):
+                        swing[i] = nil
+                check += follow(
+                    keep, side, known[at + SPEED * size :], y.dtype.type(mode[GAIN]),
+                    y.dtype.type(mode[GAIN_SIDE]), lapse, feature, h, h_side, swing[of:],
+                    swing[of + size :], swing[of + 2 * size :], swing[of + 3 * size :], nil,
+                )  # fmt: skip
+            advance(
+                keep, side, known[at + PULL * size :], known[at + PULL_SIDE * size :], feature, h,
+                h_side,
+            )  # fmt: skip
+    return check
+
+
+@apart
+def drift(keep, side, pull, pull_side, source, e, e_side):
+    """Moves a row of traces towards what their arcs bring."""
+    for j in range(source.size):
+        a, b = e[j], e_side[j]
+        e[j] = keep * a - side * b + pull * source[j]
+        e_side[j] = side * a + keep * b + pull_side * source[j]
+
+
+@apart
+def credit(keep, side, pull, pull_side, source, e, e_side, back, back_side, f):
+    """Does so, and adds to a force what the traces then are times an error."""
+    for j in range(source.size):
+        a, b = e[j], e_side[j]
+        now, other = keep * a - side * b + pull * source[j], side * a + keep * b
+        other += pull_side * source[j]
+        e[j], e_side[j] = now, other
+        f[j] += back * now + back_side * other
+
+
+@apart
+def owe(e, e_side, back, back_side, f):
+    """Adds to a force what traces are times an error."""
+    for j in range(f.size):
+        f[j] += back * e[j] + back_side * e_side[j]
+
+
+@kernel
+def move_rows(mass, c, tau, keep, hold, rates, w, p, v, f, at, inputs, wide, rows):
+    """Moves rows of weights, and of biases behind them; returns 0, or NaN if one is not finite."""
+    check, one = w.dtype.type(0), w.dtype.type(1)
+    whole = rates[0] == rates[1]
+    for k in range(1 if whole else 2 * rows):
+        row, bias = k // 2 * wide, k % 2
+        begin = row + bias * inputs
+        end = rows * wide if whole else row + inputs + bias
+        here, there = at + begin, at + end
+        check += move(
+            mass, w[here:there], p[here:there], v[here:there], f[begin:], c[WEIGHT_DECAY], keep,
+            tau, tau, tau * rates[bias], hold, one - hold, c[FLOOR], c[TINY], c[NIL],
+        )  # fmt: skip
+    return check
+
+
+@kernel
+def move_features(
+    block, modes, mass, c, tau, keep, rates, w, p, v, known, e, work, felt, which, live,
+    streams, begin, end, f, first,
+):  # fmt: skip
+    """Moves the weights of some features of modes; in the first hop traces move before.
+
+    Returns 0, or NaN if a weight is not finite.
+    """
+    dtype = w.dtype.type
+    check, hold = dtype(0), dtype(math.exp(-c[DECAY] * tau))
+    lanes, wide, voices, count = block[LANED], block[WIDE], block[VOICES], block[MODES]
+    size = count * lanes
+    for i in range(begin, end if block[DENSE] != 0 else begin):
+        for j in range(wide):
+            f[j] = 0
+        for s in range(streams):
+            source = work[SOURCES][block[SOURCE] * streams + s * wide :][:wide]
+            slope = work[SLOPES][block[NEURONS] * streams + s * lanes + i]
+            rows, k = block[TRACE] + (i * streams + s) * 2 * voices * wide, which[PLACE, s]
+            lam = block[STATE] * streams + k * block[OWN] + i
+            if first and which[FRESH, s] != 0:
+                for j in range(rows, rows + 2 * voices * wide):
+                    e[j] = 0
+            for m in range(count):
+                voice = int(modes[block[MODE] + m, VOICE])
+                if voice < 0:
+                    continue
+                at, of = block[KNOWN] + m * lanes + i, rows + voice * wide
+                row, row_side = e[of : of + wide], e[of + voices * wide :]
+                turn = known[at + KEEP * size], known[at + SIDE * size]
+                pull = slope * known[at + PULL * size], slope * known[at + PULL_SIDE * size]
+                if k >= live:
+                    if first:
+                        drift(*turn, *pull, source, row, row_side)
+                    continue
+                back = felt[lam + m * lanes], felt[lam + size + m * lanes]
+                if first:
+                    credit(*turn, *pull, source, row, row_side, *back, f[:wide])
+                else:
+                    owe(row, row_side, *back, f[:wide])
+        check += move_rows(
+            mass, c, tau, keep, hold, rates, w, p, v, f, block[WEIGHTS] + i * wide, block[INPUTS],
+            wide, 1,
+        )  # fmt: skip
+    return check
+
+
+@kernel
+def move_speeds(
+    block, modes, mass, c, tau, keep, w, p, v, swing, felt, which, live, streams, begin, end, f
+):
+    """Moves leaks and frequencies of some features; returns 0, or NaN if one is not finite."""
+    dtype = w.dtype.type
+    one, check, hold = dtype(1), dtype(0), dtype(math.exp(-c[DECAY] * tau))
+    lanes, count = block[LANED], block[MODES]
+    size, many = count * lanes, end - begin
+    for k in range(2 * count if block[LEARNED] >= 0 else 0):
+        kind, m = k // count, k % count
+        mode = modes[block[MODE] + m]
+        if mode[LEARNS] == 0:
+            continue
+        for i in range(many):
+            f[i] = 0
+        for s in range(streams):
+            place = which[PLACE, s]
+            if place < live:
+                of = block[SWING] + (4 * s + 2 * kind) * size + m * lanes + begin
+                lam = block[STATE] * streams + place * block[OWN] + m * lanes + begin
+                for i in range(many):
+                    f[i] += felt[lam + i] * swing[of + i]
+                    f[i] += felt[lam + size + i] * swing[of + size + i]
+        rate = dtype(mode[LEAK_RATE] if kind == 0 else mode[FREQUENCY_RATE])
+        here = block[LEARNED] + k * lanes + begin
+        there = here + many
+        check += move(
+            mass, w[here:there], p[here:there], v[here:there], f, c[WEIGHT_DECAY], keep, tau, tau,
+            tau * rate, hold, one - hold, c[FLOOR], c[TINY], c[NIL],
+        )  # fmt: skip
+    return check
