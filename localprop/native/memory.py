@@ -30,7 +30,8 @@ class Vertex(NamedTuple):
     **Fields:** `name`, `parent`; `mask`: the input that its source is multiplied by, or `None`;
     `read`: the first of the parent's modes that it reads and the one after the last, or `None`;
     `heard`: whether errors reach the parent; `inputs`, `features`: how many; `dense`: whether there
-    are weights between them; `kind`: of activation; `banks`: of modes, none of a dense block.
+    are weights between them, and `free`, whether they move; `kind`: of activation; `banks`: of
+    modes, none of a dense block.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Vertex(NamedTuple):
     inputs: int
     features: int
     dense: bool
+    free: bool
     kind: int
     banks: tuple[ModeBank, ...]
 
@@ -113,8 +115,6 @@ def memory_of(learner: Any) -> Memory:
     depth = network.depth_within_sample
     if network.cyclic or depth is None:
         raise Unknown("modes in a network that goes in circles")
-    if network.plastic is not None:
-        raise Unknown("weights that are held")
     if any(len(shape) != 1 for shape in network.inputs.values()):
         raise Unknown("inputs of several axes")
     ints, floats = _plan(learner)
@@ -221,9 +221,22 @@ def _vertex(network: Layered, name: str) -> Vertex:
         inputs=inputs,
         features=size,
         dense=dense,
+        free=_is_free(network, name),
         kind=code_of(activation),
         banks=module.banks if modes else (),
     )
+
+
+def _is_free(network: Layered, name: str) -> bool:
+    """Returns whether the weights of a block move.
+
+    **Raises:** `Unknown` where some do.
+    """
+    free = True if network.plastic is None else network.plastic[name]
+    each = [np.all(part) for part in jax.tree.leaves(free)]
+    if any(each) and not all(np.all(part) for part in each):
+        raise Unknown(f"block '{name}', of whose weights some are held, beside modes")
+    return all(each)
 
 
 def _source(network: Layered, name: str) -> tuple[str | None, tuple[int, int] | None, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .chain_loops import meet, multiply, part
-from .chain_neurons import DECAY, loss_slope
+from .chain_neurons import DECAY, WEIGHT_DECAY, loss_slope
 from .codes import LANES, STRETCH
 from .jit import kernel
 from .lanes import add_forward, force
@@ -13,6 +13,7 @@ from .memory_modes import move_features, move_rows, move_speeds
 from .memory_places import (
     FEATURES,
     FORCE,
+    FREE,
     FROM,
     HEARD,
     INNER,
@@ -42,21 +43,20 @@ from .memory_places import (
 
 
 @kernel
-def judge(blocks, loss, c, share, x, errors, work, weight, order, streams, left, right):
-    """Writes the slopes of all losses of some streams, and 0 where no loss is."""
+def judge(blocks, loss, c, share, x, errors, work, weight, order, streams, live):
+    """Writes the slopes of all losses of the streams with a target, and 0 where no loss is."""
     for b in range(len(blocks)):
         block = blocks[b]
-        lanes, own = block[LANED], block[OWN]
-        first = block[STATE] * streams
-        for k in range(first + left * own, first + right * own):
+        lanes, first = block[LANED], block[STATE] * streams
+        for k in range(first, first + live * block[OWN]):
             errors[k] = 0
         if block[JUDGED] != 0:
-            of, begin, end = block[NEURONS] * streams, left * lanes, right * lanes
+            of, size = block[NEURONS] * streams, live * lanes
             loss_slope(
-                loss, c, share, x[of + begin : of + end], work[TARGETS][begin:end],
-                errors[first + begin : first + end], lanes, block[FEATURES], work[MORE][begin:],
+                loss, c, share, x[of : of + size], work[TARGETS][:size],
+                errors[first : first + size], lanes, block[FEATURES], work[MORE],
             )  # fmt: skip
-            for k in range(left, right if weight.size > 0 else left):
+            for k in range(live if weight.size > 0 else 0):
                 for i in range(first + k * lanes, first + (k + 1) * lanes):
                     errors[i] *= weight[order[k]]
 
@@ -89,6 +89,7 @@ def send_back(block, parent, w, nothing, d, pulled, errors, u, order, streams, l
 def move_dense(block, mass, c, tau, keep, hold, rates, w, p, v, work, f, streams, live, begin, end):
     """Moves some rows of a dense block; returns 0, or NaN if one is not finite."""
     wide, lanes, check = block[WIDE], block[LANED], w.dtype.type(0)
+    decay = c[WEIGHT_DECAY] * w.dtype.type(block[FREE])
     source, back = block[SOURCE] * streams, block[NEURONS] * streams
     stretch, end = max(STRETCH // wide // LANES, 1) * LANES, min(end, block[FEATURES])
     for row in range(begin, end, stretch):
@@ -97,10 +98,10 @@ def move_dense(block, mass, c, tau, keep, hold, rates, w, p, v, work, f, streams
             rows = min(LANES, last - r)
             force(
                 work[SLOPES], back + r, lanes, work[SOURCES], source, wide, rows, wide, f,
-                (r - row) * wide, live,
+                (r - row) * wide, live * block[FREE],
             )  # fmt: skip
         check += move_rows(
-            mass, c, tau, keep, hold, rates, w, p, v, f, block[WEIGHTS] + row * wide,
+            mass, c, decay, tau, keep, hold, rates, w, p, v, f, block[WEIGHTS] + row * wide,
             block[INPUTS], wide, last - row,
         )  # fmt: skip
     return check
@@ -153,10 +154,8 @@ def go_back(
             block, modes, mass, c, tau, keep, rates[b], w, p, v, known, e, work, felt, which, live,
             streams, begin, end, f, first,
         )  # fmt: skip
-        whole = block[LANED] // LANES
-        begin, end = part(thread, threads, whole) * LANES, part(thread + 1, threads, whole) * LANES
         check += move_speeds(
-            block, modes, mass, c, tau, keep, w, p, v, swing, felt, which, live, streams, begin,
-            end, f,
+            block, modes, mass, c, tau, keep, w, p, v, swing, felt, which, live, streams, thread,
+            threads, f,
         )  # fmt: skip
     return check, turn

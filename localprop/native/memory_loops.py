@@ -60,6 +60,8 @@ from .memory_places import (
 )
 from .subnormal import back_to, without_subnormals
 
+PIECE = 256  # features of all streams that a thread takes at once
+
 
 @kernel
 def read(block, of, base, u, to, place):
@@ -79,10 +81,17 @@ def read(block, of, base, u, to, place):
 
 
 @kernel
-def react(block, w, sources, a, x, d, streams, begin, end, turned):
-    """Writes what some features of a block make of their sources: sums, values, slopes."""
+def react(block, w, work, x, streams, thread, threads, met, turn):
+    """Writes what a block makes of its sources: sums, features, slopes; returns the next turn.
+
+    Each thread takes some features, and then some numbers of all streams: pieces of one size, for
+    where a loop has its end numbers may be rounded otherwise.
+    """
     inputs, wide, lanes = block[INPUTS], block[WIDE], block[LANED]
     of, to = block[SOURCE] * streams, block[NEURONS] * streams
+    sources, a, turned = work[SOURCES], work[SUMS], work[TURN][thread * TURNED :]
+    whole = lanes // LANES
+    begin, end = part(thread, threads, whole) * LANES, part(thread + 1, threads, whole) * LANES
     if block[DENSE] != 0:
         for row in range(begin, end, LANES):
             rows = min(LANES, block[FEATURES] - row)
@@ -92,12 +101,12 @@ def react(block, w, sources, a, x, d, streams, begin, end, turned):
         for s in range(streams):
             for j in range(begin, min(end, inputs)):
                 a[to + s * lanes + j] = sources[of + s * wide + j]
-    # Of all features all streams at once.
-    pieces, size = (1, streams * lanes) if end - begin == lanes else (streams, end - begin)
-    for k in range(pieces):
-        here = to + k * lanes + begin
-        there = here + size
-        activate(block[KIND], a[here:there], x[here:there], d[here:there])
+    turn = meet(met, threads, turn)
+    pieces = (streams * lanes + PIECE - 1) // PIECE
+    for k in range(part(thread, threads, pieces), part(thread + 1, threads, pieces)):
+        here, there = to + k * PIECE, to + min((k + 1) * PIECE, streams * lanes)
+        activate(block[KIND], a[here:there], x[here:there], work[SLOPES][here:there])
+    return meet(met, threads, turn)
 
 
 @kernel
@@ -125,17 +134,13 @@ def remember(
     for b in range(len(blocks)):
         block = blocks[b]
         if block[MODAL] != 0:
-            whole = block[LANED] // LANES
-            begin = part(thread, threads, whole) * LANES
-            end = part(thread + 1, threads, whole) * LANES
-            turned = work[TURN][thread * TURNED :]
-            react(block, w, work[SOURCES], work[SUMS], work[HERE], work[SLOPES], streams, begin,
-                  end, turned)  # fmt: skip
+            lanes = block[LANED]
+            begin, end = part(thread, threads, lanes), part(thread + 1, threads, lanes)
             know(block, modes, w, lapse, known, every, begin, end)
+            turn = react(block, w, work, work[HERE], streams, thread, threads, met, turn)
             check += advance_modes(
-                block, modes, known, lapse, flat, states, work[HERE], swing, which[FRESH], nil,
-                begin, end,
-            )  # fmt: skip
+                block, modes, known, lapse, x, work[HERE], swing, which[FRESH], nil, left, right
+            )
     return check, meet(met, threads, turn)
 
 
@@ -162,14 +167,7 @@ def sweep(blocks, w, x, u, here, to, work, order, thread, threads, met, turn):
                     block, of, base, u[s], work[SOURCES], block[SOURCE] * streams + k * block[WIDE]
                 )
             turn = meet(met, threads, turn)
-            whole = block[LANED] // LANES
-            begin = part(thread, threads, whole) * LANES
-            end = part(thread + 1, threads, whole) * LANES
-            turned = work[TURN][thread * TURNED :]
-            react(
-                block, w, work[SOURCES], work[SUMS], to, work[SLOPES], streams, begin, end, turned
-            )
-            turn = meet(met, threads, turn)
+            turn = react(block, w, work, to, streams, thread, threads, met, turn)
     return turn
 
 
@@ -274,14 +272,15 @@ def learn(
         )  # fmt: skip
         keep = max(one - c[DISSIPATION] * tau, dtype(0))
         share, own = one / dtype(max(live, 1)), weight[t] if len(weight) else none
-        left, right = part(thread, threads, live), part(thread + 1, threads, live)
         for hop in range(plastic):
             # At first all settle. Then weights have moved, and all read what was there before.
             to, back = (here, errors) if hop == 0 else (later, errors_later)
             turn = sweep(blocks, w, x, u[t], here, to, work, order, thread, threads, met, turn)
             if hop == 0 and thread == 0:
                 tell(blocks, here, order, streams, out[t])
-            judge(blocks, loss, c, share, here, back, work, own, order, streams, left, right)
+            if thread == 0:
+                judge(blocks, loss, c, share, here, back, work, own, order, streams, live)
+            turn = meet(met, threads, turn)
             found, turn = go_back(
                 blocks, modes, rates, mass, c, tau, keep, nothing, w, p, v, known, e, swing, u[t],
                 work, back, errors, which, live, hop == 0, thread, threads, met, turn,

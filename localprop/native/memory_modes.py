@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 
-from .chain_loops import move
+from .chain_loops import move, part
 from .chain_neurons import DECAY, FLOOR, NIL, TINY, WEIGHT_DECAY
 from .jit import apart, kernel
 from .memory_places import (
     DENSE,
+    FREE,
     FREQUENCY,
     FREQUENCY_RATE,
     FRESH,
@@ -98,40 +99,36 @@ def follow(
         by = lapse * (keep[i] * lag - side[i] * lag_side)
         by_side = lapse * (side[i] * lag + keep[i] * lag_side)
         a, b = leak[i], leak_side[i]
-        a, b = (
-            keep[i] * a - side[i] * b + speed[i] * by,
-            side[i] * a + keep[i] * b + speed[i] * by_side,
-        )
-        leak[i], leak_side[i] = a, b
-        check += (a + b) * nil
+        now = keep[i] * a - side[i] * b + speed[i] * by
+        other = side[i] * a + keep[i] * b + speed[i] * by_side
+        leak[i], leak_side[i] = now, other
         a, b = turn[i], turn_side[i]
-        a, b = keep[i] * a - side[i] * b + by_side, side[i] * a + keep[i] * b - by
-        turn[i], turn_side[i] = a, b
-        check += (a + b) * nil
+        swing, swing_side = keep[i] * a - side[i] * b + by_side, side[i] * a + keep[i] * b - by
+        turn[i], turn_side[i] = swing, swing_side
+        check += (now + other + swing + swing_side) * nil
     return check
 
 
 @kernel
-def advance_modes(block, modes, known, lapse, x, states, y, swing, fresh, nil, begin, end):
-    """Moves all modes of some features, in every stream; returns 0, or NaN if one is not finite.
+def advance_modes(block, modes, known, lapse, x, y, swing, fresh, nil, left, right):
+    """Moves all modes of a block in some streams; returns 0, or NaN if one is not finite.
 
-    **Arguments:** `x`: of all streams, `states` of each; `y`: what the features are; `swing`: what
-    states owe to speeds, or nothing of it; `fresh`: which streams begin anew.
+    **Arguments:** `x`: states, `(S, states)`; `y`: what the features are; `swing`: what states owe
+    to speeds, or nothing of it; `fresh`: which streams begin anew.
     """
     lanes, count, check = block[LANED], block[MODES], nil
-    size, streams = count * lanes, x.size // states
-    for s in range(streams):
-        feature = y[block[NEURONS] * streams + s * lanes + begin :][: end - begin]
+    size = count * lanes
+    for s in range(left, right):
+        feature = y[block[NEURONS] * len(x) + s * lanes :][:lanes]
         for m in range(count):
-            here, at = m * lanes + begin, block[KNOWN] + m * lanes + begin
-            first = s * states + block[STATE] + here
+            at, first = block[KNOWN] + m * lanes, block[STATE] + m * lanes
             keep, side = known[at + KEEP * size :], known[at + SIDE * size :]
-            h, h_side = x[first:], x[first + size :]
+            h, h_side = x[s, first:], x[s, first + size :]
             mode = modes[block[MODE] + m]
             if swing.size > 0 and mode[LEARNS] != 0:
-                of = block[SWING] + 4 * s * size + here
+                of = block[SWING] + 4 * s * size + m * lanes
                 for k in range(4 if fresh[s] != 0 else 0):
-                    for i in range(of + k * size, of + k * size + end - begin):
+                    for i in range(of + k * size, of + k * size + lanes):
                         swing[i] = nil
                 check += follow(
                     keep, side, known[at + SPEED * size :], y.dtype.type(mode[GAIN]),
@@ -167,13 +164,20 @@ def credit(keep, side, pull, pull_side, source, e, e_side, back, back_side, f):
 
 @apart
 def owe(e, e_side, back, back_side, f):
+    """Adds to a force what traces are times errors."""
+    for j in range(f.size):
+        f[j] += back[j] * e[j] + back_side[j] * e_side[j]
+
+
+@apart
+def owe_one(e, e_side, back, back_side, f):
     """Adds to a force what traces are times an error."""
     for j in range(f.size):
         f[j] += back * e[j] + back_side * e_side[j]
 
 
 @kernel
-def move_rows(mass, c, tau, keep, hold, rates, w, p, v, f, at, inputs, wide, rows):
+def move_rows(mass, c, decay, tau, keep, hold, rates, w, p, v, f, at, inputs, wide, rows):
     """Moves rows of weights, and of biases behind them; returns 0, or NaN if one is not finite."""
     check, one = w.dtype.type(0), w.dtype.type(1)
     whole = rates[0] == rates[1]
@@ -183,7 +187,7 @@ def move_rows(mass, c, tau, keep, hold, rates, w, p, v, f, at, inputs, wide, row
         end = rows * wide if whole else row + inputs + bias
         here, there = at + begin, at + end
         check += move(
-            mass, w[here:there], p[here:there], v[here:there], f[begin:], c[WEIGHT_DECAY], keep,
+            mass, w[here:there], p[here:there], v[here:there], f[begin:], decay, keep,
             tau, tau, tau * rates[bias], hold, one - hold, c[FLOOR], c[TINY], c[NIL],
         )  # fmt: skip
     return check
@@ -201,7 +205,8 @@ def move_features(
     dtype = w.dtype.type
     check, hold = dtype(0), dtype(math.exp(-c[DECAY] * tau))
     lanes, wide, voices, count = block[LANED], block[WIDE], block[VOICES], block[MODES]
-    size = count * lanes
+    size, felt_by = count * lanes, live * block[FREE]
+    decay = c[WEIGHT_DECAY] * dtype(block[FREE])
     for i in range(begin, end if block[DENSE] != 0 else begin):
         for j in range(wide):
             f[j] = 0
@@ -221,7 +226,7 @@ def move_features(
                 row, row_side = e[of : of + wide], e[of + voices * wide :]
                 turn = known[at + KEEP * size], known[at + SIDE * size]
                 pull = slope * known[at + PULL * size], slope * known[at + PULL_SIDE * size]
-                if k >= live:
+                if k >= felt_by:
                     if first:
                         drift(*turn, *pull, source, row, row_side)
                     continue
@@ -229,43 +234,42 @@ def move_features(
                 if first:
                     credit(*turn, *pull, source, row, row_side, *back, f[:wide])
                 else:
-                    owe(row, row_side, *back, f[:wide])
+                    owe_one(row, row_side, *back, f[:wide])
         check += move_rows(
-            mass, c, tau, keep, hold, rates, w, p, v, f, block[WEIGHTS] + i * wide, block[INPUTS],
-            wide, 1,
+            mass, c, decay, tau, keep, hold, rates, w, p, v, f, block[WEIGHTS] + i * wide,
+            block[INPUTS], wide, 1,
         )  # fmt: skip
     return check
 
 
 @kernel
 def move_speeds(
-    block, modes, mass, c, tau, keep, w, p, v, swing, felt, which, live, streams, begin, end, f
+    block, modes, mass, c, tau, keep, w, p, v, swing, felt, which, live, streams, thread, threads, f
 ):
-    """Moves leaks and frequencies of some features; returns 0, or NaN if one is not finite."""
+    """Moves leaks and frequencies of some modes; returns 0, or NaN if one is not finite."""
     dtype = w.dtype.type
     one, check, hold = dtype(1), dtype(0), dtype(math.exp(-c[DECAY] * tau))
     lanes, count = block[LANED], block[MODES]
-    size, many = count * lanes, end - begin
-    for k in range(2 * count if block[LEARNED] >= 0 else 0):
+    size, felt_by = count * lanes, live * block[FREE]
+    decay, rows = c[WEIGHT_DECAY] * dtype(block[FREE]), 2 * count * (block[LEARNED] >= 0)
+    for k in range(part(thread, threads, rows), part(thread + 1, threads, rows)):
         kind, m = k // count, k % count
         mode = modes[block[MODE] + m]
         if mode[LEARNS] == 0:
             continue
-        for i in range(many):
+        for i in range(lanes):
             f[i] = 0
         for s in range(streams):
             place = which[PLACE, s]
-            if place < live:
-                of = block[SWING] + (4 * s + 2 * kind) * size + m * lanes + begin
-                lam = block[STATE] * streams + place * block[OWN] + m * lanes + begin
-                for i in range(many):
-                    f[i] += felt[lam + i] * swing[of + i]
-                    f[i] += felt[lam + size + i] * swing[of + size + i]
+            if place < felt_by:
+                of = block[SWING] + (4 * s + 2 * kind) * size + m * lanes
+                lam = block[STATE] * streams + place * block[OWN] + m * lanes
+                owe(swing[of:], swing[of + size :], felt[lam:], felt[lam + size :], f[:lanes])
         rate = dtype(mode[LEAK_RATE] if kind == 0 else mode[FREQUENCY_RATE])
-        here = block[LEARNED] + k * lanes + begin
-        there = here + many
+        here = block[LEARNED] + k * lanes
+        there = here + lanes
         check += move(
-            mass, w[here:there], p[here:there], v[here:there], f, c[WEIGHT_DECAY], keep, tau, tau,
+            mass, w[here:there], p[here:there], v[here:there], f, decay, keep, tau, tau,
             tau * rate, hold, one - hold, c[FLOOR], c[TINY], c[NIL],
         )  # fmt: skip
     return check

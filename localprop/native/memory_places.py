@@ -4,10 +4,11 @@ from __future__ import annotations
 
 # Of a block: whether it is one of modes; its features, and these in whole vectors; its inputs, and
 # these with a 1 after them, which biases are weights of, in whole vectors; whether there are
-# weights, and the activation. Where its weights begin, a row for each feature; where, in those of
-# one stream, what it reads begins, its features, and its states; how many states it has.
+# weights, and whether they move; the activation. Where its weights begin, a row for each feature;
+# where, in those of one stream, what it reads begins, its features, and its states; how many those
+# are.
 (
-    MODAL, FEATURES, LANED, INPUTS, WIDE, DENSE, KIND, WEIGHTS, SOURCE, NEURONS, STATE, OWN,
+    MODAL, FEATURES, LANED, INPUTS, WIDE, DENSE, FREE, KIND, WEIGHTS, SOURCE, NEURONS, STATE, OWN,
     # What it reads: of which block, -1 for an input, from where on, `OUTER` times `INNER` runs of
     # `RUN` numbers, so far apart, times which mask, -1 for none; whether errors go there. Whether
     # it is told the target, and whether it is a part of the answer.
@@ -16,7 +17,7 @@ from __future__ import annotations
     # known of each and feature begins; where traces do, and those of speeds; and leaks among the
     # weights, and frequencies after them, -1 where none is learned.
     MODES, VOICES, MODE, KNOWN, TRACE, SWING, LEARNED, COLUMNS,
-) = range(31)  # fmt: skip
+) = range(32)  # fmt: skip
 
 # Of a mode: leak, frequency and gain as they begin; whether they are learned, and at which rates;
 # its number among those that errors come back from, -1 for a silent one.

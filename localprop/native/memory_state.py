@@ -51,6 +51,7 @@ class Places:
         modes, voices = v.modes, len(v.voices) if v.dense else 0
         row[at.MODAL], row[at.FEATURES], row[at.LANED] = bool(v.banks), v.features, lanes
         row[at.INPUTS], row[at.WIDE], row[at.DENSE], row[at.KIND] = v.inputs, wide, v.dense, v.kind
+        row[at.FREE] = v.free
         row[at.OWN] = 2 * modes * lanes if v.banks else lanes
         row[at.MODES], row[at.VOICES], row[at.LEARNED] = modes, voices, -1
         row[at.WEIGHTS], row[at.SOURCE] = self.weights, self.sources

@@ -172,7 +172,7 @@ UNKNOWN = {
     "Conv1d": _convolution,
     "sin": lambda: (Digraph.complete(3, 2, activation=jnp.sin), COST),
     "lambda": lambda: (SMALL, Cost(lambda y, z: jnp.sum((y - z) ** 4))),
-    "Modes": _modes,
+    "modes without traces": _modes,
     "predicate": lambda: (SLOW, COST, Hamiltonian(HamiltonianTrack(predicate=bool))),
     "Splitting": lambda: (SMALL, COST, LeastAction(motion=Splitting())),
     "array": lambda: (SMALL, COST, Hamiltonian(mass=Adaptive(np.full((3, 6), 0.1)))),
