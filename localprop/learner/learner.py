@@ -145,11 +145,12 @@ class Learner(eqx.Module):
           other, and neurons that hold no memory.
         - `engine`: what computes: `"xla"`, which knows every learner and every device; `"native"`,
           loops for this machine's processor in which every weight is read and written once in a
-          hop, for digraphs under the laws, costs and masses of this package, and for chains of
-          dense layers of infinite speed under `Hamiltonian` and `LeastAction`; `"pallas"`, XLA
-          with a GPU kernel that does so for dense digraphs of one stream under costate reversal
-          and a constant mass, which was not measured on any GPU yet; or `"auto"`, native where
-          it knows the learner and what is recorded and is the faster one, else XLA. All follow
+          hop, for digraphs under the laws, costs and masses of this package, for chains of dense
+          layers of infinite speed under `Hamiltonian` and `LeastAction`, and for banks of modes
+          under `Traces()` with `clock="sample"`; `"pallas"`, XLA with a GPU kernel that does so
+          for dense digraphs of one stream under costate reversal and a constant mass, which was
+          not measured on any GPU yet; or `"auto"`, native where it knows the learner and what is
+          recorded and is the faster one, else XLA. All follow
           the same equations to rounding, and each by itself repeats every bit.
 
         **Raises:** `ConfigError` for numbers that make no sense.

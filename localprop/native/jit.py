@@ -25,6 +25,11 @@ def kernel(loop: Callable[..., Any], **more: Any) -> Any:
     return kept_loop(loop, **options, _nrt=False, **more)
 
 
+def called(loop: Callable[..., Any], **more: Any) -> Any:
+    """Returns a loop that other loops call, and Python never: ways in from there take time."""
+    return kernel(loop, no_cpython_wrapper=True, no_cfunc_wrapper=True, **more)
+
+
 # What Numba's compiler can be told and its decorator has no word for: that no two arrays overlap.
 # Without it the compiler asks at every row, and gives up where there are more than four.
 CPUTargetOptions.noalias = TargetOptions.Mapping("noalias")  # pyright: ignore

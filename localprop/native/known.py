@@ -12,7 +12,7 @@ from ..network import Layered, SharedWeights
 from .chain import chain_of
 from .chain_engine import ChainEngine
 from .engine import Engine
-from .memory import has_modes, memory_of
+from .memory import has_modes
 from .memory_engine import MemoryEngine
 from .plan import Unknown, plan_of
 
@@ -42,9 +42,8 @@ def _made(learner: Any) -> AnyEngine:
     network = learner.network
     if isinstance(network, SharedWeights):
         network = network.network
-    dtype = jnp.result_type(float)
     if isinstance(network, Layered) and has_modes(network):
-        return MemoryEngine(memory_of(learner), learner, dtype)
+        return MemoryEngine(learner)
     if isinstance(network, Layered):
-        return ChainEngine(chain_of(learner), learner, dtype)
+        return ChainEngine(chain_of(learner), learner, jnp.result_type(float))
     return Engine(plan_of(learner))

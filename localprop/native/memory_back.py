@@ -7,7 +7,7 @@ import math
 from .chain_loops import meet, multiply, part
 from .chain_neurons import DECAY, WEIGHT_DECAY, loss_slope
 from .codes import LANES, STRETCH
-from .jit import kernel
+from .jit import called
 from .lanes import add_forward, force
 from .memory_modes import move_features, move_rows, move_speeds
 from .memory_places import (
@@ -42,7 +42,7 @@ from .memory_places import (
 )
 
 
-@kernel
+@called
 def judge(blocks, loss, c, share, x, errors, work, weight, order, streams, live):
     """Writes the slopes of all losses of the streams with a target, and 0 where no loss is."""
     for b in range(len(blocks)):
@@ -61,7 +61,7 @@ def judge(blocks, loss, c, share, x, errors, work, weight, order, streams, live)
                     errors[i] *= weight[order[k]]
 
 
-@kernel
+@called
 def send_back(block, parent, w, nothing, d, pulled, errors, u, order, streams, live, begin, end):
     """Adds to the errors of the parent what some of a block's arcs bring back."""
     inputs, wide = block[INPUTS], block[WIDE]
@@ -85,7 +85,7 @@ def send_back(block, parent, w, nothing, d, pulled, errors, u, order, streams, l
                 j += block[RUN]
 
 
-@kernel
+@called
 def move_dense(block, mass, c, tau, keep, hold, rates, w, p, v, work, f, streams, live, begin, end):
     """Moves some rows of a dense block; returns 0, or NaN if one is not finite."""
     wide, lanes, check = block[WIDE], block[LANED], w.dtype.type(0)
@@ -107,7 +107,7 @@ def move_dense(block, mass, c, tau, keep, hold, rates, w, p, v, work, f, streams
     return check
 
 
-@kernel
+@called
 def go_back(
     blocks, modes, rates, mass, c, tau, keep, nothing, w, p, v, known, e, swing, u, work, errors,
     felt, which, live, first, thread, threads, met, turn,
@@ -155,7 +155,7 @@ def go_back(
             streams, begin, end, f, first,
         )  # fmt: skip
         check += move_speeds(
-            block, modes, mass, c, tau, keep, w, p, v, swing, felt, which, live, streams, thread,
-            threads, f,
+            block, modes, mass, c, tau, keep, rates[len(blocks) :], w, p, v, swing, felt, which,
+            live, streams, thread, threads, f,
         )  # fmt: skip
     return check, turn

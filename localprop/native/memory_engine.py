@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ..law import Phase
+from ..law import Adaptive, Phase
 from .engine import Learned
-from .memory import Memory, rates_of
+from .memory import Memory, memory_of, rates_of
 from .memory_state import MemoryState
 from .workers import MOST
 
 SHARED_FROM = 1 << 20  # of a memory's work, from which on threads that meet at every block pay
 
 
+# What was known of the last learners, each as a tree: a schedule makes a new one for each rate.
+_recent: deque[tuple[Any, list[Any], Memory, Any]] = deque(maxlen=4)
+
+
+def _known(learner: Any) -> tuple[Memory, Any]:
+    """Returns what the loops have to know of a learner, its rates apart, and a phase's shapes.
+
+    **Raises:** `Unknown` for one that they cannot learn.
+    """
+    bare = learner
+    if type(getattr(learner.law, "mass", None)) is Adaptive:
+        bare = eqx.tree_at(lambda made: made.law.mass.rate, learner, None)
+    leaves, structure = jax.tree.flatten((bare, jnp.result_type(float)))
+    for like, known, memory, shapes in _recent:
+        if like == structure and all(a is b for a, b in zip(known, leaves, strict=True)):
+            return memory, shapes
+    memory = memory_of(learner)
+    shapes = jax.eval_shape(learner.init, jax.eval_shape(jax.random.key, 0))
+    _recent.append((structure, leaves, memory, shapes))
+    return memory, shapes
+
+
 class MemoryEngine:
     """What `Learner` asks of an engine, for a network with banks of modes.
 
-    **Arguments:** `memory`; `learner`: of which it was made; `dtype`: JAX's.
+    **Arguments:** `learner`.
 
-    **Raises:** `Unknown` for rates that it cannot follow.
+    **Raises:** `Unknown` for one that the loops cannot learn.
     """
 
     records = frozenset({"output", "loss"})
     pays = True
 
-    def __init__(self, memory: Memory, learner: Any, dtype: Any):
-        self.memory, self.dtype = memory, np.dtype(dtype)
+    def __init__(self, learner: Any):
+        memory, like = _known(learner)
+        self.memory, self.dtype = memory, np.dtype(jnp.result_type(float))
         self.lead = () if memory.alone else (memory.streams,)
         self._inputs = dict(memory.inputs)
         self._outputs = next(v.features for v in memory.vertices if v.name in memory.readouts)
-        like = jax.eval_shape(learner.init, jax.eval_shape(jax.random.key, 0))
         self._structure = jax.tree.structure(like)
         self._shapes = [leaf.shape for leaf in jax.tree.leaves(like)]
         self._rates = rates_of(learner, like.w)

@@ -16,7 +16,7 @@ from .chain_neurons import (
     activate,
 )
 from .codes import LANES, LINE, LIVE, TURNED
-from .jit import kernel
+from .jit import called, kernel
 from .lanes import plain, pull_back
 from .losses import loss as loss_of
 from .memory_back import go_back, judge
@@ -63,7 +63,7 @@ from .subnormal import back_to, without_subnormals
 PIECE = 256  # features of all streams that a thread takes at once
 
 
-@kernel
+@called
 def read(block, of, base, u, to, place):
     """Writes what a block reads of a stream, times its mask, and the 1 of its biases."""
     j = place
@@ -80,7 +80,7 @@ def read(block, of, base, u, to, place):
     to[place + block[INPUTS]] = 1
 
 
-@kernel
+@called
 def react(block, w, work, x, streams, thread, threads, met, turn):
     """Writes what a block makes of its sources: sums, features, slopes; returns the next turn.
 
@@ -109,7 +109,7 @@ def react(block, w, work, x, streams, thread, threads, met, turn):
     return meet(met, threads, turn)
 
 
-@kernel
+@called
 def remember(
     blocks, modes, w, x, u, lapse, every, work, known, swing, which, nil, thread, threads, met, turn
 ):
@@ -144,7 +144,7 @@ def remember(
     return check, meet(met, threads, turn)
 
 
-@kernel
+@called
 def sweep(blocks, w, x, u, here, to, work, order, thread, threads, met, turn):
     """Takes all that follows the modes forward; where `to` is `here` itself, until it settles.
 
@@ -171,7 +171,7 @@ def sweep(blocks, w, x, u, here, to, work, order, thread, threads, met, turn):
     return turn
 
 
-@kernel
+@called
 def tell(blocks, x, order, streams, out):
     """Writes the answers, the mean of those who say them, `(S, outputs)`."""
     said = 0
@@ -190,7 +190,7 @@ def tell(blocks, x, order, streams, out):
                 out[s, i] /= out.dtype.type(said)
 
 
-@kernel
+@called
 def keep_features(blocks, x, order, streams, states, left, right):
     """Writes what follows the modes into the states of some streams."""
     for b in range(len(blocks)):
@@ -201,7 +201,7 @@ def keep_features(blocks, x, order, streams, states, left, right):
                 copy(x[of : of + block[FEATURES]], states[order[k], block[STATE] :])
 
 
-@kernel
+@called
 def keep_errors(blocks, errors, order, streams, live, kept):
     """Writes the errors of every stream; 0 of those without a target."""
     for k in range(streams):
@@ -213,7 +213,7 @@ def keep_errors(blocks, errors, order, streams, live, kept):
                 to[state + i] = errors[of + i] if k < live else 0
 
 
-@kernel
+@called
 def begin_sample(z, begins, x, wide, target, which, told, nan):
     """Finds the order of the streams, shows their targets, and lets those rest that begin anew."""
     live, _, _ = places_of(z, False, len(z), which[ORDER])

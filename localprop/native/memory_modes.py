@@ -10,12 +10,11 @@ import math
 
 from .chain_loops import move, part
 from .chain_neurons import DECAY, FLOOR, NIL, TINY, WEIGHT_DECAY
-from .jit import apart, kernel
+from .jit import apart, called
 from .memory_places import (
     DENSE,
     FREE,
     FREQUENCY,
-    FREQUENCY_RATE,
     FRESH,
     GAIN,
     GAIN_SIDE,
@@ -24,7 +23,6 @@ from .memory_places import (
     KNOWN,
     LANED,
     LEAK,
-    LEAK_RATE,
     LEARNED,
     LEARNS,
     MODE,
@@ -50,7 +48,7 @@ from .memory_places import (
 from .oscillating import turned_leak
 
 
-@kernel
+@called
 def know(block, modes, w, lapse, known, every, begin, end):
     """Writes what a sample leaves of states and how features pull them, for some features.
 
@@ -109,7 +107,7 @@ def follow(
     return check
 
 
-@kernel
+@called
 def advance_modes(block, modes, known, lapse, x, y, swing, fresh, nil, left, right):
     """Moves all modes of a block in some streams; returns 0, or NaN if one is not finite.
 
@@ -176,7 +174,7 @@ def owe_one(e, e_side, back, back_side, f):
         f[j] += back * e[j] + back_side * e_side[j]
 
 
-@kernel
+@called
 def move_rows(mass, c, decay, tau, keep, hold, rates, w, p, v, f, at, inputs, wide, rows):
     """Moves rows of weights, and of biases behind them; returns 0, or NaN if one is not finite."""
     check, one = w.dtype.type(0), w.dtype.type(1)
@@ -193,7 +191,7 @@ def move_rows(mass, c, decay, tau, keep, hold, rates, w, p, v, f, at, inputs, wi
     return check
 
 
-@kernel
+@called
 def move_features(
     block, modes, mass, c, tau, keep, rates, w, p, v, known, e, work, felt, which, live,
     streams, begin, end, f, first,
@@ -242,20 +240,36 @@ def move_features(
     return check
 
 
-@kernel
+@called
 def move_speeds(
-    block, modes, mass, c, tau, keep, w, p, v, swing, felt, which, live, streams, thread, threads, f
+    block,
+    modes,
+    mass,
+    c,
+    tau,
+    keep,
+    rates,
+    w,
+    p,
+    v,
+    swing,
+    felt,
+    which,
+    live,
+    streams,
+    thread,
+    threads,
+    f,
 ):
     """Moves leaks and frequencies of some modes; returns 0, or NaN if one is not finite."""
     dtype = w.dtype.type
-    one, check, hold = dtype(1), dtype(0), dtype(math.exp(-c[DECAY] * tau))
+    check, hold = dtype(0), dtype(math.exp(-c[DECAY] * tau))
     lanes, count = block[LANED], block[MODES]
     size, felt_by = count * lanes, live * block[FREE]
     decay, rows = c[WEIGHT_DECAY] * dtype(block[FREE]), 2 * count * (block[LEARNED] >= 0)
     for k in range(part(thread, threads, rows), part(thread + 1, threads, rows)):
         kind, m = k // count, k % count
-        mode = modes[block[MODE] + m]
-        if mode[LEARNS] == 0:
+        if modes[block[MODE] + m, LEARNS] == 0:
             continue
         for i in range(lanes):
             f[i] = 0
@@ -265,11 +279,9 @@ def move_speeds(
                 of = block[SWING] + (4 * s + 2 * kind) * size + m * lanes
                 lam = block[STATE] * streams + place * block[OWN] + m * lanes
                 owe(swing[of:], swing[of + size :], felt[lam:], felt[lam + size :], f[:lanes])
-        rate = dtype(mode[LEAK_RATE] if kind == 0 else mode[FREQUENCY_RATE])
-        here = block[LEARNED] + k * lanes
-        there = here + lanes
-        check += move(
-            mass, w[here:there], p[here:there], v[here:there], f, decay, keep, tau, tau,
-            tau * rate, hold, one - hold, c[FLOOR], c[TINY], c[NIL],
+        own = rates[2 * (block[MODE] + m) + kind]
+        check += move_rows(
+            mass, c, decay, tau, keep, hold, own, w, p, v, f, block[LEARNED] + k * lanes, lanes,
+            lanes, 1,
         )  # fmt: skip
     return check

@@ -19,9 +19,9 @@ from __future__ import annotations
     MODES, VOICES, MODE, KNOWN, TRACE, SWING, LEARNED, COLUMNS,
 ) = range(32)  # fmt: skip
 
-# Of a mode: leak, frequency and gain as they begin; whether they are learned, and at which rates;
-# its number among those that errors come back from, -1 for a silent one.
-LEAK, FREQUENCY, GAIN, GAIN_SIDE, LEARNS, LEAK_RATE, FREQUENCY_RATE, VOICE, OF_MODE = range(9)
+# Of a mode: leak, frequency and gain as they begin; whether the former are learned; its number
+# among those that errors come back from, -1 for a silent one.
+LEAK, FREQUENCY, GAIN, GAIN_SIDE, LEARNS, VOICE, OF_MODE = range(7)
 
 # Of a mode and feature: what a sample leaves of the state, how a feature pulls it, and the leak.
 KEEP, SIDE, PULL, PULL_SIDE, SPEED, OF_STATE = range(6)

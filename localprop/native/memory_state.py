@@ -112,7 +112,8 @@ class MemoryState:
         self._leaves = [views[k] for k in range(len(leaves))]
         for view, leaf in zip(self._leaves, leaves, strict=True):
             view[...] = leaf
-        self._modes, self._rates = self._of_modes(rates), self._of_weights(rates)
+        self._modes = self._of_modes()
+        self._rates = self._of_weights(rates)
         lowest = np.finfo(self.dtype)
         numbers = memory.numbers
         known = *(numbers.get(n, 0.0) for n in NUMBERS), lowest.tiny, lowest.min, 0.0
@@ -258,37 +259,36 @@ class MemoryState:
                 for which in range(2):
                     yield tree[k][1 + which], self._of_streams(each[:, which])
 
-    def _of_modes(self, rates: list[float]) -> np.ndarray:
+    def _of_modes(self) -> np.ndarray:
         """Returns what is known of each mode, `(modes, OF_MODE)`."""
-        found, number = [], self._weight_numbers()
+        found = []
         for vertex in self.memory.vertices:
             own = np.zeros((vertex.modes, at.OF_MODE))
             own[:, at.VOICE] = -1
             own[vertex.voices, at.VOICE] = range(len(vertex.voices))
-            for bank, k, first in self._banks(vertex):
+            for bank, _, first in self._banks(vertex):
                 each = own[first : first + bank.count]
                 each[:, at.LEAK] = 1 / np.array(bank.time_constants)
                 each[:, at.FREQUENCY] = bank.frequencies
                 each[:, at.GAIN], each[:, at.GAIN_SIDE] = bank.gains.real, bank.gains.imag
                 each[:, at.LEARNS] = bank.learned
-                if bank.learned:
-                    tree = number[vertex.name]
-                    each[:, at.LEAK_RATE] = rates[tree.leak[k]]
-                    each[:, at.FREQUENCY_RATE] = rates[tree.frequency[k]]
             found.append(own)
         return np.concatenate(found)
 
-    def _weight_numbers(self) -> Any:
-        """Returns the weights' tree with the number of each leaf in place of it."""
-        w = self._index.w
-        return jax.tree.unflatten(jax.tree.structure(w), range(len(jax.tree.leaves(w))))
-
     def _of_weights(self, rates: list[float]) -> np.ndarray:
-        """Returns the rates of each block's weights and of its biases, `(blocks, 2)`."""
-        found, number = np.zeros((len(self.memory.vertices), 2)), self._weight_numbers()
-        for row, vertex in zip(found, self.memory.vertices, strict=True):
+        """Returns the rates of each block's weights and biases, and then twice those of each mode's
+        leaks and of its frequencies, `(blocks + 2 modes, 2)`."""
+        blocks, w = len(self.memory.vertices), self._index.w
+        number = jax.tree.unflatten(jax.tree.structure(w), range(len(jax.tree.leaves(w))))
+        found = np.zeros((blocks + 2 * len(self._modes), 2), self.dtype)
+        of_modes = found[blocks:].reshape(-1, 2, 2)
+        for k, vertex in enumerate(self.memory.vertices):
+            tree, mode = number[vertex.name], self.places.blocks[k, at.MODE]
             if vertex.dense:
-                tree = number[vertex.name]
                 linear = tree.module if vertex.banks else tree
-                row[:] = rates[linear.weight], rates[linear.bias]
-        return found.astype(self.dtype)
+                found[k] = rates[linear.weight], rates[linear.bias]
+            for bank, b, first in self._banks(vertex):
+                if bank.learned:
+                    each = of_modes[mode + first : mode + first + bank.count]
+                    each[:, 0], each[:, 1] = rates[tree.leak[b]], rates[tree.frequency[b]]
+        return found

@@ -127,12 +127,12 @@ BANKS = {
 }
 
 
-CASES = [("linear", kind) for kind in BANKS]
-CASES += [pytest.param("any module", kind, marks=pytest.mark.slow) for kind in BANKS]
+CASES = [("linear", kind, engine) for kind in BANKS for engine in ("native", "xla")]
+CASES += [pytest.param("any module", kind, "xla", marks=pytest.mark.slow) for kind in BANKS]
 
 
-@pytest.mark.parametrize(("features", "kind"), CASES)
-def test_t1_modes_of_features_have_the_gradient_of_bptt(x64, kind, features):
+@pytest.mark.parametrize(("features", "kind", "engine"), CASES)
+def test_t1_modes_of_features_have_the_gradient_of_bptt(x64, kind, features, engine):
     banks, size = BANKS[kind], 5
     make = {
         "linear": partial(eqx.nn.Linear, INPUTS, size),
@@ -146,7 +146,7 @@ def test_t1_modes_of_features_have_the_gradient_of_bptt(x64, kind, features):
         if b.learned
         for f in ("leak", "frequency")
     ]
-    w, force = accumulated(network, stream, shift=shift, duration=LASTS)
+    w, force = accumulated(network, stream, shift=shift, duration=LASTS, engine=engine)
     frame = eqx.partition(make(key=jax.random.key(0)), eqx.is_inexact_array)[1]
 
     def loss(w):
@@ -171,14 +171,18 @@ def test_t1_modes_of_features_have_the_gradient_of_bptt(x64, kind, features):
     check_equal(force, jax.grad(loss)(w))
 
 
-def test_in_one_unit_of_time_a_mode_does_as_the_recipe_says(x64):
+@pytest.mark.parametrize(
+    ("engine", "join", "traces"),
+    [("native", read_modes(), Traces()), ("xla", jax.jit(read_modes()), None)],
+)
+def test_in_one_unit_of_time_a_mode_does_as_the_recipe_says(x64, engine, join, traces):
     """$h \\leftarrow a h + \\sqrt{1 - |a|^2} y$, $a = e^{-1/\\tau + 2\\pi i m/P}$."""
     bank, stream = ModeBank.harmonics(16.0, 4.0, 6), sequence(2)
     modes = Block(Modes(None, "identity", bank), ["input"])
-    top = Block(partial(eqx.nn.Linear, 36, OUTPUTS), ["modes"], join=jax.jit(read_modes()))
+    top = Block(partial(eqx.nn.Linear, 36, OUTPUTS), ["modes"], join=join)
     network = Layered({"modes": modes, "top": top}, inputs=(INPUTS,), output="top")
-    law = Hamiltonian(mass=STILL)
-    learner = Learner(network, Cost(SquaredError()), law, clock="sample", duration=1.0)
+    law, times = Hamiltonian(mass=STILL, traces=traces), {"clock": "sample", "duration": 1.0}
+    learner = Learner(network, Cost(SquaredError()), law, engine=engine, **times)
     phase, _ = learner.run(learner.init(jax.random.key(0)), stream)
     a = np.exp(-1 / 4.0 + 2j * np.pi * np.arange(6) / 16.0)[:, None]
     h = np.zeros((6, INPUTS), complex)
