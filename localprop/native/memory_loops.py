@@ -27,6 +27,7 @@ from .memory_places import (
     ERRORS,
     ERRORS_NEXT,
     FEATURES,
+    FED,
     FRESH,
     FROM,
     HERE,
@@ -60,6 +61,7 @@ from .memory_places import (
 )
 from .subnormal import back_to, without_subnormals
 
+NOTHING, LEARNT, ALL = range(3)
 PIECE = 256  # features of all streams that a thread takes at once
 
 
@@ -111,50 +113,54 @@ def react(block, w, work, x, streams, thread, threads, met, turn):
 
 @called
 def remember(
-    blocks, modes, w, x, u, lapse, every, work, known, swing, which, nil, thread, threads, met, turn
-):
+    blocks, modes, w, x, moved, u, lapse, changed, work, known, swing, which, nil, thread, threads,
+    met, turn,
+):  # fmt: skip
     """Moves all modes by what they read before the sample; returns 0, or NaN where what they owe
     to speeds is not finite, and the next turn.
 
-    **Arguments:** `x`: states, `(S, states)`; `u`: `(S, inputs)`; `lapse`: how long a sample lasts;
-    `every`: whether that is new.
+    **Arguments:** `x`: states, `(S, states)`, which become `moved`; `u`: `(S, inputs)`; `lapse`:
+    how long a sample lasts; `changed`: of what was known, `NOTHING`, `LEARNT` or `ALL`; where it is
+    nothing only those modes move that feel an input.
     """
     streams, flat, inputs = len(x), x.reshape(-1), u.reshape(-1)
     states, check = x.shape[1], nil
     left, right = part(thread, threads, streams), part(thread + 1, threads, streams)
     for b in range(len(blocks)):
         block = blocks[b]
-        if block[MODAL] != 0:
+        if block[MODAL] != 0 and (changed != NOTHING or block[FED] != 0):
             for s in range(left, right):
                 of, base = (inputs, s * u.shape[1]) if block[PARENT] < 0 else (flat, s * states)
-                read(
-                    block, of, base, u[s], work[SOURCES], block[SOURCE] * streams + s * block[WIDE]
-                )
+                place = block[SOURCE] * streams + s * block[WIDE]
+                read(block, of, base, u[s], work[SOURCES], place)
     turn = meet(met, threads, turn)
     for b in range(len(blocks)):
         block = blocks[b]
-        if block[MODAL] != 0:
+        if block[MODAL] != 0 and (changed != NOTHING or block[FED] != 0):
             lanes = block[LANED]
-            begin, end = part(thread, threads, lanes), part(thread + 1, threads, lanes)
-            know(block, modes, w, lapse, known, every, begin, end)
+            if changed != NOTHING:
+                begin, end = part(thread, threads, lanes), part(thread + 1, threads, lanes)
+                know(block, modes, w, lapse, known, changed == ALL, begin, end)
             turn = react(block, w, work, work[HERE], streams, thread, threads, met, turn)
             check += advance_modes(
-                block, modes, known, lapse, x, work[HERE], swing, which[FRESH], nil, left, right
+                block, modes, known, lapse, moved, work[HERE], swing, which[FRESH], nil, left, right
             )
     return check, meet(met, threads, turn)
 
 
 @called
-def sweep(blocks, w, x, u, here, to, work, order, thread, threads, met, turn):
-    """Takes all that follows the modes forward; where `to` is `here` itself, until it settles.
+def sweep(blocks, w, x, u, here, to, work, order, whole, thread, threads, met, turn):
+    """Takes what follows the modes forward; where `to` is `here` itself, until it settles.
 
     Returns the next turn.
+
+    **Arguments:** `whole`: whether all of it, and not only what feels an input at once.
     """
     streams, flat, inputs = len(x), x.reshape(-1), u.reshape(-1)
     left, right = part(thread, threads, streams), part(thread + 1, threads, streams)
     for b in range(len(blocks)):
         block = blocks[b]
-        if block[MODAL] == 0:
+        if block[MODAL] == 0 and (whole or block[FED] != 0):
             for k in range(left, right):
                 s, of, base = order[k], inputs, order[k] * u.shape[1]
                 if block[PARENT] >= 0:
@@ -252,7 +258,7 @@ def learn(
     w, p, v, mean = moving[0], moving[1], moving[2], moving[3]
     here, later = work[HERE], work[NEXT]
     errors, errors_later = work[ERRORS], work[ERRORS_NEXT]
-    streams, one, wide = len(x), dtype(1), 0
+    streams, one, wide = len(x), dtype(1), plain(0)
     for b in range(len(blocks)):
         wide = max(wide, blocks[b, LANED] if blocks[b, JUDGED] != 0 else 0)
     fault, turn, live, samples, order = -1, plain(1), 0, moments[1], which[ORDER]
@@ -266,16 +272,19 @@ def learn(
             begin_sample(z[t], anew, x, wide, work[TARGETS], which, told, dtype(math.nan))
         turn = meet(met, threads, turn)
         live = told[LIVE]
+        changed = ALL if t == 0 or duration[t] != duration[t - 1] else LEARNT
         check, turn = remember(
-            blocks, modes, w, x, u[t], duration[t], t == 0 or duration[t] != duration[t - 1], work,
-            known, swing, which, c[NIL], thread, threads, met, turn,
+            blocks, modes, w, x, x, u[t], duration[t], changed, work, known, swing, which, c[NIL],
+            thread, threads, met, turn,
         )  # fmt: skip
         keep = max(one - c[DISSIPATION] * tau, dtype(0))
         share, own = one / dtype(max(live, 1)), weight[t] if len(weight) else none
         for hop in range(plastic):
             # At first all settle. Then weights have moved, and all read what was there before.
             to, back = (here, errors) if hop == 0 else (later, errors_later)
-            turn = sweep(blocks, w, x, u[t], here, to, work, order, thread, threads, met, turn)
+            turn = sweep(
+                blocks, w, x, u[t], here, to, work, order, hop >= 0, thread, threads, met, turn
+            )
             if hop == 0 and thread == 0:
                 tell(blocks, here, order, streams, out[t])
             if thread == 0:
@@ -333,12 +342,15 @@ def answer(blocks, modes, c, w, x, moved, u, duration, out, work, known, which, 
     for s in range(streams):
         which[ORDER, s] = s
     for t in range(len(u)):
-        copy(x.reshape(-1), moved.reshape(-1))
+        for b in range(len(blocks)):
+            first, own = blocks[b, STATE], blocks[b, OWN]
+            for s in range(streams if t == 0 or blocks[b, FED] != 0 else 0):
+                copy(x[s, first : first + own], moved[s, first:])
         remember(
-            blocks, modes, w, moved, u[t], w.dtype.type(duration), t == 0, work, known, still,
-            which, c[NIL], plain(0), unit, shared, unit,
+            blocks, modes, w, x, moved, u[t], w.dtype.type(duration), ALL if t == 0 else NOTHING,
+            work, known, still, which, c[NIL], plain(0), unit, shared, unit,
         )  # fmt: skip
         here, order = work[HERE], which[ORDER]
-        sweep(blocks, w, moved, u[t], here, here, work, order, plain(0), unit, shared, unit)
+        sweep(blocks, w, moved, u[t], here, here, work, order, t == 0, plain(0), unit, shared, unit)
         tell(blocks, here, order, streams, out[t])
     back_to(usual)

@@ -11,6 +11,7 @@ import math
 from .chain_loops import move, part
 from .chain_neurons import DECAY, FLOOR, NIL, TINY, WEIGHT_DECAY
 from .jit import apart, called
+from .lanes import plain
 from .memory_places import (
     DENSE,
     FREE,
@@ -235,7 +236,7 @@ def move_features(
                     owe_one(row, row_side, *back, f[:wide])
         check += move_rows(
             mass, c, decay, tau, keep, hold, rates, w, p, v, f, block[WEIGHTS] + i * wide,
-            block[INPUTS], wide, 1,
+            block[INPUTS], wide, plain(1),
         )  # fmt: skip
     return check
 
@@ -282,6 +283,6 @@ def move_speeds(
         own = rates[2 * (block[MODE] + m) + kind]
         check += move_rows(
             mass, c, decay, tau, keep, hold, own, w, p, v, f, block[LEARNED] + k * lanes, lanes,
-            lanes, 1,
+            lanes, plain(1),
         )  # fmt: skip
     return check

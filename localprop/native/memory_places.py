@@ -11,13 +11,13 @@ from __future__ import annotations
     MODAL, FEATURES, LANED, INPUTS, WIDE, DENSE, FREE, KIND, WEIGHTS, SOURCE, NEURONS, STATE, OWN,
     # What it reads: of which block, -1 for an input, from where on, `OUTER` times `INNER` runs of
     # `RUN` numbers, so far apart, times which mask, -1 for none; whether errors go there. Whether
-    # it is told the target, and whether it is a part of the answer.
-    PARENT, FROM, OUTER, OUTER_STEP, INNER, INNER_STEP, RUN, MASK, HEARD, JUDGED, SAYS,
+    # it feels an input at once; whether it is told the target, and is a part of the answer.
+    PARENT, FROM, OUTER, OUTER_STEP, INNER, INNER_STEP, RUN, MASK, HEARD, FED, JUDGED, SAYS,
     # Of modes: how many; those that errors come back from; the first one among all; where what is
     # known of each and feature begins; where traces do, and those of speeds; and leaks among the
     # weights, and frequencies after them, -1 where none is learned.
     MODES, VOICES, MODE, KNOWN, TRACE, SWING, LEARNED, COLUMNS,
-) = range(32)  # fmt: skip
+) = range(33)  # fmt: skip
 
 # Of a mode: leak, frequency and gain as they begin; whether the former are learned; its number
 # among those that errors come back from, -1 for a silent one.

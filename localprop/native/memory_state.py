@@ -73,6 +73,8 @@ class Places:
         row[at.PARENT], row[at.HEARD] = self.number.get(v.parent, -1), v.heard
         row[at.MASK] = -1 if v.mask is None else self.inputs[v.mask]
         row[at.OUTER], row[at.INNER], row[at.RUN] = 1, 1, v.inputs
+        at_once = not v.banks and self.blocks[row[at.PARENT], at.FED]
+        row[at.FED] = row[at.PARENT] < 0 or row[at.MASK] >= 0 or at_once
         if row[at.PARENT] < 0:
             row[at.FROM] = self.inputs[v.parent]
             return
