@@ -130,7 +130,8 @@ class MemoryState:
         lengths = [room * n for n in (places.sources, *[places.neurons] * 4, *[places.states] * 2)]
         judged = int(blocks[blocks[:, at.JUDGED] != 0, at.LANED].max())
         lengths += [room * wide, room * judged, room * judged]
-        lengths += [self._threads * max(STRETCH, LANES * wide), self._threads * TURNED]
+        force = max(STRETCH, LANES * wide, int(blocks[:, at.LANED].max()))
+        lengths += [self._threads * force, self._threads * TURNED]
         lengths += [self._threads * LINE]
         ends = np.cumsum([-(-length // LINE) * LINE for length in lengths])
         self._work = tuple(np.split(aligned((ends[-1],), self.dtype), ends[:-1]))
