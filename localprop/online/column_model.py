@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import checkpoint as checkpoints
+from .. import compiled_ahead
 from ..describe import differences
 from ..errors import CheckpointError, StreamError
 from ..kept_programs import keep_programs
 from ..learner import Samples, Trace
-from ..native import ahead
 from ..table.columns import Column, ColumnKind
 from .classification import Classification, Label
 from .defaults import NAMES, Experts, bank_for
@@ -112,7 +112,7 @@ class ColumnModel:
         """
         rows, self._direct = len(target.values), None
         if not self._begun and self.settings.engine != "xla":
-            ahead.begin(self.settings.law)
+            compiled_ahead.begin(self.settings.law)
         told = more or len(self._learning) + len(self._answered) > 0
         self._alone = 0 if rows > 1 else self._alone
         if lines is None:

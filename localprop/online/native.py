@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from .. import compiled_ahead
 from ..forked import refuse_lame_fork
 from ..learner import Samples, Trace
-from ..native import ahead
 from ..native.chain import Chain, ChainState, chain_of
-from ..native.workers import cores
+from ..processors import cores
 from .bank import ALONE, Bank, Phases, stacked
 from .compiled import compiled
 
@@ -130,7 +130,7 @@ class NativeBank:
 
     def compile(self) -> None:
         """Compiles the loops, or reads them from where they are kept; it learns nothing."""
-        ahead.wait()
+        compiled_ahead.wait()
         self.states[0].compile()
 
     def preview(self, u: dict[str, np.ndarray]) -> np.ndarray:

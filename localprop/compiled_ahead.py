@@ -17,10 +17,8 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
-from ..kept_loops import loops_folder
-from .workers import cores
+from .kept_loops import loops_folder
+from .processors import cores
 
 LOOPS = {"hamiltonian": "chain_loops.learn", "least-action": "chain_action.learn"}
 MOST_SECONDS = 120.0  # to wait for: four times what it takes on a slow processor
@@ -28,15 +26,17 @@ MOST_SECONDS = 120.0  # to wait for: four times what it takes on a slow processo
 CODE = "import sys; sys.path[:] = sys.argv[2:]; from {0} import compile_loops; compile_loops()"
 
 _process: subprocess.Popen[bytes] | None = None
+_owner = 0  # the process that started it, which a fork of it is not
 
 
 def begin(law: str) -> None:
     """Starts to compile the loops of chains under a law, where that saves time.
 
-    **Arguments:** `law`: a name of `LOOPS`.
+    **Arguments:** `law`: by name; of one that is not in `LOOPS` nothing is compiled.
     """
-    global _process
-    if _process is not None or not sys.executable or cores() < 2 or not _are_missing(law):
+    global _process, _owner
+    possible = law in LOOPS and sys.executable and cores() > 1
+    if _process is not None or not possible or not _are_missing(law):
         return
     command = [sys.executable, "-P", "-c", CODE.format(__name__), law, *sys.path]
     none = subprocess.DEVNULL
@@ -45,23 +45,22 @@ def begin(law: str) -> None:
         _process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=none, stderr=none, start_new_session=True
         )
-        atexit.register(_end, _process, os.getpid())
+        _owner = os.getpid()
+        atexit.register(_end)
 
 
 def wait() -> None:
     """Waits until the loops are compiled, if another process is at it."""
-    if _process is not None:
+    if _process is not None and _owner == os.getpid():
         with contextlib.suppress(subprocess.TimeoutExpired):
             _process.wait(MOST_SECONDS)
-        _end(_process, os.getpid())
+        _end()
 
 
-def _end(process: subprocess.Popen[bytes], owner: int) -> None:
-    if os.getpid() != owner or process.stdin is None:  # it is another's, before a fork
-        return
-    process.kill()
-    process.wait()
-    process.stdin.close()
+def _end() -> None:
+    if _process is not None and _owner == os.getpid():
+        _process.kill()
+        _process.communicate()  # closes what it was given, too
 
 
 def _are_missing(law: str) -> bool:
@@ -81,7 +80,9 @@ def compile_loops() -> None:
     """Compiles the loops under the law that the command line names; for the other process."""
     # Where the first process ends, however it does, so does what it writes to.
     threading.Thread(target=_live_no_longer, daemon=True).start()
-    from .chain import ACTION, NUMBERS, Chain, ChainState
+    import numpy as np
+
+    from .native.chain import ACTION, NUMBERS, Chain, ChainState
 
     settings = tuple(1.0 for _ in NUMBERS)
     action = tuple(1.0 for _ in ACTION) if sys.argv[1] == "least-action" else ()
