@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,10 +36,12 @@ def begin(law: str) -> None:
     **Arguments:** `law`: by name; of one that is not in `LOOPS` nothing is compiled.
     """
     global _process, _owner
-    possible = law in LOOPS and sys.executable and cores() > 1
+    # Where Python is a part of another program, that program is what is called executable.
+    is_python = Path(sys.executable or "").name.lower().startswith("python")
+    possible = law in LOOPS and is_python and cores() > 1
     if _process is not None or not possible or not _are_missing(law):
         return
-    command = [sys.executable, "-P", "-c", CODE.format(__name__), law, *sys.path]
+    command = [sys.executable, "-P", "-c", CODE.format(__name__), law, *map(str, sys.path)]
     none = subprocess.DEVNULL
     with contextlib.suppress(OSError):
         # A session of its own, or it would be interrupted and say so when this process is.

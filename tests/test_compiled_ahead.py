@@ -95,7 +95,10 @@ def test_nobody_is_started_where_it_would_not_help(monkeypatch, tmp_path):
         m.setenv("LOCALPROP_CACHE", str(tmp_path / "file"))
         assert not begun()
     with monkeypatch.context() as m:
-        m.setattr(sys, "executable", str(tmp_path / "no such program"))
+        m.setattr(sys, "executable", str(tmp_path / "python of nowhere"))
+        assert not begun()
+    with monkeypatch.context() as m:
+        m.setattr(sys, "executable", "/bin/true")  # which is not Python, and would be started
         assert not begun()
     kept = loops_folder() / "native_0"
     kept.mkdir(parents=True)
