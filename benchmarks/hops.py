@@ -45,7 +45,8 @@ import numpy as np
 from localprop import Cost, Digraph, Hamiltonian, Layered, Learner, SquaredError
 from localprop.native import workers
 from localprop.native.room import aligned
-from localprop.native.workers import cores, free_cores, together
+from localprop.native.workers import free_cores, together
+from localprop.processors import cores
 
 from .page import write_page
 

@@ -16,6 +16,8 @@ import time
 from functools import cache
 from pathlib import Path
 
+from .processors import cores
+
 VARIABLE = "LOCALPROP_CACHE"
 MOST_BYTES = 1 << 28
 LEFT = 0.75  # of the bound, after files had to go
@@ -142,8 +144,7 @@ def sources() -> str:
 def machine() -> str:
     """Describes the processor: a program made for one need not run on another."""
     parts = [platform.system(), platform.machine(), platform.processor()]
-    cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
-    parts.append(str(len(cores(0))))  # by which the compiler divides the work
+    parts.append(str(cores()))  # by which the compiler divides the work
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
         first = file.read().split("\n\n")[0]
         told = ("model name", "flags", "Features", "CPU implementer", "CPU part")

@@ -26,19 +26,27 @@ def kept_loop(function: Callable[..., Any], **options: Any) -> Any:
     loop: Any = numba.njit(function, **options)
     config: Any = numba.config
     folder, given = cache_folder(), config.CACHE_DIR
-    if folder is None:
+    own = given or loops_folder()
+    if folder is None or own is None:
         return loop
-    # Numba looks at the file of a loop alone, and not at those of the loops that it calls.
-    own = given or str(folder / "numba" / sources())
     try:
         os.makedirs(own, mode=0o700, exist_ok=True)
-        config.CACHE_DIR = own
+        config.CACHE_DIR = str(own)
         loop._cache = _careful_cache()(function, None if given else folder)
     except Exception:  # a folder that cannot be written, or another Numba
         pass
     finally:
         config.CACHE_DIR = given
     return loop
+
+
+def loops_folder() -> Path | None:
+    """Returns where loops are kept, in folders by module; `None` where none are."""
+    folder, given = cache_folder(), os.environ.get("NUMBA_CACHE_DIR")
+    if folder is None:
+        return None
+    # Numba looks at the file of a loop alone, and not at those of the loops that it calls.
+    return Path(given) if given else folder / "numba" / sources()
 
 
 @cache

@@ -9,7 +9,7 @@ SHAPES = "Equivalent: of what the key draws only shapes are read."
 SAME_LENGTH = "Equivalent: tails and heads are as many."
 
 EXPLAINED: dict[str, str] = {
-    "learner/learner.py: duration: float = eqx.field(static=True) -> "
+    "learner/presentation.py: duration: float = eqx.field(static=True) -> "
     "duration: float = eqx.field(static=False)": STATIC,
     "network/digraph.py: inputs: int = eqx.field(static=True) -> "
     "inputs: int = eqx.field(static=False)": STATIC,

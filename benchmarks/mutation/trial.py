@@ -60,6 +60,9 @@ TESTS = {
     "learner/loop.py": [
         "learner/test_learner.py", "learner/test_many_hops.py", "learner/test_learner_errors.py",
     ],
+    "learner/presentation.py": [
+        "learner/test_learner.py", "learner/test_many_hops.py", "learner/test_predict.py",
+    ],
     "learner/samples.py": [
         "learner/test_learner_errors.py", "learner/test_learner.py", "learner/test_predict.py",
         "test_arguments.py",

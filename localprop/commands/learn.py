@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text as Plain
 
+from .. import compiled_ahead
 from ..errors import ConfigError, counted
 from ..plain_numbers import whole_number
 from .interrupt import stoppable
@@ -134,6 +135,8 @@ def learn_command(
     of the last rows again beside each new one (--review). Nothing has to be tuned. One network
     alone (--no-bank --review 0) is some ten times as fast, and errs more often.
     """
+    if engine != "xla":
+        compiled_ahead.begin(law)  # now, for all else takes a second to import
     with stoppable() as stop:
         from ..online.learn import learn
         from ..online.settings import Settings

@@ -234,6 +234,15 @@ class ChainState:
         loop, arguments = self.answering(u, out)
         loop(*arguments)
 
+    def compile(self) -> None:
+        """Compiles the loops, or reads them from where they are kept; it learns nothing."""
+        chain = self.chain
+        none = np.zeros((0, chain.streams, chain.sizes[0]), self.dtype)
+        target = np.zeros((0, chain.streams, chain.sizes[-1]), self.dtype)
+        answers, lasts = target[:, 0], np.zeros(0, self.dtype)
+        self.learn(none, target, lasts, target, none[:, 0], none[:, 0], answers)
+        self.answer(none[:, 0], answers)
+
     def learning(
         self,
         u: np.ndarray,

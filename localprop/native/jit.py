@@ -22,12 +22,12 @@ FAST = {"reassoc", "contract", "nsz"}
 def kernel(loop: Callable[..., Any], **more: Any) -> Any:
     """Returns a loop compiled when it is first called, for its arguments, without Python's lock."""
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
-    return kept_loop(loop, **options, _nrt=False, **more)
+    return kept_loop(loop, **options, _nrt=False, no_cfunc_wrapper=True, **more)
 
 
 def called(loop: Callable[..., Any], **more: Any) -> Any:
     """Returns a loop that other loops call, and Python never: ways in from there take time."""
-    return kernel(loop, no_cpython_wrapper=True, no_cfunc_wrapper=True, **more)
+    return kernel(loop, no_cpython_wrapper=True, **more)
 
 
 # What Numba's compiler can be told and its decorator has no word for: that no two arrays overlap.
@@ -37,9 +37,9 @@ CPUTargetOptions.noalias = TargetOptions.Mapping("noalias")  # pyright: ignore
 
 def inner(loop: Callable[..., Any]) -> Any:
     """Returns a loop that becomes a part of whatever calls it: passing arrays on takes time."""
-    return kernel(loop, forceinline=True)
+    return called(loop, forceinline=True)
 
 
 def apart(loop: Callable[..., Any]) -> Any:
     """Returns an inner loop over arrays of which no two overlap, unless nothing is written."""
-    return kernel(loop, forceinline=True, noalias=True)
+    return called(loop, forceinline=True, noalias=True)

@@ -22,9 +22,9 @@ from .plan import Plan
 from .room import aligned
 from .workers import together
 
-# Of 16 bytes for each source, a tile's lie in a second cache; see `benchmarks/hops.md`.
-TAIL_BITS, HEAD_BITS = 14, 18
-TAIL_MASK, TAIL_SHIFT = np.uint32((1 << TAIL_BITS) - 1), np.uint32(TAIL_BITS)
+# Of 16 bytes for each source, a tile's lie in the nearest cache, or in the second; in the nearest
+# where an arc gains more by that than its share of all heads, which pass by once for every tile.
+NEAREST, SECOND, GAIN = 11, 14, 4
 NOW, THEN, BACK, ROOM = range(4)  # what a source says, says after the hop, and gets back
 COEFFICIENT, DRIVE = range(2)  # of a neuron
 
@@ -34,15 +34,16 @@ class Tiles:
 
     **Arguments:** `plan`: of the learner.
 
-    **Attributes:** `some`: whether there are any: not for a network that one tile would hold, nor
-    where the loop does more with an arc than a hop of one stream under the Hamiltonian law.
+    **Attributes:** `some`: whether there are any: not for a network whose sources a second cache
+    holds, nor where the loop does more with an arc than a hop of one stream under the Hamiltonian
+    law; `bits`: of a tile's number of sources; `down`: how many tiles a part has for them.
     """
 
     def __init__(self, plan: Plan):
         ints = plan.ints
         n, m, self._dtype = ints["neurons"], ints["sources"], plan.dtype
         self.some = (
-            m > 1 << TAIL_BITS
+            m > 1 << SECOND
             and ints["streams"] == 1
             and ints["law"] == HAMILTONIAN
             and ints["traces"] == NONE
@@ -50,11 +51,13 @@ class Tiles:
             and plan.arcs.size == 0
         )
         parts = ints["parts"] if self.some else 0
-        self._room = ((parts, 1 << TAIL_BITS, ROOM + 1), (n if self.some else 0, 2))
-        across = (m - 1 >> TAIL_BITS) + 1
-        self.down = (n // ints["parts"] >> HEAD_BITS) + 1
+        passing = (m - 1 >> NEAREST) * n <= GAIN * math.prod(plan.shapes["w"])
+        self.bits = NEAREST if passing else SECOND
+        self._room = ((parts, 1 << self.bits, ROOM + 1), (n if self.some else 0, 2))
+        across = (m - 1 >> self.bits) + 1
+        self.down = (n // ints["parts"] >> 32 - self.bits) + 1
         sizes = np.zeros((parts, across * self.down), np.int64)
-        self._arcs = self.down, plan.starts, plan.tails
+        self._arcs = self.bits, self.down, plan.starts, plan.tails
         self.index = np.empty(plan.shapes["w"] if self.some else 0, np.uint32)
         if self.some:
             _count(*self._arcs, sizes)
@@ -66,7 +69,7 @@ class Tiles:
     def arrays(self) -> tuple[Any, ...]:
         """Returns what `through_tiles` needs, with room of its own."""
         room = (aligned(shape, self._dtype) for shape in self._room)
-        return self.down, self.index, self.begins, self.ends, *room
+        return self.bits, self.down, self.index, self.begins, self.ends, *room
 
     def lay_out(self, of: np.ndarray, to: np.ndarray, threads: int) -> None:
         """Copies what is in the network's order into that of the tiles."""
@@ -78,46 +81,46 @@ class Tiles:
 
 
 @inner
-def _tile(i, first, tail, down):
+def _tile(i, first, tail, bits, down):
     """Returns the number of an arc's tile, by its head, the first one of the part, and its tail."""
-    return (tail >> TAIL_BITS) * down + ((i - first) >> HEAD_BITS)
+    return (tail >> bits) * down + ((i - first) >> (32 - bits))
 
 
 @kernel
-def _count(down, starts, tails, sizes):
+def _count(bits, down, starts, tails, sizes):
     """Counts the arcs of each tile of each part."""
     n, parts = starts.size - 1, sizes.shape[0]
     for q in range(parts):
         first = q * n // parts
         for i in range(first, (q + 1) * n // parts):
             for k in range(starts[i], starts[i + 1]):
-                sizes[q, _tile(i, first, tails[k], down)] += 1
+                sizes[q, _tile(i, first, tails[k], bits, down)] += 1
 
 
 @kernel
-def _find_index(down, starts, tails, free, index):
+def _find_index(bits, down, starts, tails, free, index):
     """Finds where in its tile the ends of each arc are; `free`: where each tile goes on."""
     n, parts = starts.size - 1, free.shape[0]
     for q in range(parts):
         first = q * n // parts
         for i in range(first, (q + 1) * n // parts):
-            head = (i - first) & ((1 << HEAD_BITS) - 1)
+            head = (i - first) & ((1 << (32 - bits)) - 1)
             for k in range(starts[i], starts[i + 1]):
-                tile = _tile(i, first, tails[k], down)
-                tail = tails[k] & ((1 << TAIL_BITS) - 1)
-                index[free[q, tile]] = (head << TAIL_BITS) | tail
+                tile = _tile(i, first, tails[k], bits, down)
+                tail = tails[k] & ((1 << bits) - 1)
+                index[free[q, tile]] = (head << bits) | tail
                 free[q, tile] += 1
 
 
 @kernel
-def _walk(thread, threads, down, starts, tails, free, of, to, back):
+def _walk(thread, threads, bits, down, starts, tails, free, of, to, back):
     """Copies into the order of tiles, or back."""
     n, parts = starts.size - 1, free.shape[0]
     for q in range(thread, parts, threads):
         first = q * n // parts
         for i in range(first, (q + 1) * n // parts):
             for k in range(starts[i], starts[i + 1]):
-                tile = _tile(i, first, tails[k], down)
+                tile = _tile(i, first, tails[k], bits, down)
                 at = free[q, tile]
                 free[q, tile] = at + 1
                 if back:
@@ -129,24 +132,31 @@ def _walk(thread, threads, down, starts, tails, free, of, to, back):
 @inner
 def are_tiled(tiles):
     """Returns whether arcs lie in tiles."""
-    return tiles[1].size > 0
+    return tiles[2].size > 0
+
+
+@inner
+def ends_of(both, bits):
+    """Returns where in its tile an arc begins and ends."""
+    both = np.int64(both)
+    return both & ((1 << bits) - 1), both >> bits
 
 
 @apart
-def _settle(w, index, sources, neurons):
+def _settle(w, index, bits, sources, neurons):
     """Sends errors back over the arcs of a tile, and takes its heads to their next drives."""
     for k in range(w.size):
-        j, i = np.int64(index[k] & TAIL_MASK), np.int64(index[k] >> TAIL_SHIFT)
+        j, i = ends_of(index[k], bits)
         here = w[k]
         sources[j, BACK] += neurons[i, COEFFICIENT] * here
         neurons[i, DRIVE] += here * sources[j, THEN]
 
 
 @apart
-def _learn(w, p, index, sources, neurons, decay, implicit, keep, push, step):
+def _learn(w, p, index, bits, sources, neurons, decay, implicit, keep, push, step):
     """Does what `_settle` does, and moves momenta and weights, at constant mass."""
     for k in range(w.size):
-        j, i = np.int64(index[k] & TAIL_MASK), np.int64(index[k] >> TAIL_SHIFT)
+        j, i = ends_of(index[k], bits)
         here, c, old = w[k], neurons[i, COEFFICIENT], p[k]
         sources[j, BACK] += c * here
         new = keep * old + push * (c * sources[j, NOW] + decay * here)
@@ -158,11 +168,11 @@ def _learn(w, p, index, sources, neurons, decay, implicit, keep, push, step):
 
 @apart
 def _learn_adaptively(
-    w, p, v, index, sources, neurons, decay, implicit, keep, push, step, v_keep, v_gain, floor
+    w, p, v, index, bits, sources, neurons, decay, implicit, keep, push, step, v_keep, v_gain, floor
 ):
     """Does what `_learn` does at adaptive mass."""
     for k in range(w.size):
-        j, i = np.int64(index[k] & TAIL_MASK), np.int64(index[k] >> TAIL_SHIFT)
+        j, i = ends_of(index[k], bits)
         here, c, old = w[k], neurons[i, COEFFICIENT], p[k]
         sources[j, BACK] += c * here
         f = c * sources[j, NOW] + decay * here
@@ -184,33 +194,33 @@ def through_tiles(q, first, last, mode, now, then, ints, moving, a, coef, s, g, 
     a tile say and get back, `(parts, sources, ROOM + 1)`, and for coefficients and drives of
     neurons, `(neurons, 2)`.
     """
-    down, index, begins, ends, sources, neurons = tiles
+    bits, down, index, begins, ends, sources, neurons = tiles
     none, m, near = np.int64(0), ints[SOURCES], sources[q]
     keep, push, step, v_keep, v_gain, floor, decay, _ = moving
     implicit = ints[IMPLICIT] == 1
     for i in range(first, last):
         neurons[i, COEFFICIENT] = 0 if mode == FORWARD else coef[none, i]
         neurons[i, DRIVE] = 0
-    for left in range(0, m, 1 << TAIL_BITS):
-        right = min(left + (1 << TAIL_BITS), m)
+    for left in range(0, m, 1 << bits):
+        right = min(left + (1 << bits), m)
         for j in range(left, right):
             near[j - left, NOW], near[j - left, THEN] = s[now, none, j], s[then, none, j]
             near[j - left, BACK] = 0
         for block in range(down):
-            k = (left >> TAIL_BITS) * down + block
+            k = (left >> bits) * down + block
             at, end = begins[q, k], ends[q, k]
-            felt = neurons[first + (block << HEAD_BITS) :]
+            felt = neurons[first + (block << (32 - bits)) :]
             if mode != LEARN:
-                _settle(w[at:end], index[at:end], near, felt)
+                _settle(w[at:end], index[at:end], bits, near, felt)
             elif ints[MASS] == CONSTANT:
                 _learn(
-                    w[at:end], p[at:end], index[at:end], near, felt, decay, implicit, keep, push,
-                    step,
+                    w[at:end], p[at:end], index[at:end], bits, near, felt, decay, implicit, keep,
+                    push, step,
                 )  # fmt: skip
             else:
                 _learn_adaptively(
-                    w[at:end], p[at:end], v[at:end], index[at:end], near, felt, decay, implicit,
-                    keep, push, step, v_keep, v_gain, floor,
+                    w[at:end], p[at:end], v[at:end], index[at:end], bits, near, felt, decay,
+                    implicit, keep, push, step, v_keep, v_gain, floor,
                 )  # fmt: skip
         for j in range(left, right):
             g[q, none, j] = near[j - left, BACK]

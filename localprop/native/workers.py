@@ -7,18 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ..processors import cores
+
 # How many threads take a large network through a hop; `None`: as many as there are free cores.
 _asked = os.environ.get("LOCALPROP_THREADS", "")
 threads_given = int(_asked) if _asked.isdecimal() and int(_asked) > 0 else None
 
 _pools: dict[int, ThreadPoolExecutor] = {}  # by process: threads do not survive a fork
-
-
-def cores() -> int:
-    """Returns how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def free_cores() -> int:

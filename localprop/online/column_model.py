@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import checkpoint as checkpoints
+from .. import compiled_ahead
 from ..describe import differences
 from ..errors import CheckpointError, StreamError
 from ..kept_programs import keep_programs
@@ -110,6 +111,8 @@ class ColumnModel:
         **Raises:** `StreamError`, `DivergenceError`.
         """
         rows, self._direct = len(target.values), None
+        if not self._begun and self.settings.engine != "xla":
+            compiled_ahead.begin(self.settings.law)
         told = more or len(self._learning) + len(self._answered) > 0
         self._alone = 0 if rows > 1 else self._alone
         if lines is None:

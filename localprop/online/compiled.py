@@ -12,4 +12,4 @@ from ..kept_loops import kept_loop
 @cache
 def compiled(loop: Callable[..., Any]) -> Any:
     """Returns the function compiled, which is kept on disk where that can be written."""
-    return kept_loop(loop, nogil=True)
+    return kept_loop(loop, nogil=True, _nrt=False, no_cfunc_wrapper=True)

@@ -12,10 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from .. import compiled_ahead
 from ..forked import refuse_lame_fork
 from ..learner import Samples, Trace
 from ..native.chain import Chain, ChainState, chain_of
-from ..native.workers import cores
+from ..processors import cores
 from .bank import ALONE, Bank, Phases, stacked
 from .compiled import compiled
 
@@ -129,12 +130,8 @@ class NativeBank:
 
     def compile(self) -> None:
         """Compiles the loops, or reads them from where they are kept; it learns nothing."""
-        state, chain = self.states[0], self.chains[0]
-        none = np.zeros((0, 1, chain.sizes[0]), state.dtype)
-        answers = np.zeros((0, chain.sizes[-1]), state.dtype)
-        target, lasts = answers[:, None], np.zeros(0, state.dtype)
-        state.learn(none, target, lasts, target, none[:, 0], none[:, 0], answers)
-        state.answer(none[:, 0], answers)
+        compiled_ahead.wait()
+        self.states[0].compile()
 
     def preview(self, u: dict[str, np.ndarray]) -> np.ndarray:
         """Returns what the experts answer to new rows, `(T, experts, outputs)`, learning nothing.

@@ -39,17 +39,18 @@ from .window_layout import (
 
 def loop(function: Callable[..., Any], **more: Any) -> Any:
     """Returns a function compiled when it is first called."""
-    return kept_loop(function, nogil=True, error_model="numpy", _nrt=False, **more)
+    options = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+    return kept_loop(function, **options, **more)
 
 
 def inner(function: Callable[..., Any]) -> Any:
     """Returns one that is called by other such functions alone."""
-    return loop(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return loop(function, no_cpython_wrapper=True)
 
 
 def any_order(function: Callable[..., Any]) -> Any:
     """Returns an inner one whose sums may be taken in any order, so that they are vectors."""
-    return loop(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath={"reassoc"})
+    return loop(function, no_cpython_wrapper=True, fastmath={"reassoc"})
 
 
 @inner

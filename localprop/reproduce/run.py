@@ -62,7 +62,7 @@ PARTS: tuple[Planned, ...] = (
     Planned("conjecture", conjecture.measure, False, 6, 18),
     Planned("locality", locality.measure, False, 8, 15, per_seed=False),
     Planned("least action", least_action.measure, True, 6, 15),
-    Planned("beyond the papers: memory", memory.measure, True, 6, 18),
+    Planned("beyond the papers: memory", memory.measure, True, 7, 18),
 )
 
 

@@ -47,9 +47,19 @@ def check_equal(force, expected, rtol=1e-11):
         np.testing.assert_allclose(own, theirs, rtol=rtol, atol=1e-12 * scale)
 
 
-@pytest.mark.parametrize("engine", ["native", "xla"])
 @pytest.mark.parametrize("storage", ["dense", "sparse"])
-@pytest.mark.parametrize("kind", ["oscillating", "oscillating, learned", "learned"])
+@pytest.mark.parametrize(
+    ("kind", "engine"),
+    [
+        ("oscillating", "xla"),
+        ("learned", "xla"),
+        ("oscillating, learned", "xla"),
+        ("oscillating, learned", "native"),
+        # Loops of their own, which take long to compile.
+        pytest.param("oscillating", "native", marks=pytest.mark.slow),
+        pytest.param("learned", "native", marks=pytest.mark.slow),
+    ],
+)
 def test_t1_neurons_that_oscillate_or_learn_their_speed_have_the_gradient_of_bptt(
     x64, storage, kind, engine
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 
 import equinox as eqx
 import jax
@@ -63,9 +64,19 @@ def learned(learner, phase, u, z, stacked):
     return laid_out(after), trace
 
 
-@pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("streams", [None, 3])
-@pytest.mark.parametrize("settings", [{}, {"average": 5}, {"review": 4}], ids=str)
+AVERAGE, REVIEW = {"average": 5}, {"review": 4}
+QUICK = [("adaptive mass", None, AVERAGE), ("least action", 3, AVERAGE)]
+QUICK += [("adaptive mass", 3, REVIEW), ("least action", None, REVIEW)]
+
+
+@pytest.mark.parametrize(
+    ("law", "streams", "settings"),
+    [
+        pytest.param(*case, marks=[] if not case[2] or case in QUICK else pytest.mark.slow)
+        for case in product(LAWS, [None, 3], [{}, AVERAGE, REVIEW])
+    ],
+    ids=str,
+)
 @pytest.mark.usefixtures("x64")
 def test_stacked_layers_learn_what_layers_apart_learn(law, streams, settings):
     cost = Cost(SquaredError(), weight_decay=0.01)

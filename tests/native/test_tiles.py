@@ -11,7 +11,7 @@ from localprop import Adaptive, Cost, Digraph, Hamiltonian, Learner, SquaredErro
 from localprop.native import engine_of, workers
 from localprop.native.plan import plan_of
 from localprop.native.room import LARGE, Room
-from localprop.native.tiles import HEAD_BITS, TAIL_BITS, Tiles
+from localprop.native.tiles import NEAREST, SECOND, Tiles
 
 COST = Cost(SquaredError())
 
@@ -64,10 +64,11 @@ def test_no_bit_of_a_tiled_network_hangs_on_threads_or_cuts(monkeypatch):
     assert_same(phase, found[0][0])
 
 
+@pytest.mark.parametrize(("neurons", "bits"), [((1 << 18) + 70_001, SECOND), (50_001, NEAREST)])
 @pytest.mark.parametrize("parts", [1, 2, 3])
-def test_every_arc_is_in_one_place_of_its_tile(parts):
-    rng, sources = np.random.default_rng(0), 3 << TAIL_BITS
-    heads = np.sort(rng.integers(0, neurons := (1 << HEAD_BITS) + 70_001, 400_000))
+def test_every_arc_is_in_one_place_of_its_tile(neurons, bits, parts):
+    rng, sources = np.random.default_rng(0), 3 << SECOND
+    heads = np.sort(rng.integers(0, neurons, 400_000))
     tails = rng.integers(0, sources, heads.size).astype(np.int32)
     plan = plan_of(Learner(ring(20_000, 3), COST, engine="native"))
     ints = {**plan.ints, "neurons": neurons, "sources": sources, "parts": parts}
@@ -80,14 +81,15 @@ def test_every_arc_is_in_one_place_of_its_tile(parts):
         tiles.lay_out(ends[k], laid[k], 2)
         tiles.bring_back(laid[k], back[k], 1)
     np.testing.assert_array_equal(back, ends)
-    told = np.stack([tiles.index >> TAIL_BITS, tiles.index & ((1 << TAIL_BITS) - 1)])
+    assert tiles.bits == bits
+    told = np.stack([tiles.index >> bits, tiles.index & ((1 << bits) - 1)])
     covered = 0
     for q in range(parts):
         first = q * neurons // parts
         for k in range(tiles.ends.shape[1]):
             own = slice(tiles.begins[q, k], tiles.ends[q, k])
             across, down = divmod(k, tiles.down)
-            corner = [[first + (down << HEAD_BITS)], [across << TAIL_BITS]]
+            corner = [[first + (down << 32 - bits)], [across << bits]]
             np.testing.assert_array_equal(told[:, own] + np.array(corner), laid[:, own])
             covered += own.stop - own.start
     assert covered == heads.size

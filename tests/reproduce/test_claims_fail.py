@@ -6,6 +6,8 @@ is measured on a shorter run than there.
 
 from __future__ import annotations
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -174,6 +176,7 @@ def test_an_integrator_that_is_not_reversible_does_not_stay_where_it_is(monkeypa
 @pytest.mark.slow
 def test_a_learner_deaf_to_durations_misses_the_solution_of_uneven_samples(monkeypatch, x64):
     even = sampling.END / sampling.SAMPLES / 2
+    monkeypatch.setattr(sampling, "Learner", partial(Learner, engine="xla"))  # which asks for it
     monkeypatch.setattr(Learner, "_tau", lambda self, sample: jnp.asarray(even))
     assert "I11-uneven" in failing(sampling.measure(SEEDS).claims)
 
