@@ -15,16 +15,21 @@ ROOT = Path(localprop.__file__).parent
 # Each part may look at those on its right, directly, and at `ANYONE`.
 ANYONE = {"errors", "forked", "options", "plain_numbers", "strict_json", "written_aside"}
 ANYONE |= {"by_name", "cache_folder", "compiling", "kept_loops", "kept_programs"}
+ANYONE |= {"processors"}
 ARROWS = {
     "network": set(),
     "cost": set(),
     "describe": set(),
     "law": {"network", "cost"},
     "native": {"law", "network", "cost"},
+    "compiled_ahead": {"native"},
     "learner": {"native", "law", "network", "cost"},
     "checkpoint": {"learner", "law", "describe"},
     "table": set(),
-    "online": {"learner", "native", "law", "network", "cost", "checkpoint", "describe", "table"},
+    "online": {
+        *("learner", "native", "law", "network", "cost", "checkpoint", "describe", "table"),
+        "compiled_ahead",
+    },
     "river": {"online", "table"},
     "sklearn": {"online", "table"},
     "report": {"online"},
@@ -36,6 +41,7 @@ ARROWS = {
     },
     "commands": {
         *("online", "table", "report", "tracking", "law", "reproduce", "audit"),
+        "compiled_ahead",
     },
     "cli": {"commands", ""},
     "__main__": {"cli"},
