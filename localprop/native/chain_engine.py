@@ -12,31 +12,25 @@ from ..law import Phase
 from ..law.base import answer_loss
 from .chain import Chain, ChainState
 from .engine import Learned
-from .workers import MOST
-
-SHARED_FROM = 1 << 20  # of a chain's work, from which on threads that meet at every layer pay
+from .in_place import InPlaceEngine, are_shaped
 
 
-class ChainEngine:
+class ChainEngine(InPlaceEngine[ChainState]):
     """What `Learner` asks of an engine, for a chain.
 
     **Arguments:** `chain`; `learner`: of which it was made, for its losses; `dtype`: JAX's.
     """
 
-    records = frozenset({"output", "loss"})
-    pays = True  # at every size that was measured (benchmarks/hops.md)
-
     def __init__(self, chain: Chain, learner: Any, dtype: Any):
+        super().__init__(chain.work)
         self.chain, self.dtype = chain, np.dtype(dtype)
         self.lead = () if learner.network.streams is None else (chain.streams,)
         network, cost = learner.network, learner.cost
-        self._threads = MOST if chain.work >= SHARED_FROM else 1
-        self._kept: list[tuple[Phase, ChainState]] = []  # of the last sample that came alone
         self._losses = jax.jit(jax.vmap(lambda output, z: answer_loss(network, cost, output, z)))
 
     def fits(self, phase: Phase) -> bool:
         """Returns whether a phase is one of this learner's, in JAX's precision."""
-        if any(kept is phase for kept, _ in self._kept):
+        if self._is_kept(phase):
             return True
         if any(part is not None for part in (phase.trace, phase.average, phase.review)):
             return False
@@ -57,8 +51,7 @@ class ChainEngine:
         length, (inputs, *_, outputs) = len(samples.z), self.chain.sizes
         return (
             getattr(samples.u, "shape", None) == (length, *self.lead, inputs)
-            and samples.z.shape == (length, *self.lead, outputs)
-            and (samples.duration is None or samples.duration.shape == (length,))
+            and are_shaped(samples, self.lead, (*self.lead, outputs))
             and samples.weight is None
             and samples.begins is None
         )
@@ -67,14 +60,6 @@ class ChainEngine:
         """Returns whether these are rows of inputs of a single stream, and not traced."""
         single = not self.lead and isinstance(u, np.ndarray)
         return single and u.shape[1:] == self.chain.sizes[:1]
-
-    def step(self, phase: Phase, u: Any, z: Any, duration: Any) -> None:
-        """Returns `None`: a sample is read and checked like a stream."""
-        del phase, u, z, duration
-
-    def say(self, phase: Phase, u: Any) -> None:
-        """Returns `None`: an input is read and checked like several."""
-        del phase, u
 
     def learn(
         self,
@@ -113,13 +98,5 @@ class ChainEngine:
         self._keep(phase, state)
         return out
 
-    def _state(self, phase: Phase) -> ChainState:
-        """Returns what the loops carry of a phase, that of the call before where it is the same."""
-        try:
-            kept, state = self._kept.pop()  # nobody else has it meanwhile
-        except IndexError:
-            return ChainState(self.chain, phase, self._threads)
-        return state if kept is phase else ChainState(self.chain, phase, self._threads)
-
-    def _keep(self, phase: Phase, state: ChainState) -> None:
-        self._kept = [(phase, state)]
+    def _begun(self, phase: Phase) -> ChainState:
+        return ChainState(self.chain, phase, self._threads)

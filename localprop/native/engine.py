@@ -11,6 +11,7 @@ from jax.core import Tracer
 
 from ..law import Phase
 from .codes import CONSTANT
+from .in_place import are_shaped
 from .parts import Parts, arcs
 from .places import FLOATS, INTS, POLICY, RECORD_LOSS, RECORD_NORMS, X_SIGN
 from .plan import Plan
@@ -168,15 +169,9 @@ class Engine:
 
     def takes(self, samples: Any) -> bool:
         """Returns whether samples have this learner's shapes."""
-        length, shapes = len(samples.z), self.plan.shapes
-        each = ((length,), (length, *shapes["streams"]))
-        return (
-            getattr(samples.u, "shape", None) == (length, *shapes["u"])
-            and samples.z.shape == (length, *shapes["z"])
-            and (samples.duration is None or samples.duration.shape == (length,))
-            and (samples.weight is None or samples.weight.shape in each)
-            and (samples.begins is None or samples.begins.shape in each)
-        )
+        shapes = self.plan.shapes
+        given = getattr(samples.u, "shape", None) == (len(samples.z), *shapes["u"])
+        return given and are_shaped(samples, shapes["streams"], shapes["z"])
 
     def asks(self, u: Any) -> bool:
         """Returns whether these are rows of inputs, and not traced."""

@@ -14,12 +14,9 @@ from jax.core import Tracer
 
 from ..law import Adaptive, Phase
 from .engine import Learned
+from .in_place import InPlaceEngine, are_shaped
 from .memory import Memory, memory_of, rates_of
 from .memory_state import MemoryState
-from .workers import MOST
-
-SHARED_FROM = 1 << 20  # of a memory's work, from which on threads that meet at every block pay
-
 
 # What was known of the last learners, each as a tree: a schedule makes a new one for each rate.
 _recent: deque[tuple[Any, list[Any], Memory, Any]] = deque(maxlen=4)
@@ -43,7 +40,7 @@ def _known(learner: Any) -> tuple[Memory, Any]:
     return memory, shapes
 
 
-class MemoryEngine:
+class MemoryEngine(InPlaceEngine[MemoryState]):
     """What `Learner` asks of an engine, for a network with banks of modes.
 
     **Arguments:** `learner`.
@@ -51,11 +48,9 @@ class MemoryEngine:
     **Raises:** `Unknown` for one that the loops cannot learn.
     """
 
-    records = frozenset({"output", "loss"})
-    pays = True
-
     def __init__(self, learner: Any):
         memory, like = _known(learner)
+        super().__init__(memory.work)
         self.memory, self.dtype = memory, np.dtype(jnp.result_type(float))
         self.lead = () if memory.alone else (memory.streams,)
         self._inputs = dict(memory.inputs)
@@ -63,12 +58,10 @@ class MemoryEngine:
         self._structure = jax.tree.structure(like)
         self._shapes = [leaf.shape for leaf in jax.tree.leaves(like)]
         self._rates = rates_of(learner, like.w)
-        self._threads = MOST if memory.work >= SHARED_FROM else 1
-        self._kept: list[tuple[Phase, MemoryState]] = []  # of the last sample that came alone
 
     def fits(self, phase: Phase) -> bool:
         """Returns whether a phase is one of this learner's, in JAX's precision."""
-        if any(kept is phase for kept, _ in self._kept):
+        if self._is_kept(phase):
             return True
         leaves, structure = jax.tree.flatten(phase)
         if structure != self._structure or any(isinstance(a, Tracer) for a in leaves):
@@ -79,15 +72,8 @@ class MemoryEngine:
 
     def takes(self, samples: Any) -> bool:
         """Returns whether samples have this learner's shapes."""
-        length = len(samples.z)
-        each = (None, (length,), (length, *self.lead))
-        return (
-            self._reads(samples.u, length)
-            and samples.z.shape == (length, *self.lead, self._outputs)
-            and getattr(samples.duration, "shape", None) in each[:2]
-            and getattr(samples.weight, "shape", None) in each
-            and getattr(samples.begins, "shape", None) in each
-        )
+        targets = (*self.lead, self._outputs)
+        return self._reads(samples.u, len(samples.z)) and are_shaped(samples, self.lead, targets)
 
     def asks(self, u: Any) -> bool:
         """Returns whether these are rows of inputs, and not traced."""
@@ -102,14 +88,6 @@ class MemoryEngine:
         shape = (length, *self.lead)
         shapes = {name: getattr(a, "shape", None) for name, a in u.items()}
         return shapes == {name: (*shape, size) for name, size in self._inputs.items()}
-
-    def step(self, phase: Phase, u: Any, z: Any, duration: Any) -> None:
-        """Returns `None`: a sample is read and checked like a stream."""
-        del phase, u, z, duration
-
-    def say(self, phase: Phase, u: Any) -> None:
-        """Returns `None`: an input is read and checked like several."""
-        del phase, u
 
     def learn(
         self,
@@ -138,7 +116,7 @@ class MemoryEngine:
         trace = {"output": out.reshape(count, *self.lead, self._outputs), "loss": losses}
         after = state.phase()
         if count == 1 and bad < 0:
-            self._kept = [(after, state)]
+            self._keep(after, state)
         return Learned(after, {name: trace[name] for name in record}, None if bad < 0 else bad)
 
     def answer(self, phase: Phase, u: Any) -> np.ndarray:
@@ -147,7 +125,7 @@ class MemoryEngine:
         out = np.zeros((*u.shape[:2], self._outputs), self.dtype)
         state = self._state(phase)
         state.answer(u, out)
-        self._kept = [(phase, state)]
+        self._keep(phase, state)
         return out.reshape(len(u), *self.lead, self._outputs)
 
     def _joined(self, u: Any, count: int) -> np.ndarray:
@@ -164,12 +142,5 @@ class MemoryEngine:
         a = np.asarray(a[: wide[0]], self.dtype).reshape(wide[0], -1)
         return np.array(np.broadcast_to(a, wide), order="C")
 
-    def _state(self, phase: Phase) -> MemoryState:
-        """Returns what the loops carry of a phase, that of the call before where it is the same."""
-        try:
-            kept, state = self._kept.pop()  # nobody else has it meanwhile
-        except IndexError:
-            kept = state = None
-        if state is not None and kept is phase:
-            return state
+    def _begun(self, phase: Phase) -> MemoryState:
         return MemoryState(self.memory, self._rates, self._structure, phase, self._threads)
