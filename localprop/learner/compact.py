@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 
 from ..law import Adaptive, Constant, Growing, Hamiltonian, LeastAction, Phase
-from ..network import Layered, SharedWeights
+from ..network import Layered, SharedWeights, of_one_stream
 from ..network.stacked import Stacked, equal_layers
 
 Change = Callable[[Phase], Phase]
@@ -23,15 +23,15 @@ def compact(learner: Any, phase: Phase) -> tuple[Any, Phase, Change]:
     To be called once for many samples: it copies weights. Where layers differ, or where something
     of the user's own may look at them by name, both are returned as they are.
     """
-    shared, single = isinstance(learner.network, SharedWeights), learner.network
-    single = single.network if shared else single
+    single = of_one_stream(learner.network)
     if not isinstance(single, Layered) or phase.trace is not None or not _is_blind(learner):
         return learner, phase, lambda phase: phase
     chains = equal_layers(single)
     if not chains:
         return learner, phase, lambda phase: phase
-    stacked, axis = Stacked(single, chains), 1 if shared else 0
-    network = SharedWeights(stacked, learner.network.streams) if shared else stacked
+    stacked, streams = Stacked(single, chains), learner.network.streams
+    network = stacked if streams is None else SharedWeights(stacked, streams)
+    axis = 0 if streams is None else 1
     learner = eqx.tree_at(lambda given: given.network, learner, network)
     return (
         learner,

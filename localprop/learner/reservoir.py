@@ -10,7 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt32
 
 from ..errors import ConfigError, StreamError
-from ..network import AbstractNetwork, Digraph, FeedbackWeights, Layered, SharedWeights
+from ..network import (
+    AbstractNetwork,
+    Digraph,
+    FeedbackWeights,
+    Layered,
+    SharedWeights,
+    of_one_stream,
+)
 from .samples import Samples
 
 BESIDE = 7  # samples that are seen again beside each new one
@@ -101,8 +108,7 @@ class Reservoir(eqx.Module):
 
 def presented(network: AbstractNetwork) -> SharedWeights:
     """Returns the network on all that is shown at once: what is live, and what is seen again."""
-    single = network.network if isinstance(network, SharedWeights) else network
-    return SharedWeights(single, (network.streams or 1) + BESIDE)
+    return SharedWeights(of_one_stream(network), (network.streams or 1) + BESIDE)
 
 
 def live(network: AbstractNetwork, sample: Samples) -> Samples:

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from ..law import CostateReversal, Hamiltonian, LeastAction, Phase
-from ..network import Layered, SharedWeights
+from ..network import Layered, of_one_stream
 from .codes import LANES, LINE, STRETCH, TOLD, TURNED
 from .plan import Unknown, code_of, plain_number, plan_cost, plan_least_action, plan_mass
 from .room import aligned
@@ -69,9 +69,7 @@ def chain_of(learner: Any) -> Chain:
 
     **Raises:** `Unknown` for one that they cannot learn.
     """
-    network, streams = learner.network, learner.network.streams
-    if isinstance(network, SharedWeights):
-        network = network.network
+    network, streams = of_one_stream(learner.network), learner.network.streams
     if type(network) is not Layered:
         raise Unknown(f"a {type(network).__name__}")
     names = _names(network)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from ..network import Layered, SharedWeights
+from ..network import Layered, of_one_stream
 from .chain import chain_of
 from .chain_engine import ChainEngine
 from .engine import Engine
@@ -39,9 +39,7 @@ def _made(learner: Any) -> AnyEngine:
 
     **Raises:** `Unknown` where there is none.
     """
-    network = learner.network
-    if isinstance(network, SharedWeights):
-        network = network.network
+    network = of_one_stream(learner.network)
     if isinstance(network, Layered) and has_modes(network):
         return MemoryEngine(learner)
     if isinstance(network, Layered):

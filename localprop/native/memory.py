@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from ..law import Adaptive, CostateReversal, ExponentialEuler, Hamiltonian
-from ..network import Layered, ModeBank, Modes, SharedWeights
+from ..network import Layered, ModeBank, Modes, of_one_stream
 from ..network.activation import identity
 from ..network.block import concatenate
 from ..network.levels import _Thinned
@@ -107,9 +107,7 @@ def memory_of(learner: Any) -> Memory:
 
     **Raises:** `Unknown` for one that they cannot learn.
     """
-    network, streams = learner.network, learner.network.streams
-    if isinstance(network, SharedWeights):
-        network = network.network
+    network, streams = of_one_stream(learner.network), learner.network.streams
     if type(network) is not Layered:
         raise Unknown(f"a {type(network).__name__}")
     depth = network.depth_within_sample

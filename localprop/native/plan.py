@@ -27,7 +27,7 @@ from ..law import (
     SemiImplicitEuler,
     SignFlip,
 )
-from ..network import ACTIVATIONS, Digraph, SharedWeights
+from ..network import ACTIVATIONS, Digraph, of_one_stream
 from ..network.arcs import SparseArcs
 from .codes import ADAPTIVE, CONSTANT, CROSS_ENTROPY, GROWING, HUBER, SQUARED
 from .places import INSTANTANEOUS, NONE, REVERSED
@@ -80,10 +80,8 @@ def plan_of(learner: Any) -> Plan:
     ints["by_sample"] = int(learner.clock == "sample")
     ints["average"] = int(learner.average is not None)
     floats["over"] = 0.0 if learner.average is None else plain_number(learner.average, "average")
-    network, streams = learner.network, learner.network.streams
-    if type(network) is SharedWeights:
-        network = network.network
-    digraph = _digraph(network)
+    streams = learner.network.streams
+    digraph = _digraph(of_one_stream(learner.network))
     ints["streams"] = 1 if streams is None else streams
     plan_cost(learner.cost, ints, floats)
     if type(learner.law) is Hamiltonian:

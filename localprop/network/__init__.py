@@ -15,3 +15,4 @@ from .modes import ModeBank as ModeBank
 from .modes import Modes as Modes
 from .modes import read_modes as read_modes
 from .shared import SharedWeights as SharedWeights
+from .shared import of_one_stream as of_one_stream

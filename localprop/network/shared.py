@@ -102,3 +102,8 @@ class SharedWeights(AbstractNetwork):
 
     def __repr__(self) -> str:
         return f"SharedWeights({self.network}, streams={self.streams})"
+
+
+def of_one_stream(network: AbstractNetwork) -> AbstractNetwork:
+    """Returns the network that streams share, or one that none do as it is."""
+    return network.network if isinstance(network, SharedWeights) else network
