@@ -132,28 +132,30 @@ def of_bound(weights: int, arcs: bool) -> Timing:
     return timed(lambda samples: run(samples * HOPS))
 
 
-def of_backprop(neurons: int) -> Timing:
-    """Returns what times steps of backpropagation on one sample each."""
+def of_backprop(neurons: int, streams: int | None = None) -> Timing:
+    """Returns what times steps of backpropagation on one sample each, of every stream."""
     import optax
 
     optimiser = optax.sgd(1e-5, momentum=0.5)
     w = jax.random.normal(jax.random.key(0), (neurons, neurons + 3)) / neurons**0.5
 
     def loss(w: Any, x: Any, u: Any, z: Any) -> Any:
-        x = jnp.tanh(w @ jnp.concatenate([u, jnp.ones(1), x]))
-        return jnp.sum((x[:1] - z) ** 2) / 2, x
+        one = jnp.ones((*x.shape[:-1], 1))
+        x = jnp.tanh(jnp.concatenate([u, one, x], axis=-1) @ w.T)
+        return jnp.sum((x[..., :1] - z) ** 2) / 2, x
 
     def step(carry: Any, sample: Any) -> Any:
         w, memory, x = carry
         (_, x), slope = jax.value_and_grad(loss, has_aux=True)(w, x, *sample)
         updates, memory = optimiser.update(slope, memory, w)
-        return (optax.apply_updates(w, updates), memory, x), x[0]
+        return (optax.apply_updates(w, updates), memory, x), x[..., 0]
 
     scan = jax.jit(lambda carry, samples: jax.lax.scan(step, carry, samples))
 
     def run(samples: int) -> float:
-        given = stream(samples * HOPS, 2)
-        carry = (w, optimiser.init(w), jnp.zeros(neurons))
+        given = stream(samples * HOPS, 2, streams)
+        x = jnp.zeros(neurons if streams is None else (streams, neurons))
+        carry = (w, optimiser.init(w), x)
         jax.block_until_ready(scan(carry, given))
         begun = time.perf_counter()
         jax.block_until_ready(scan(carry, given))

@@ -10,11 +10,11 @@ import numpy as np
 from jax.core import Tracer
 
 from ..law import Phase
-from .codes import CONSTANT
+from .codes import CONSTANT, LINE
 from .in_place import are_shaped
 from .parts import Parts, arcs
 from .places import FLOATS, INTS, POLICY, RECORD_LOSS, RECORD_NORMS, X_SIGN
-from .plan import Plan
+from .plan import Plan, shares
 from .room import Room, aligned, unset
 from .workers import threads_for, together
 
@@ -56,21 +56,21 @@ class Engine:
     records = frozenset(RECORDS)
 
     def __init__(self, plan: Plan):
-        from . import loop, tiles  # which import Numba, and that takes half a second
+        from . import loop, sharing, tiles  # which import Numba, and that takes half a second
 
-        self.plan, self.loop = plan, loop
+        self.plan, self.loop, self.sharing = plan, loop, sharing
         ints, floats = plan.ints, plan.floats
         self.ints = np.array([ints.get(name, 0) for name in INTS], np.int64)
         self.floats = np.array([floats.get(name, 0.0) for name in FLOATS])
         self.m, self.n = ints["sources"], ints["neurons"]
         self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
         self.dense = plan.tails is None
-        self.stride = self.m
-        if self.dense and PADDED_FROM <= self.m < WHOLE_FROM:
+        self.stride, self.shares = self.m, shares(plan)
+        if self.dense and (PADDED_FROM <= self.m < WHOLE_FROM or self.shares):
             lanes = 16 if self.m >= WIDE_FROM else 8
             self.stride = -(-self.m // lanes) * lanes
-        # Of many streams XLA makes products of matrices (benchmarks/hops.md).
-        self.pays = self.streams <= FEW
+        # Where these loops go stream by stream, XLA multiplies matrices (benchmarks/hops.md).
+        self.pays = self.streams <= FEW or self.shares
         self.free: list[dict[str, Any]] = []  # scratch that no call is using
         shape = (self.n, self.stride) if self.dense else plan.shapes["w"]
         several = 2 + int(ints["mass"] != CONSTANT) + ints["average"]
@@ -106,25 +106,28 @@ class Engine:
         except IndexError:
             pass
         plan, streams, n = self.plan, self.streams, self.n
-        parts, size = plan.ints["parts"], -(-self.m // 16) * 16
+        parts, size = plan.ints["parts"], _odd_lines(self.m)
+        wide = n if streams == 1 else _odd_lines(n)
         new = lambda *shape: aligned(shape, plan.dtype)  # noqa: E731
         found = {
             "gains": new(4, 2, n),
             "share": np.zeros(streams),
-            "a": new(streams, n),
-            "slopes": new(streams, n),
-            "coef": new(streams, n),
+            "a": new(streams, wide),
+            "slopes": new(streams, wide),
+            "coef": new(streams, wide),
             "force": new(parts, plan.longest),
             "shown": new(streams, len(plan.outputs)),
             "s": new(2, streams, size),
-            "error": new(streams, n),
-            "lx": new(streams, n),
+            "error": new(streams, wide),
+            "lx": new(streams, wide),
         }
         if plan.frequencies is not None:
             found |= {"turns": new(4, 2, n), "sides": new(2, streams, n)}
         if self.here > plan.ints["inputs"]:
             found["s"][:, :, self.here - 1] = 1
-        found["g"] = new(parts, streams, size)
+        found["shared"] = self.sharing.room_for_streams(plan, self.stride) if self.shares else None
+        apart = self.shares and self.sharing.gathers(plan, found["shared"])
+        found["g"] = new(0, 0, 0) if apart else new(parts, streams, size)
         found["both"] = None if self.dense else new(streams, self.m, 2)
         found["tiles"] = None if self.tiles is None else self.tiles.arrays()
         return found
@@ -290,7 +293,7 @@ class Engine:
                 None if weights is None else _each(weights, streams),
                 None if begins is None else _each(begins, streams),
                 out, losses, norms, watch, plan.starts, plan.tails, c["both"],
-                c["tiles"], turned, rates,
+                c["tiles"], turned, rates, c["shared"], None if self.shares else True,
             ),
         )  # fmt: skip
         self.free.append(c)
@@ -375,6 +378,11 @@ class Engine:
             self.tiles.bring_back(a, to, threads)
             return to
         return a[:, : self.m] if self.stride > self.m else a
+
+
+def _odd_lines(numbers: int) -> int:
+    """Returns how many numbers rows are to have, so that not all fall on one place of a cache."""
+    return (-(-numbers // LINE) | 1) * LINE
 
 
 def _copy(a: Any) -> np.ndarray:

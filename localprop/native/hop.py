@@ -94,10 +94,24 @@ def _activate(code, a, y, slopes):
         y[i], slopes[i] = activated(code, a[i])
 
 
+@apart
+def _multiply(a, b, product):
+    """Multiplies numbers."""
+    for i in range(a.size):
+        product[i] = a[i] * b[i]
+
+
+@apart
+def _add(a, total):
+    """Adds numbers to others."""
+    for i in range(a.size):
+        total[i] += a[i]
+
+
 @inner
 def feel(
     first, last, fresh, cur, ints, signs, acts, arcs, speeds, gains, a, slopes, coef, s, lam, w,
-    starts, tails, both, turned,
+    starts, tails, both, turned, shared, alone,
 ):  # fmt: skip
     """Takes neurons of finite or infinite speed to their next states, and finds their errors.
 
@@ -105,28 +119,33 @@ def feel(
     """
     here, m, instant = ints[SOURCES] - ints[NEURONS], ints[SOURCES], ints[INSTANT] == 1
     blind = ints[TRACES] == INSTANTANEOUS
-    for t in range(ints[STREAMS]):
-        if fresh:
-            for i in range(first, last):
-                a[t, i] = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
-        i = first
-        while i < last:
-            end = i + 1
-            while end < last and acts[end] == acts[i]:
-                end += 1
+    i = first
+    while i < last:
+        end = i + 1
+        while end < last and acts[end] == acts[i]:
+            end += 1
+        for t in range(ints[STREAMS]):
+            if alone is not None:  # noqa: SIM102
+                if fresh:
+                    for k in range(i, end):
+                        a[t, k] = activation(k, t, cur, m, arcs, s, w, starts, tails, both)
             _activate(acts[i], a[t, i:end], s[1 - cur, t, here + i : here + end], slopes[t, i:end])
-            i = end
-        for i in range(first, last):
-            coef[t, i] = lam[t, i] * slopes[t, i]
+        i = end
+    for t in range(ints[STREAMS]):
+        _multiply(lam[t, first:last], slopes[t, first:last], coef[t, first:last])
         if not instant:
             for i in range(first, last):
                 y = s[1 - cur, t, here + i]
-                relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both, turned)
+                if alone is not None:
+                    relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both, turned)
+                if shared is not None:
+                    relax_one(i, t, y, cur, here, signs, ints, gains, s, None, both, turned)
                 if blind and speeds[i] != np.inf:
                     coef[t, i] = 0  # an error of this instant is not felt by what takes time
-        elif tails is not None:
-            for i in range(first, last):
-                both[t, here + i, 1 - cur] = s[1 - cur, t, here + i]
+        elif alone is not None:  # noqa: SIM102
+            if tails is not None:
+                for i in range(first, last):
+                    both[t, here + i, 1 - cur] = s[1 - cur, t, here + i]
 
 
 @inner
@@ -200,7 +219,7 @@ def move_rows(
     first, last, q, mode, cur, ints, signs, moving, acts, arcs, speeds, gains, share, a, slopes,
     coef, force, s, lam, error, g, w, p, v, e, starts, tails, both, tiles, turned,
 ):  # fmt: skip
-    """Takes the rows of one part through a hop."""
+    """Takes the rows of one part through a hop, stream by stream."""
     number = w.dtype.type
     streams, m = ints[STREAMS], ints[SOURCES]
     law, mass, implicit = ints[LAW], ints[MASS], ints[IMPLICIT] == 1
@@ -294,25 +313,20 @@ def move_rows(
 
 
 @apart
-def _gather(back, parts, slope, total):
-    """Adds up what the parts send back to neurons, in their order, and the slope of the loss."""
+def _gather(back, total):
+    """Adds what a part sends back to neurons; nothing is left of it."""
     for i in range(total.size):
-        total[i] = back[0, i]
-        back[0, i] = 0
-    for q in range(1, parts):
-        for i in range(total.size):
-            total[i] += back[q, i]
-            back[q, i] = 0
-    for i in range(total.size):
-        total[i] += slope[i]
+        total[i] += back[i]
+        back[i] = 0
 
 
 @inner
 def move_neurons(
     first, last, ints, floats, signs, cur, tau, gains, s, lam, error, g, lx, total, tails, both,
-    turned,
+    turned, gathered,
 ):  # fmt: skip
-    """Gathers what neurons get back, and moves costates; under least action, states as well."""
+    """Gathers what neurons get back, unless that is done, and moves costates; under least action,
+    states as well."""
     number = lam.dtype.type
     here, parts = ints[SOURCES] - ints[NEURONS], ints[PARTS]
     inertial, least_action = ints[INERTIAL] == 1, ints[LAW] == LEAST_ACTION
@@ -323,7 +337,11 @@ def move_neurons(
     light = number(-math.expm1(-floats[NEURON_SPEED] * floats[STIFFNESS] * tau) / floats[STIFFNESS])
     for t in range(ints[STREAMS]):
         back = lam[t] if instant and not least_action else total[t]
-        _gather(g[:, t, here + first : here + last], parts, lx[t, first:last], back[first:last])
+        if not gathered:
+            back[first:last] = 0
+            for q in range(parts):
+                _gather(g[q, t, here + first : here + last], back[first:last])
+            _add(lx[t, first:last], back[first:last])
         if least_action:
             for i in range(first, last):
                 force, x = back[i] - error[t, i], s[cur, t, here + i]

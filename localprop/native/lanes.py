@@ -26,7 +26,7 @@ FEW = 4  # streams for which to turn a matrix costs more than it saves
 FLAGS = ("contract",)
 
 
-class _Numbers:
+class Numbers:
     """Arrays of numbers as a compiler's builder sees them: addresses, and vectors at a place."""
 
     def __init__(self, context: Any, builder: Any, kinds: Any, lanes: int):
@@ -53,6 +53,11 @@ class _Numbers:
 
     def spread(self, base: Any, offset: Any) -> Any:
         one = self.builder.load(self.builder.gep(base, [offset]), align=self.align)
+        return self.everywhere(one)
+
+    def everywhere(self, one: Any) -> Any:
+        if isinstance(one, float):
+            return ir.Constant(self.vector(self.lanes), [one] * self.lanes)
         nothing = ir.Constant(self.vector(self.lanes), ir.Undefined)
         first = ir.Constant(ir.IntType(32), 0)
         every = self.builder.insert_element(nothing, one, first)
@@ -63,9 +68,18 @@ class _Numbers:
         lanes = lanes or self.lanes
         return ir.Constant(self.vector(lanes), [0.0] * lanes)
 
+    def product(self, a: Any, b: Any) -> Any:
+        return self.builder.fmul(a, b, flags=FLAGS)
+
+    def root(self, a: Any) -> Any:
+        name = f"llvm.sqrt.v{a.type.count}{a.type.element.intrinsic_name}"
+        kind = ir.FunctionType(a.type, [a.type])
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, kind, name), [a]
+        )
+
     def fused(self, total: Any, a: Any, b: Any) -> Any:
-        product = self.builder.fmul(a, b, flags=FLAGS)
-        return self.builder.fadd(total, product, flags=FLAGS)
+        return self.builder.fadd(total, self.product(a, b), flags=FLAGS)
 
     def chosen(self, a: Any, b: Any, places: list[int]) -> Any:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
@@ -128,7 +142,7 @@ def _forward(rows: int, lanes: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             w, at, step, x, x0, x_step, b, b0, b_step, a, a0, a_step, streams = args
             kinds = signature.args[0:12:3]
-            of = _Numbers(context, builder, kinds, lanes)
+            of = Numbers(context, builder, kinds, lanes)
             w, x, b, a = (of.data(*pair) for pair in zip(kinds, (w, x, b, a), strict=True))
             weights = [of.load(w, place) for place in of.rows(at, step, rows)]
             with cgutils.for_range(builder, streams) as loop:
@@ -156,6 +170,7 @@ def _back(rows: int, streams: int) -> Any:
         w: Any,
         at: Any,
         step: Any,
+        wanted: Any,
         d: Any,
         d0: Any,
         d_step: Any,
@@ -163,19 +178,19 @@ def _back(rows: int, streams: int) -> Any:
         g0: Any,
         g_step: Any,
     ) -> Any:
-        del typing, at, step, d0, d_step, g0, g_step
+        del typing, at, step, wanted, d0, d_step, g0, g_step
         size = types.intp
-        signature = types.void(w, size, size, d, size, size, g, size, size)
+        signature = types.void(w, size, size, size, d, size, size, g, size, size)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            w, at, step, d, d0, d_step, g, g0, g_step = args
-            kinds = signature.args[0], signature.args[3], signature.args[6]
-            of = _Numbers(context, builder, kinds, 2 * LANES if MANY else LANES)
+            w, at, step, wanted, d, d0, d_step, g, g0, g_step = args
+            kinds = signature.args[0], signature.args[4], signature.args[7]
+            of = Numbers(context, builder, kinds, 2 * LANES if MANY else LANES)
             w, d, g = (of.data(*pair) for pair in zip(kinds, (w, d, g), strict=True))
             weights, backs = of.rows(at, step, rows), of.rows(d0, d_step, streams)
-            sums = [[_room(builder, of.zero()) for _ in weights] for _ in backs]
-            wide = ir.Constant(step.type, of.lanes)
-            whole = builder.sdiv(step, wide)
+            sums = [[variable(builder, of.zero()) for _ in weights] for _ in backs]
+            wide = ir.Constant(wanted.type, of.lanes)
+            whole = builder.sdiv(wanted, wide)
 
             def add(offset: Any, totals: Any, lanes: int) -> None:
                 loaded = [of.load(d, builder.add(back, offset), lanes) for back in backs]
@@ -189,10 +204,10 @@ def _back(rows: int, streams: int) -> Any:
                 add(builder.mul(loop.index, wide), sums, of.lanes)
             if of.lanes > LANES:
                 done = builder.mul(whole, wide)
-                with builder.if_then(builder.icmp_signed("<", done, step)):
+                with builder.if_then(builder.icmp_signed("<", done, wanted)):
                     add(done, sums, LANES)
             for own, to in zip(sums, of.rows(g0, g_step, streams), strict=True):
-                total = _summed(of, [builder.load(total) for total in own])
+                total = summed(of, [builder.load(total) for total in own])
                 if rows == LANES:
                     of.store(total, g, to, LANES)
                 else:
@@ -205,11 +220,11 @@ def _back(rows: int, streams: int) -> Any:
     return sum_rows
 
 
-def _room(builder: Any, value: Any) -> Any:
+def variable(builder: Any, value: Any) -> Any:
     return cgutils.alloca_once_value(builder, value)
 
 
-def _summed(of: _Numbers, totals: list[Any]) -> Any:
+def summed(of: Numbers, totals: list[Any]) -> Any:
     """Returns the sums over the lanes of one vector, or of eight."""
     add, width = of.builder.fadd, 1
     while width < LANES:
@@ -225,8 +240,11 @@ def _summed(of: _Numbers, totals: list[Any]) -> Any:
     return halves[0] if len(halves) == 1 else add(*halves)
 
 
-def _outer(rows: int, lanes: int) -> Any:
-    """Returns an intrinsic that sums products of some rows and lanes over the streams."""
+def _outer(rows: int, lanes: int, more: bool = False) -> Any:
+    """Returns an intrinsic that sums products of some rows and lanes over the streams.
+
+    **Arguments:** `more`: whether they are added to what is there.
+    """
 
     @intrinsic
     def sum_streams(
@@ -234,6 +252,7 @@ def _outer(rows: int, lanes: int) -> Any:
         x: Any,
         x0: Any,
         x_step: Any,
+        row_step: Any,
         d: Any,
         d0: Any,
         d_step: Any,
@@ -242,23 +261,24 @@ def _outer(rows: int, lanes: int) -> Any:
         f0: Any,
         f_step: Any,
     ) -> Any:
-        del typing, x0, x_step, d0, d_step, streams, f0, f_step
+        del typing, x0, x_step, row_step, d0, d_step, streams, f0, f_step
         size = types.intp
-        signature = types.void(x, size, size, d, size, size, size, f, size, size)
+        signature = types.void(x, size, size, size, d, size, size, size, f, size, size)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, x0, x_step, d, d0, d_step, streams, f, f0, f_step = args
-            kinds = signature.args[0], signature.args[3], signature.args[7]
-            of = _Numbers(context, builder, kinds, lanes)
+            x, x0, x_step, row_step, d, d0, d_step, streams, f, f0, f_step = args
+            kinds = signature.args[0], signature.args[4], signature.args[8]
+            of = Numbers(context, builder, kinds, lanes)
             x, d, f = (of.data(*pair) for pair in zip(kinds, (x, d, f), strict=True))
-            sums = [_room(builder, of.zero()) for _ in range(rows)]
+            places = of.rows(f0, f_step, rows)
+            begin = (of.load(f, to) if more else of.zero() for to in places)
+            sums = [variable(builder, value) for value in begin]
             with cgutils.for_range(builder, streams) as loop:
                 source = builder.add(x0, builder.mul(loop.index, x_step))
                 back = of.load(d, builder.add(d0, builder.mul(loop.index, d_step)))
-                one = ir.Constant(source.type, 1)
-                for total, place in zip(sums, of.rows(source, one, rows), strict=True):
+                for total, place in zip(sums, of.rows(source, row_step, rows), strict=True):
                     builder.store(of.fused(builder.load(total), of.spread(x, place), back), total)
-            for total, to in zip(sums, of.rows(f0, f_step, rows), strict=True):
+            for total, to in zip(sums, places, strict=True):
                 of.store(builder.load(total), f, to)
             return context.get_dummy_value()
 
@@ -270,6 +290,8 @@ def _outer(rows: int, lanes: int) -> Any:
 _add_wide, _add_eight, _add_one = _forward(LANES, WIDE), _forward(LANES, LANES), _forward(1, LANES)
 _back_two, _back_eight, _back_one = _back(LANES, 2), _back(LANES, 1), _back(1, 1)
 _outer_wide, _outer_eight, _outer_one = _outer(LANES, WIDE), _outer(LANES, LANES), _outer(1, LANES)
+_more_wide, _more_eight = _outer(LANES, WIDE, True), _outer(LANES, LANES, True)
+_more_of_one_wide, _more_of_one = _outer(1, WIDE, True), _outer(1, LANES, True)
 
 
 @inner
@@ -333,7 +355,7 @@ def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams, turned)
         for s in range(streams):
             for j in range(rows):
                 of, to = d0 + s * d_step, g0 + s * g_step + j
-                _back_one(w, at + j * lanes, lanes, d, of, d_step, g, to, g_step)
+                _back_one(w, at + j * lanes, lanes, lanes, d, of, d_step, g, to, g_step)
     elif lanes == LANES and streams >= FEW:
         for j in range(LANES):
             for i in range(LANES):
@@ -343,12 +365,14 @@ def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams, turned)
     else:
         s, share = 0, 2 * LANES * lanes // max(streams, 1)
         while s + 2 <= streams:
+            of, to = d0 + s * d_step, g0 + s * g_step
             if streams >= SEVERAL:
                 fetch(w, at + LANES * lanes + s // 2 * share, share)
-            _back_two(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
+            _back_two(w, at, lanes, lanes, d, of, d_step, g, to, g_step)
             s += 2
         if s < streams:
-            _back_eight(w, at, lanes, d, d0 + s * d_step, d_step, g, g0 + s * g_step, g_step)
+            of, to = d0 + s * d_step, g0 + s * g_step
+            _back_eight(w, at, lanes, lanes, d, of, d_step, g, to, g_step)
 
 
 @inner
@@ -361,15 +385,84 @@ def force(x, x0, x_step, d, d0, d_step, rows, lanes, f, f0, streams):
         for j in range(rows):
             for i in range(0, lanes, LANES):
                 to = f0 + j * lanes + i
-                _outer_one(x, x0 + j, x_step, d, d0 + i, d_step, streams, f, to, lanes)
+                _outer_one(x, x0 + j, x_step, 1, d, d0 + i, d_step, streams, f, to, lanes)
         return
     i = 0
     while i + WIDE <= lanes:
-        _outer_wide(x, x0, x_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
+        _outer_wide(x, x0, x_step, 1, d, d0 + i, d_step, streams, f, f0 + i, lanes)
         i += WIDE
     while i < lanes:
-        _outer_eight(x, x0, x_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
+        _outer_eight(x, x0, x_step, 1, d, d0 + i, d_step, streams, f, f0 + i, lanes)
         i += LANES
+
+
+@inner
+def add_back(w, at, rows, step, lanes, d, d0, d_step, g, g0, g_step, streams):
+    """Adds $\\sum_j w_{ji} d_{sj}$ to $g_{si}$ for eight rows $j$, or fewer.
+
+    **Arguments:** of arrays in one piece, as above; `w`: element $(j, i)$ at `at + j * step + i`.
+    """
+    if rows < LANES:
+        for j in range(rows):
+            for i in range(0, lanes, LANES):
+                _add_one(
+                    w, at + j * step + i, step, d, d0 + j, d_step, g, g0 + i, g_step, g, g0 + i,
+                    g_step, streams,
+                )  # fmt: skip
+        return
+    i = 0
+    while i + WIDE <= lanes:
+        _add_wide(
+            w, at + i, step, d, d0, d_step, g, g0 + i, g_step, g, g0 + i, g_step, streams
+        )  # fmt: skip
+        i += WIDE
+    while i < lanes:
+        _add_eight(
+            w, at + i, step, d, d0, d_step, g, g0 + i, g_step, g, g0 + i, g_step, streams
+        )  # fmt: skip
+        i += LANES
+
+
+@inner
+def products(w, at, rows, step, lanes, x, x0, x_step, a, a0, a_step, streams):
+    """Writes $a_{sj} = \\sum_i w_{ji} x_{si}$ for eight rows $j$, or fewer; arguments as above."""
+    s = 0
+    if rows < LANES:
+        for s in range(streams):
+            for j in range(rows):
+                of, to = x0 + s * x_step, a0 + s * a_step + j
+                _back_one(w, at + j * step, step, lanes, x, of, x_step, a, to, a_step)
+        return
+    while s + 2 <= streams:
+        of, to = x0 + s * x_step, a0 + s * a_step
+        _back_two(w, at, step, lanes, x, of, x_step, a, to, a_step)
+        s += 2
+    if s < streams:
+        of, to = x0 + s * x_step, a0 + s * a_step
+        _back_eight(w, at, step, lanes, x, of, x_step, a, to, a_step)
+
+
+@inner
+def add_products(w, at, rows, step, count, x, x0, x_step, a, a0, a_step, lanes):
+    """Adds $\\sum_j w_{ij} x_{js}$ to $a_{is}$ for eight rows $i$, or fewer.
+
+    **Arguments:** of arrays in one piece. `w`: element $(i, j)$ at `at + i * step + j`; `count`:
+    how many $j$; `x`: element $(j, s)$ at `x0 + j * x_step + s`; `a`: element $(i, s)$ at `a0 + i *
+    a_step + s`; `lanes`: how many $s$, a multiple of eight, at most as many as are `WIDE`.
+    """
+    if rows < LANES:
+        for i in range(rows):
+            place, to = at + i * step, a0 + i * a_step
+            if lanes == WIDE:
+                _more_of_one_wide(w, place, 1, step, x, x0, x_step, count, a, to, a_step)
+                continue
+            for s in range(0, lanes, LANES):
+                _more_of_one(w, place, 1, step, x, x0 + s, x_step, count, a, to + s, a_step)
+    elif lanes == WIDE:
+        _more_wide(w, at, 1, step, x, x0, x_step, count, a, a0, a_step)
+    else:
+        for s in range(0, lanes, LANES):
+            _more_eight(w, at, 1, step, x, x0 + s, x_step, count, a, a0 + s, a_step)
 
 
 @inner

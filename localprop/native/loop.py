@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .arcs_of_streams import gather_arcs, lay_arcs, through_arcs
 from .barrier import wait
 from .codes import ADAPTIVE, CONSTANT
 from .hop import activation, feel, move_neurons, move_rows, relax_one, say
@@ -66,6 +67,7 @@ from .places import (
     X_SIGN,
     M,
 )  # fmt: skip
+from .rows_of_streams import are_many, gather_rows, lay_rows, through_few, through_many
 from .subnormal import back_to, without_subnormals
 from .tiles import are_tiled, through_tiles
 
@@ -236,7 +238,8 @@ def learn(
     thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains,
     share, a, slopes, coef, force, shown, s, x, lam, error, g, lx, w, p, v, e, flat_w, flat_p,
     flat_v, flat_e, mean, flat_mean, given, moments, hops_made, u, z, durations, weights, begins,
-    out, losses, norms, watch, starts, tails, both, tiles, turned, rates,
+    out, losses, norms, watch, starts, tails, both, tiles, turned, rates, shared,
+    alone,
 ):  # fmt: skip
     """Learns samples, one after the other, up to the first that does harm.
 
@@ -244,7 +247,9 @@ def learn(
     that did harm, -1 where none did, or how many there are where it is not known which; then, for
     each thread, whether what it looked at is finite; `given`: where `w`, `p`, `v` and `mean` begin;
     `moments`: time, and samples in the mean of the weights; `watch`: whether weights are looked at
-    after every sample; `turned`, `rates`: see `oscillating`.
+    after every sample; `turned`, `rates`: see `oscillating`; `shared`: room for
+    weights that streams share (`sharing`), `None` where they go one by one; `alone`: the other way
+    round, for what is `None` is not compiled.
     """
     usual = without_subnormals()
     number = w.dtype.type
@@ -253,6 +258,7 @@ def learn(
     low, high = thread * n // threads, (thread + 1) * n // threads
     # Not the constants 0 and 1, for which all that they are handed to would be compiled apart.
     turn, cur, clock, hop, before = np.int64(1), np.int64(0), moments[0], hops_made[0], np.nan
+    drives = np.int64(FORWARD)
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     for to, of in zip((w, p, v, mean), given):  # noqa: B905
         if of.size > 0:
@@ -308,17 +314,54 @@ def learn(
                     fresh = False
                     for q in range(thread, parts, threads):
                         through_tiles(
-                            q, q * n // parts, (q + 1) * n // parts, FORWARD, cur, cur, ints,
+                            q, q * n // parts, (q + 1) * n // parts, drives, cur, cur, ints,
                             moving, a, coef, s, g, w, p, v, tiles,
                         )  # fmt: skip
+                    turn = wait(arrived, threads, turn)
+            if shared is not None:  # noqa: SIM102
+                if fresh:
+                    fresh = False
+                    left, right = thread * m // threads, (thread + 1) * m // threads
+                    if w.ndim == 2:
+                        lay_rows(left, right, cur, s, shared)
+                        if thread == 0:
+                            lay_rows(0, here, 1 - cur, s, shared)
+                    if tails is not None:
+                        lay_arcs(left, right, cur, s, shared)
+                        if thread == 0:
+                            lay_arcs(0, here, 1 - cur, s, shared)
+                    turn = wait(arrived, threads, turn)
+                    for q in range(thread, parts, threads):
+                        first, last = q * n // parts, (q + 1) * n // parts
+                        if w.ndim == 2:
+                            if are_many(shared):
+                                through_many(
+                                    q, first, last, drives, cur, ints, moving, a, coef, w, p, v,
+                                    arcs, shared,
+                                )  # fmt: skip
+                            else:
+                                through_few(
+                                    q, first, last, drives, cur, cur, ints, moving, a, coef, s, g,
+                                    w, p, v, arcs, shared,
+                                )  # fmt: skip
+                        if tails is not None:
+                            through_arcs(
+                                q, first, last, drives, cur, cur, ints, moving, a, coef, force, w,
+                                p, v, arcs, starts, tails, shared,
+                            )  # fmt: skip
                     turn = wait(arrived, threads, turn)
             if rates is not None:
                 _find_gains(low, high, ints, floats, speeds, duration, tau, gains, turned, rates)
             if law == HAMILTONIAN:
                 feel(
                     low, high, fresh, cur, ints, signs, acts, arcs, speeds, gains, a, slopes,
-                    coef, s, lam, w, starts, tails, both, turned,
+                    coef, s, lam, w, starts, tails, both, turned, shared, alone,
                 )  # fmt: skip
+            if shared is not None:
+                if w.ndim == 2:
+                    lay_rows(here + low, here + high, 1 - cur, s, shared)
+                if tails is not None:
+                    lay_arcs(here + low, here + high, 1 - cur, s, shared)
             if rates is not None:
                 lapse = tau
                 if ints[BY_SAMPLE] == 1:
@@ -347,21 +390,50 @@ def learn(
                         ints[LOSS], floats[LOSS_SETTING], shown[t], z[k, t], weight, outputs, lx[t]
                     )
             for q in range(thread, parts, threads):
-                move_rows(
-                    q * n // parts, (q + 1) * n // parts, q, mode, cur, ints, signs, moving, acts,
-                    arcs, speeds, gains, share, a, slopes, coef, force, s, lam, error, g, w, p, v,
-                    e, starts, tails, both, tiles, turned,
-                )  # fmt: skip
+                first, last = q * n // parts, (q + 1) * n // parts
+                if alone is not None:
+                    move_rows(
+                        first, last, q, mode, cur, ints, signs, moving, acts, arcs, speeds, gains,
+                        share, a, slopes, coef, force, s, lam, error, g, w, p, v, e, starts, tails,
+                        both, tiles, turned,
+                    )  # fmt: skip
+                if shared is not None:
+                    if w.ndim == 2:
+                        if are_many(shared):
+                            through_many(
+                                q, first, last, mode, cur, ints, moving, a, coef, w, p, v, arcs,
+                                shared,
+                            )  # fmt: skip
+                        else:
+                            through_few(
+                                q, first, last, mode, cur, 1 - cur, ints, moving, a, coef, s, g, w,
+                                p, v, arcs, shared,
+                            )  # fmt: skip
+                    if tails is not None:
+                        through_arcs(
+                            q, first, last, mode, cur, 1 - cur, ints, moving, a, coef, force, w, p,
+                            v, arcs, starts, tails, shared,
+                        )  # fmt: skip
             turn = wait(arrived, threads, turn)
             if mode == FORWARD:
                 for t in range(streams):
                     for i in range(low, high):
                         lam[t, i] = 0
             else:
+                gathered = False
+                if shared is not None:
+                    total = lam if ints[INSTANT] == 1 else coef
+                    if w.ndim == 2:
+                        gathered = are_many(shared)
+                        if gathered:
+                            gather_rows(low, high, here, shared, lx, total)
+                    if tails is not None:
+                        gathered = True
+                        gather_arcs(low, high, here, shared, lx, total)
                 flipped = signs if ints[POLICY] != STEADY else 0
                 move_neurons(
                     low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx, coef,
-                    tails, both, turned,
+                    tails, both, turned, gathered,
                 )  # fmt: skip
             cur = 1 - cur
             hop += 1

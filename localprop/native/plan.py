@@ -30,7 +30,7 @@ from ..law import (
 from ..network import ACTIVATIONS, Digraph, of_one_stream
 from ..network.arcs import SparseArcs
 from .codes import ADAPTIVE, CONSTANT, CROSS_ENTROPY, GROWING, HUBER, SQUARED
-from .places import INSTANTANEOUS, NONE, REVERSED
+from .places import HAMILTONIAN, INSTANTANEOUS, NONE, REVERSED
 
 CODES = {activation: code for code, activation in enumerate(ACTIVATIONS.values())}
 
@@ -38,6 +38,7 @@ CODES = {activation: code for code, activation in enumerate(ACTIVATIONS.values()
 # there are hangs on the network alone, so that no result hangs on the number of threads.
 PARTS = 8
 DENSE_FROM, SPARSE_FROM = 1 << 18, 1 << 20  # weights from which on it is worth it
+MANY = 4  # as many of all streams
 
 
 class Unknown(Exception):
@@ -93,7 +94,8 @@ def plan_of(learner: Any) -> Plan:
     ints["blind"] = min(learner.hops, learner.law.blind_hops(learner.settle))
     ints |= digraph["ints"]
     weights = digraph["weights"]
-    large = weights[0] >= SPARSE_FROM if len(weights) == 1 else math.prod(weights) >= DENSE_FROM
+    enough, work = SPARSE_FROM if len(weights) == 1 else DENSE_FROM, math.prod(weights)
+    large = work >= enough or work * ints["streams"] >= MANY * enough
     ints["parts"] = min(PARTS if len(weights) == 2 else 2, ints["neurons"]) if large else 1
     lead = () if streams is None else (streams,)
     pair = () if digraph["frequencies"] is None else (2,)
@@ -114,6 +116,16 @@ def plan_of(learner: Any) -> Plan:
         digraph["outputs"], digraph["arcs"], digraph["starts"], digraph["tails"],
         digraph["longest"], learner.network.depth, digraph["frequencies"], learned,
     )  # fmt: skip
+
+
+def shares(plan: Plan) -> bool:
+    """Returns whether there are several streams, and what they share is plain.
+
+    That is: weights under the Hamiltonian law, without traces, and rows without holes.
+    """
+    ints = plan.ints
+    plain = ints["law"] == HAMILTONIAN and ints["traces"] == NONE and plan.frequencies is None
+    return ints["streams"] > 1 and plain and (plan.tails is not None or plan.arcs.size == 0)
 
 
 def _digraph(network: Any) -> dict[str, Any]:

@@ -1,0 +1,144 @@
+"""Weights that many streams share: rows eight at a time, arcs with a lane for each stream."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from alike import assert_alike, assert_same, samples
+
+from localprop import (
+    Adaptive,
+    Cost,
+    Digraph,
+    Growing,
+    Hamiltonian,
+    Learner,
+    LeastAction,
+    SquaredError,
+    Traces,
+)
+from localprop.native import engine_of, rows_of_streams, workers
+
+COST = Cost(SquaredError(), weight_decay=1e-3)
+MASSES = {"constant": 50.0, "adaptive": Adaptive(0.002, 0.01, 1e-3), "growing": Growing(0.02, 2.0)}
+SHOWN = {"durations": True, "missing": 0.3, "weights": True, "begins": True, "length": 4}
+
+
+def pair(network, law, streams, **more):
+    """Returns a learner of either engine; the native one takes all streams at once."""
+    given = {"hops": 4, "settle": 1, "average": 5, "streams": streams, **more}
+    native, xla = (Learner(network, COST, law, engine=e, **given) for e in ("native", "xla"))
+    assert engine_of(native).shares
+    return native, xla
+
+
+# Fewer rows than eight, and some beside them; one vector of streams, several, and no whole one.
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize(
+    ("neurons", "streams", "mass", "speed"),
+    [
+        (3, 2, "constant", np.inf),
+        (5, 8, "adaptive", 1.5),
+        (45, 33, "constant", 1.5),
+        (16, 64, "growing", np.inf),
+    ],
+)
+def test_streams_that_share_weights_follow_xla(storage, neurons, streams, mass, speed):
+    network = Digraph.complete(neurons, 2, activation="gelu", speed=speed, storage=storage)
+    law = Hamiltonian(mass=MASSES[mass], dissipation=0.5)
+    learners = pair(network, law, streams)
+    assert_alike(*learners, samples(learners[0], 0, **SHOWN), 1e-10)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("mass", ["constant", "adaptive"])
+def test_wide_rows_follow_xla_piece_by_piece(mass, monkeypatch):
+    monkeypatch.setattr(rows_of_streams, "NEAR", 1)
+    law = Hamiltonian(mass=MASSES[mass], dissipation=0.5, weights="explicit")
+    learners = pair(Digraph.complete(101, 2, (0, 7)), law, 9)
+    assert not rows_of_streams.is_turned(engine_of(learners[0])._scratch()["shared"])
+    assert_alike(*learners, samples(learners[0], 1, **SHOWN), 1e-10)
+
+
+# Rows and columns that fill a block, and some beside them; streams that fill their lanes, and not.
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("neurons", "streams", "mass", "order"),
+    [
+        (270, 32, "constant", "explicit"),
+        (130, 43, "adaptive", "semi-implicit"),
+        (133, 64, "growing", "semi-implicit"),
+    ],
+)
+def test_many_streams_follow_xla_block_by_block(neurons, streams, mass, order):
+    law = Hamiltonian(mass=MASSES[mass], dissipation=0.5, weights=order)
+    learners = pair(Digraph.complete(neurons, 2, (0, 7), speed=1.5), law, streams)
+    assert rows_of_streams.is_turned(engine_of(learners[0])._scratch()["shared"])
+    assert_alike(*learners, samples(learners[0], 1, **SHOWN), 1e-10)
+
+
+@pytest.mark.usefixtures("x64")
+def test_arcs_that_are_held_or_silent_follow_xla():
+    made = {"neurons": 30, "inputs": 2, "density": 0.4, "seed": 3, "storage": "sparse"}
+    arcs = [arc for arc in Digraph.random(**made).edges() if arc[0] != "1"]
+    held = {arcs[3]: None, arcs[40]: 0.3}
+    network = Digraph.random(**made, fixed=held, silent=[arcs[5], arcs[41]])
+    learners = pair(network, Hamiltonian(mass=50.0, dissipation=0.5), 10)
+    assert_alike(*learners, samples(learners[0], 2, **SHOWN), 1e-10)
+
+
+# 2²⁰ arcs' worth of work, which goes to threads in parts.
+@pytest.mark.parametrize(
+    ("storage", "neurons", "streams"), [("dense", 128, 64), ("sparse", 260, 64)]
+)
+def test_no_bit_hangs_on_threads_or_cuts(storage, neurons, streams, monkeypatch):
+    network = Digraph.complete(neurons, 2, storage=storage)
+    learner = Learner(network, COST, hops=3, settle=1, streams=streams, engine="native")
+    assert engine_of(learner).plan.ints["parts"] > 1
+    start, stream = learner.init(jax.random.key(0)), samples(learner, 1, length=4)
+    u, z = (np.asarray(a, np.float32) for a in (stream.u, stream.z))
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setattr(workers, "threads_given", threads)
+        found.append(learner.run(start, (u, z), ("output", "w_norm")))
+    assert_same(found[0], found[1])
+    phase = start
+    for k in range(4):
+        phase, _ = learner.step(phase, u[k], z[k])
+    assert_same(phase, found[0][0])
+
+
+def test_one_stream_learns_as_it_does_among_others_that_have_no_target():
+    """The others are at rest, and of no weight: what one stream learns alone is learned here."""
+    network, law = Digraph.complete(20, 2), Hamiltonian(mass=50.0, dissipation=0.5)
+    alone, among = (Learner(network, COST, law, hops=3, streams=s, engine="native") for s in (1, 9))
+    stream = samples(alone, 0, length=6)
+    u, z = np.zeros((6, 9, 2)), np.full((6, 9, 1), np.nan)
+    u[:, 4], z[:, 4] = stream.u[:, 0], stream.z[:, 0]
+    expected, _ = alone.run(alone.init(jax.random.key(1)), stream)
+    found, _ = among.run(among.init(jax.random.key(1)), (u, z))
+    # 18 hops of sums of 23 terms, at most some 18 × 23 roundings of 2⁻²⁴, most of which cancel.
+    np.testing.assert_allclose(found.w, expected.w, rtol=0, atol=18 * 23 * 2.0**-24)
+
+
+@pytest.mark.parametrize(
+    ("law", "network"),
+    [
+        (Hamiltonian(traces=Traces()), Digraph.complete(4, 2, speed=1.0)),
+        (LeastAction(), Digraph.complete(4, 2)),
+        (Hamiltonian(), Digraph.random(6, 2, density=0.5, seed=1, storage="dense")),
+    ],
+    ids=["traces", "least action", "holes"],
+)
+def test_what_these_loops_do_not_know_is_left_to_xla(law, network):
+    given = {"hops": 3, "settle": 1}
+    alone, shared = (Learner(network, COST, law, streams=s, **given) for s in (1, 3))
+    assert engine_of(alone).pays
+    assert not engine_of(shared).pays
+    native = Learner(network, COST, law, streams=3, engine="native", **given)
+    u, z = np.ones((2, 3, 2), np.float32), np.ones((2, 3, 1), np.float32)
+    after, _ = shared.run(shared.init(jax.random.key(0)), (u, z))
+    expected, _ = native.run(native.init(jax.random.key(0)), (u, z))
+    np.testing.assert_allclose(after.w, expected.w, rtol=0, atol=1e-5)
