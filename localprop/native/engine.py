@@ -339,11 +339,14 @@ class Engine:
         rates = (self.parts.learned(weights),) if plan.learned else None
         gains, turns = self.relaxing or self._relaxing(rates)
         turned = self.parts.turned({**c, "turns": turns}, side, side)
+        rows = None, None, None, True
+        if self.dense and self.shares:
+            rows = c["a"], c["slopes"], c["shared"], None
         call(
             self.loop.relax,
             len(u), plan.depth, self._ints(()), plan.acts, plan.outputs, plan.arcs, gains,
             c["s"], x, c["g"], self._given(arcs(weights)), _writable(u), out,
-            plan.starts, plan.tails, c["both"], turned,
+            plan.starts, plan.tails, c["both"], turned, *rows,
         )  # fmt: skip
         self.free.append(c)
         return out.reshape(len(u), *plan.shapes["z"])

@@ -94,6 +94,19 @@ def _activate(code, a, y, slopes):
         y[i], slopes[i] = activated(code, a[i])
 
 
+@inner
+def tend(first, last, here, acts, a, y, slopes):
+    """Finds what neurons of all streams tend to, and their slopes."""
+    i = first
+    while i < last:
+        end = i + 1
+        while end < last and acts[end] == acts[i]:
+            end += 1
+        for t in range(len(y)):
+            _activate(acts[i], a[t, i:end], y[t, here + i : here + end], slopes[t, i:end])
+        i = end
+
+
 @apart
 def _multiply(a, b, product):
     """Multiplies numbers."""
@@ -119,18 +132,12 @@ def feel(
     """
     here, m, instant = ints[SOURCES] - ints[NEURONS], ints[SOURCES], ints[INSTANT] == 1
     blind = ints[TRACES] == INSTANTANEOUS
-    i = first
-    while i < last:
-        end = i + 1
-        while end < last and acts[end] == acts[i]:
-            end += 1
-        for t in range(ints[STREAMS]):
-            if alone is not None:  # noqa: SIM102
-                if fresh:
-                    for k in range(i, end):
-                        a[t, k] = activation(k, t, cur, m, arcs, s, w, starts, tails, both)
-            _activate(acts[i], a[t, i:end], s[1 - cur, t, here + i : here + end], slopes[t, i:end])
-        i = end
+    if alone is not None:  # noqa: SIM102
+        if fresh:
+            for t in range(ints[STREAMS]):
+                for i in range(first, last):
+                    a[t, i] = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
+    tend(first, last, here, acts, a, s[1 - cur], slopes)
     for t in range(ints[STREAMS]):
         _multiply(lam[t, first:last], slopes[t, first:last], coef[t, first:last])
         if not instant:

@@ -9,7 +9,7 @@ import numpy as np
 from .arcs_of_streams import gather_arcs, lay_arcs, through_arcs
 from .barrier import wait
 from .codes import ADAPTIVE, CONSTANT
-from .hop import activation, feel, move_neurons, move_rows, relax_one, say
+from .hop import activation, feel, move_neurons, move_rows, relax_one, say, tend
 from .jit import kernel
 from .losses import loss, loss_slope, share_out
 from .neurons import activated, finite, leak, squares
@@ -67,7 +67,14 @@ from .places import (
     X_SIGN,
     M,
 )  # fmt: skip
-from .rows_of_streams import are_many, gather_rows, lay_rows, through_few, through_many
+from .rows_of_streams import (
+    are_many,
+    drive_rows,
+    gather_rows,
+    lay_rows,
+    through_few,
+    through_many,
+)
 from .subnormal import back_to, without_subnormals
 from .tiles import are_tiled, through_tiles
 
@@ -508,8 +515,13 @@ def learn(
 @kernel
 def relax(
     rows, hops, ints, acts, outputs, arcs, gains, s, x, g, w, u, out, starts, tails, both, turned,
+    a, slopes, shared, alone,
 ):  # fmt: skip
-    """Sets what is answered to each of some rows of inputs after hops of the state alone."""
+    """Sets what is answered to each of some rows of inputs after hops of the state alone.
+
+    **Arguments:** `a`, `shared`: room for dense rows that streams share, `None` where streams go
+    one by one; `alone`: the other way round.
+    """
     usual = without_subnormals()
     n, m = ints[NEURONS], ints[SOURCES]
     here = m - n
@@ -522,11 +534,22 @@ def relax(
             copy_sides(turned[2], turned[3][cur])
         for h in range(hops):
             signs = 1 if ints[BY_SAMPLE] == 1 and h > 0 else 0
-            for t in range(x.shape[0]):
-                for i in range(n):
-                    a = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
-                    y = activated(acts[i], a)[0]
-                    relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both, turned)
+            if a is not None:
+                drive_rows(cur, m, a, s, w, shared)
+                tend(none, n, here, acts, a, s[1 - cur], slopes)
+                if ints[INSTANT] == 0:
+                    for t in range(x.shape[0]):
+                        for i in range(n):
+                            y = s[1 - cur, t, here + i]
+                            relax_one(
+                                i, t, y, cur, here, signs, ints, gains, s, tails, both, turned
+                            )
+            if alone is not None:
+                for t in range(x.shape[0]):
+                    for i in range(n):
+                        drive = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
+                        y = activated(acts[i], drive)[0]
+                        relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both, turned)
             cur = 1 - cur
         for t in range(x.shape[0]):
             for o in range(outputs.size):

@@ -157,6 +157,28 @@ def _ask(at, rows, step, w, p):
 
 
 @kernel
+def drive_rows(which, m, a, s, w, room):
+    """Takes the drives of all rows, of which there need not be room behind them."""
+    streams, size, stride, step = s.shape[1], s.shape[2], w.shape[1], a.shape[1]
+    none, eight, whole = np.int64(0), np.int64(LANES), m // LANES * LANES
+    last, drives, of = room[0][0], room[1][0], which * streams * size
+    for k in range(LANES * LANES):
+        last[k] = 0
+    for i in range(none, w.shape[0], LANES):
+        rows = min(LANES, w.shape[0] - i)
+        products(w, i * stride, rows, stride, whole, s, of, size, a, i, step, streams)
+        if whole < m:
+            for r in range(rows):
+                for j in range(whole, m):
+                    last[r * LANES + j - whole] = w[i + r, j]
+            products(
+                last, none, rows, eight, eight, s, of + whole, size, drives, none, eight, streams
+            )
+            for t in range(streams):
+                _add(drives[t * LANES : t * LANES + rows], a[t, i : i + rows])
+
+
+@kernel
 def through_few(
     q, first, last, mode, now, then, ints, moving, a, coef, s, g, w, p, v, arcs, room
 ):  # fmt: skip
