@@ -1,6 +1,6 @@
 """Seconds per step of Hamiltonian Learning as `unaiverse` ships it, in PyTorch, eagerly.
 
-    python benchmarks/hamiltonian_learning.py NEURONS STEPS REPEATS
+    python benchmarks/hamiltonian_learning.py NEURONS STEPS REPEATS [STREAMS]
 
 Runs by itself, in an environment that has `unaiverse` and no localprop; prints one JSON object. The
 network is that of benchmarks/hops.py: every neuron reads two inputs, a constant and all neurons.
@@ -38,30 +38,33 @@ def hamiltonian_learning() -> Any:
 class Complete(torch.nn.Module):
     """A complete digraph of tanh neurons that take time."""
 
-    def __init__(self, neurons: int, delta: float = 0.1):
+    def __init__(self, neurons: int, streams: int, delta: float = 0.1):
         super().__init__()
         sources = INPUTS + 1 + neurons
         self.w = torch.nn.Parameter(torch.randn(neurons, sources) / sources**0.5)
-        self.register_buffer("h_init", torch.zeros(neurons))
+        lead = () if streams == 1 else (streams,)
+        self.register_buffer("h_init", torch.zeros(*lead, neurons))
         self.h, self.h_next, self.delta = self.h_init, self.h_init, delta
-        self.one = torch.ones(1)
+        self.one = torch.ones(*lead, 1)
 
     def forward(self, u: torch.Tensor) -> torch.Tensor:
         self.h = self.h_next.detach().requires_grad_()
-        drive = torch.tanh(self.w @ torch.cat([u, self.one, self.h]))
+        sources = torch.cat([u, self.one, self.h], dim=-1)
+        drive = torch.tanh(self.w @ sources if sources.ndim == 1 else sources @ self.w.T)
         self.dh = drive - self.h
         h = self.h + self.delta * self.dh
         self.h_next = h.detach()
-        return h[:1]
+        return h[..., :1]
 
 
 def main() -> None:
     """Prints seconds per step, one for each repetition."""
-    neurons, steps, repeats = map(int, sys.argv[1:])
+    neurons, steps, repeats, streams = (*map(int, sys.argv[1:]), 1)[:4]
     torch.manual_seed(0)
-    net = Complete(neurons)
+    net = Complete(neurons, streams)
     law = hamiltonian_learning()(net, theta=0.5, beta=1e-4, local=True)
-    u, z = torch.randn(steps, INPUTS), torch.randn(steps, 1)
+    lead = (steps,) if streams == 1 else (steps, streams)
+    u, z = torch.randn(*lead, INPUTS), torch.randn(*lead, 1)
 
     def step(k: int) -> None:
         y = net(u[k])

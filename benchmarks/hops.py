@@ -52,7 +52,7 @@ from .page import write_page
 
 DENSE = (5, 16, 64, 256, 1024, 2048, 4096, 8192)
 SPARSE = (100_000, 1_000_000)
-STREAMED, STREAMS = (64, 1024), (8, 64)
+STREAMS = (8, 64)
 HOPS, PARENTS, ROUNDS = 16, 30, 5
 LAW = Hamiltonian(mass=1e5, dissipation=0.5)
 THREADS, LOAD = free_cores(), os.getloadavg()[0]
@@ -164,17 +164,19 @@ def of_backprop(neurons: int, streams: int | None = None) -> Timing:
     return timed(run)
 
 
-def of_traces(neurons: int) -> Timing:
+def of_traces(neurons: int, streams: int | None = None) -> Timing:
     """Returns what times steps of D-RTRL."""
     import brainstate
     import braintrace
+
+    lead = () if streams is None else (streams,)
 
     class Layer(brainstate.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             w = jax.random.normal(jax.random.key(0), (neurons + 3, neurons)) / neurons**0.5
             self.w = brainstate.ParamState(w)
-            self.h = brainstate.HiddenState(jnp.zeros(neurons))
+            self.h = brainstate.HiddenState(jnp.zeros((*lead, neurons)))
 
         def update(self, u: Any) -> Any:
             drive = jnp.tanh(braintrace.matmul(u, self.w.value))
@@ -182,9 +184,9 @@ def of_traces(neurons: int) -> Timing:
             return self.h.value
 
     def run(samples: int) -> float:
-        u, z = (jnp.asarray(a) for a in stream(samples * HOPS, neurons + 3))
+        u, z = (jnp.asarray(a) for a in stream(samples * HOPS, neurons + 3, streams))
         layer = braintrace.compile(Layer(), braintrace.D_RTRL, u[0])
-        loss = lambda u, z: jnp.sum((layer(u)[:1] - z) ** 2) / 2  # noqa: E731
+        loss = lambda u, z: jnp.sum((layer(u)[..., :1] - z) ** 2) / 2  # noqa: E731
         slopes = brainstate.transform.jit(lambda u, z: layer.etrace_grad(u, z, step_fn=loss))
         jax.block_until_ready(slopes(u, z))
         begun = time.perf_counter()
@@ -194,14 +196,14 @@ def of_traces(neurons: int) -> Timing:
     return timed(run)
 
 
-def of_hamiltonian_learning(neurons: int) -> Timing:
+def of_hamiltonian_learning(neurons: int, streams: int | None = None) -> Timing:
     """Returns what times steps of HL, in a process of its own."""
     python = os.environ.get("UNAIVERSE_PYTHON", sys.executable)
     script = Path(__file__).with_name("hamiltonian_learning.py")
-    steps = int(np.clip(2e7 / neurons**2, 3, 500))
+    steps = int(np.clip(2e7 / neurons**2 / (streams or 1) ** 0.5, 3, 500))
 
     def run() -> float:
-        command = [python, str(script), str(neurons), str(steps), "1"]
+        command = [python, str(script), str(neurons), str(steps), "1", str(streams or 1)]
         made = subprocess.run(command, capture_output=True, text=True)
         if made.returncode:
             raise RuntimeError(made.stderr.strip().splitlines()[-1])
@@ -244,11 +246,11 @@ def told(seconds: list[float] | None) -> str:
 NAMES = ("native", "XLA", "bound", "HL", "backprop", "D-RTRL")
 
 
-def row(title: str, weights: int, found: dict[str, list[float]]) -> str:
+def row(title: str, weights: int, found: dict[str, list[float]], streams: int = 1) -> str:
     """Returns a line of the table."""
     middle = {name: statistics.median(seconds) for name, seconds in found.items()}
     cells = [title, f"{weights:,}", *(told(found.get(name)) for name in NAMES)]
-    cells.append(f"{weights / middle['native'] / 1e9:.2f}")
+    cells.append(f"{streams * weights / middle['native'] / 1e9:.2f}")
     for name in ("bound", "XLA", "HL", "backprop", "D-RTRL"):
         ratio = middle[name] / middle["native"] if name in middle else None
         cells.append(
@@ -427,15 +429,30 @@ def main() -> int:
             "bound": lambda a=arcs: of_bound(a, True),
         }
         single.append(row(f"sparse {n:,}", arcs, measure(contenders, min(rounds, 3))))
-    for n in STREAMED:
-        network = Digraph.complete(n, 2)
-        for streams in STREAMS:
+    for streams in STREAMS:
+        for n in DENSE[: -3 if quick else None]:
+            network = Digraph.complete(n, 2)
             contenders = {
                 "native": lambda net=network, s=streams: of_learner(net, "native", s),
                 "XLA": lambda net=network, s=streams: of_learner(net, "xla", s),
+                "bound": lambda n=n: of_bound(n * (n + 3), False),
+                "HL": lambda n=n, s=streams: of_hamiltonian_learning(n, s),
+                "backprop": lambda n=n, s=streams: of_backprop(n, s),
+                **({"D-RTRL": lambda n=n, s=streams: of_traces(n, s)} if n <= 256 else {}),
             }
             title = f"dense {n}, {streams} streams"
-            several.append(row(title, n * (n + 3), measure(contenders, rounds)))
+            found = measure(contenders, min(rounds, 3))
+            several.append(row(title, n * (n + 3), found, streams))
+        for n in SPARSE[: 1 if quick else None]:
+            network, arcs = sparse(n), n * PARENTS + 1
+            contenders = {
+                "native": lambda net=network, s=streams: of_learner(net, "native", s),
+                "bound": lambda a=arcs: of_bound(a, True),
+            }
+            if n == SPARSE[0]:  # of the larger one XLA needs gigabytes, and seconds for a hop
+                contenders["XLA"] = lambda net=network, s=streams: of_learner(net, "xla", s)
+            title = f"sparse {n:,}, {streams} streams"
+            several.append(row(title, arcs, measure(contenders, 2), streams))
     single.sort(key=lambda line: ("sparse" in line, int(line.split("|")[2].replace(",", ""))))
     calls, layered = one_sample(), chains(rounds)
     for name in ("localprop", "jax", "numba", "numpy", "optax", "braintrace"):
@@ -467,7 +484,14 @@ def main() -> int:
         columns,
         single,
         [
-            ("Several streams that share the weights:", columns, several),
+            (
+                "Several streams that share the weights, each of which counts by itself in weights "
+                "per second; backprop, HL and D-RTRL take as many at once. D-RTRL up to 256. A hop "
+                "has three products of matrices (errors go back, forces, drives), a step of "
+                "backprop, whose error goes back through no weight, two.",
+                columns,
+                several,
+            ),
             (
                 "One call with one sample, of one hop; `predict` of depth 1. Microseconds.",
                 ["neurons", "step, native", "step, XLA", "predict, native", "predict, XLA"],
