@@ -13,10 +13,10 @@ from numba.extending import intrinsic
 
 from .codes import LANES
 from .jit import inner
-from .lanes import MANY, Numbers, summed, variable
+from .lanes import LONG_VECTORS, Numbers, summed, variable
 
 FEW_LANES = LANES
-MANY_LANES = 2 * LANES if MANY else LANES
+MANY_LANES = 2 * LANES if LONG_VECTORS else LANES
 
 
 def _places(of: Numbers, tails: Any, at: Any, rows: int, step: Any, first: Any) -> list[Any]:

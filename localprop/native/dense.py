@@ -14,6 +14,28 @@ from .jit import apart
 
 
 @apart
+def copy(of, to):
+    """Copies numbers."""
+    for k in range(to.size):
+        to[k] = of[k]
+
+
+@apart
+def add(of, to):
+    """Adds numbers to others."""
+    for k in range(to.size):
+        to[k] += of[k]
+
+
+@apart
+def add_and_clear(of, to):
+    """Adds numbers to others; nothing is left of them."""
+    for k in range(to.size):
+        to[k] += of[k]
+        of[k] = 0
+
+
+@apart
 def product(w, s, m, arcs):
     """Returns $\\sum_j w_j s_j$ over a row; where `arcs` is not empty, over the arcs that are."""
     total = w.dtype.type(0)

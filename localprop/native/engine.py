@@ -22,7 +22,8 @@ WORTH = 1 << 16  # numbers that take longer to copy than to look at where they l
 FEW = 2  # streams
 SMALL = 1 << 18  # weights times hops, which are learned while others wait for Python's lock
 # Sources from which on a row is padded to 8 of them, and to 16; and left as it is, for to take the
-# room out again would take longer than what it saves.
+# room out again would take longer than what it saves. Rows that streams share have room always:
+# their loops know whole vectors only.
 PADDED_FROM, WIDE_FROM, WHOLE_FROM = 9, 128, 2000
 # Places of what threads tell one another, and of how often they met, which is another line of the
 # cache; and how many places there are.

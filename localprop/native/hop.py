@@ -8,6 +8,8 @@ import numpy as np
 
 from .codes import ADAPTIVE, CONSTANT, GROWING
 from .dense import (
+    add,
+    add_and_clear,
     add_force,
     finish_force,
     keep_trace,
@@ -112,13 +114,6 @@ def _multiply(a, b, product):
     """Multiplies numbers."""
     for i in range(a.size):
         product[i] = a[i] * b[i]
-
-
-@apart
-def _add(a, total):
-    """Adds numbers to others."""
-    for i in range(a.size):
-        total[i] += a[i]
 
 
 @inner
@@ -319,18 +314,10 @@ def move_rows(
                 a[t, i] = activation(i, t, 1 - cur, m, arcs, s, w, starts, tails, both)
 
 
-@apart
-def _gather(back, total):
-    """Adds what a part sends back to neurons; nothing is left of it."""
-    for i in range(total.size):
-        total[i] += back[i]
-        back[i] = 0
-
-
 @inner
 def move_neurons(
     first, last, ints, floats, signs, cur, tau, gains, s, lam, error, g, lx, total, tails, both,
-    turned, gathered,
+    turned, is_gathered,
 ):  # fmt: skip
     """Gathers what neurons get back, unless that is done, and moves costates; under least action,
     states as well."""
@@ -344,11 +331,11 @@ def move_neurons(
     light = number(-math.expm1(-floats[NEURON_SPEED] * floats[STIFFNESS] * tau) / floats[STIFFNESS])
     for t in range(ints[STREAMS]):
         back = lam[t] if instant and not least_action else total[t]
-        if not gathered:
+        if not is_gathered:
             back[first:last] = 0
             for q in range(parts):
-                _gather(g[q, t, here + first : here + last], back[first:last])
-            _add(lx[t, first:last], back[first:last])
+                add_and_clear(g[q, t, here + first : here + last], back[first:last])
+            add(lx[t, first:last], back[first:last])
         if least_action:
             for i in range(first, last):
                 force, x = back[i] - error[t, i], s[cur, t, here + i]

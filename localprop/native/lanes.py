@@ -1,8 +1,9 @@
 """Small matrix products, whose weights lie side by side in the lanes of vectors.
 
-A row of weights has a number for each neuron that it leads to, and room up to the next eight. What
-flows forward is summed row after row in every lane, so a sum hangs neither on how wide vectors are
-nor on how many streams there are.
+In a chain a row of weights has a number for each neuron that it leads to, and room up to the next
+eight. What flows forward there (`add_forward`) is summed row after row in every lane, so a sum
+hangs neither on how wide vectors are nor on how many streams there are. In a digraph a row has a
+number for each neuron that it comes from; its products are summed in as many lanes as there are.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import binding, ir
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
@@ -18,8 +19,13 @@ from .codes import LANES, LINE
 from .jit import inner
 
 # As many lanes as a processor has room for beside eight rows: two of its vectors, or a short one.
-MANY = binding.get_host_cpu_features().get("avx512f", False)
-WIDE = 4 * LANES if MANY else LANES
+_FEATURES = config.CPU_FEATURES  # that Numba was told to compile for, if any
+LONG_VECTORS = (
+    binding.get_host_cpu_features().get("avx512f", False)
+    if _FEATURES is None
+    else "+avx512f" in _FEATURES
+)
+WIDE = 4 * LANES if LONG_VECTORS else LANES
 PANEL = 4096  # numbers of all streams that stay near while rows pass by
 SEVERAL = 16  # streams during whose turn the next rows of weights come from far away
 FEW = 4  # streams for which to turn a matrix costs more than it saves
@@ -185,7 +191,7 @@ def _back(rows: int, streams: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             w, at, step, wanted, d, d0, d_step, g, g0, g_step = args
             kinds = signature.args[0], signature.args[4], signature.args[7]
-            of = Numbers(context, builder, kinds, 2 * LANES if MANY else LANES)
+            of = Numbers(context, builder, kinds, 2 * LANES if LONG_VECTORS else LANES)
             w, d, g = (of.data(*pair) for pair in zip(kinds, (w, d, g), strict=True))
             weights, backs = of.rows(at, step, rows), of.rows(d0, d_step, streams)
             sums = [[variable(builder, of.zero()) for _ in weights] for _ in backs]

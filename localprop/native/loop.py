@@ -8,9 +8,9 @@ import numpy as np
 
 from .arcs_of_streams import gather_arcs, lay_arcs, through_arcs
 from .barrier import wait
-from .codes import ADAPTIVE, CONSTANT
+from .codes import ADAPTIVE, CONSTANT, LANES
 from .hop import activation, feel, move_neurons, move_rows, relax_one, say, tend
-from .jit import kernel
+from .jit import inner, kernel
 from .losses import loss, loss_slope, share_out
 from .neurons import activated, finite, leak, squares
 from .oscillating import (
@@ -77,6 +77,12 @@ from .rows_of_streams import (
 )
 from .subnormal import back_to, without_subnormals
 from .tiles import are_tiled, through_tiles
+
+
+@inner
+def cut(q, parts, n, by):
+    """Returns where a part of `n` rows begins, of which `by` stay together."""
+    return min(q * ((n + by - 1) // by) // parts * by, n)
 
 
 @kernel
@@ -265,7 +271,10 @@ def learn(
     low, high = thread * n // threads, (thread + 1) * n // threads
     # Not the constants 0 and 1, for which all that they are handed to would be compiled apart.
     turn, cur, clock, hop, before = np.int64(1), np.int64(0), moments[0], hops_made[0], np.nan
-    drives = np.int64(FORWARD)
+    drives, none, by = np.int64(FORWARD), np.int64(0), np.int64(1)
+    if shared is not None:  # noqa: SIM102
+        if w.ndim == 2:
+            by = np.int64(LANES)  # rows that go together
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     for to, of in zip((w, p, v, mean), given):  # noqa: B905
         if of.size > 0:
@@ -331,15 +340,15 @@ def learn(
                     left, right = thread * m // threads, (thread + 1) * m // threads
                     if w.ndim == 2:
                         lay_rows(left, right, cur, s, shared)
-                        if thread == 0:
-                            lay_rows(0, here, 1 - cur, s, shared)
+                        if thread == 0:  # inputs, which are the same before a hop and after it
+                            lay_rows(none, here, 1 - cur, s, shared)
                     if tails is not None:
                         lay_arcs(left, right, cur, s, shared)
                         if thread == 0:
-                            lay_arcs(0, here, 1 - cur, s, shared)
+                            lay_arcs(none, here, 1 - cur, s, shared)
                     turn = wait(arrived, threads, turn)
                     for q in range(thread, parts, threads):
-                        first, last = q * n // parts, (q + 1) * n // parts
+                        first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
                         if w.ndim == 2:
                             if are_many(shared):
                                 through_many(
@@ -397,7 +406,7 @@ def learn(
                         ints[LOSS], floats[LOSS_SETTING], shown[t], z[k, t], weight, outputs, lx[t]
                     )
             for q in range(thread, parts, threads):
-                first, last = q * n // parts, (q + 1) * n // parts
+                first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
                 if alone is not None:
                     move_rows(
                         first, last, q, mode, cur, ints, signs, moving, acts, arcs, speeds, gains,
@@ -427,20 +436,20 @@ def learn(
                     for i in range(low, high):
                         lam[t, i] = 0
             else:
-                gathered = False
+                is_gathered = False
                 if shared is not None:
                     total = lam if ints[INSTANT] == 1 else coef
                     if w.ndim == 2:
-                        gathered = are_many(shared)
-                        if gathered:
+                        is_gathered = are_many(shared)
+                        if is_gathered:
                             gather_rows(low, high, here, shared, lx, total)
                     if tails is not None:
-                        gathered = True
+                        is_gathered = True
                         gather_arcs(low, high, here, shared, lx, total)
                 flipped = signs if ints[POLICY] != STEADY else 0
                 move_neurons(
                     low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx, coef,
-                    tails, both, turned, gathered,
+                    tails, both, turned, is_gathered,
                 )  # fmt: skip
             cur = 1 - cur
             hop += 1

@@ -35,10 +35,10 @@ from .places import HAMILTONIAN, INSTANTANEOUS, NONE, REVERSED
 CODES = {activation: code for code, activation in enumerate(ACTIVATIONS.values())}
 
 # Rows go to threads in parts, and what the parts send back is added up in their order: how many
-# there are hangs on the network alone, so that no result hangs on the number of threads.
+# there are hangs on the network and its streams alone, so that no result hangs on how many threads.
 PARTS = 8
-DENSE_FROM, SPARSE_FROM = 1 << 18, 1 << 20  # weights from which on it is worth it
-MANY = 4  # as many of all streams
+# Weights from which on it is worth it; of several streams, that many times as much work.
+DENSE_FROM, SPARSE_FROM, WORK_FROM = 1 << 18, 1 << 20, 4
 
 
 class Unknown(Exception):
@@ -95,7 +95,7 @@ def plan_of(learner: Any) -> Plan:
     ints |= digraph["ints"]
     weights = digraph["weights"]
     enough, work = SPARSE_FROM if len(weights) == 1 else DENSE_FROM, math.prod(weights)
-    large = work >= enough or work * ints["streams"] >= MANY * enough
+    large = work >= enough or work * ints["streams"] >= WORK_FROM * enough
     ints["parts"] = min(PARTS if len(weights) == 2 else 2, ints["neurons"]) if large else 1
     lead = () if streams is None else (streams,)
     pair = () if digraph["frequencies"] is None else (2,)
@@ -121,7 +121,8 @@ def plan_of(learner: Any) -> Plan:
 def shares(plan: Plan) -> bool:
     """Returns whether there are several streams, and what they share is plain.
 
-    That is: weights under the Hamiltonian law, without traces, and rows without holes.
+    That is: weights under the Hamiltonian law, without traces; in dense rows every arc is there,
+    learns, and carries errors.
     """
     ints = plan.ints
     plain = ints["law"] == HAMILTONIAN and ints["traces"] == NONE and plan.frequencies is None

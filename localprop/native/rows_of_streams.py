@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .codes import CONSTANT, LANES, LINE
-from .dense import finish_force, move
+from .dense import add_and_clear, copy, finish_force, move
 from .jit import apart, inner, kernel
 from .lanes import WIDE, add_back, add_products, fetch, force, products
 from .move_lanes import move_eight
@@ -18,23 +18,25 @@ from .places import FORWARD, IMPLICIT, LEARN, MASS, SOURCES, STREAMS
 from .plan import Plan
 from .room import aligned
 
-MANY, WIDE_FROM = 32, 128  # streams, and sources, that are worth a lane of vectors each
+# Streams, and numbers in a row, from which on streams are worth a lane of vectors each.
+STREAMS_FROM, ROWS_FROM = 32, 128
 NEAR = 1 << 15  # numbers of fewer, of each of three kinds, that stay near while rows pass by
 BLOCK, DEEP = 64, 256  # rows, and columns of which drives are taken at once, for many
 
 
 def room_for_rows(plan: Plan, stride: int) -> tuple[np.ndarray, ...]:
-    """Returns room for the loops: of each part for the force on eight rows, and for their drives.
+    """Returns room for the loops: of each part for the force on eight rows, and for drives.
 
-    Of many streams also for what sources say after a hop, `(groups, sources, lanes)`, a lane for
-    each stream; before and after it, `(2, panels, streams, lanes)`, a lane for each source; for
-    what they get back, `(parts, panels, streams, lanes)`; for coefficients, `(parts, blocks,
-    streams, 8)`. What is read together lies together: rows far apart take a page each.
+    Of many streams also for what sources said last, `(groups, numbers, lanes)`, a lane for each
+    stream; for what they say before and after a hop, `(2, panels, streams, lanes)`, a lane for each
+    source; for what they get back, `(parts, panels, streams, lanes)`, of which that of inputs is
+    never read; for coefficients, `(parts, blocks, streams, 8)`. What is read together lies
+    together: rows far apart take a page each.
 
     **Arguments:** `plan`: of the learner; `stride`: numbers from one row to the next.
     """
     streams, parts, n = (plan.ints[name] for name in ("streams", "parts", "neurons"))
-    if streams < MANY or stride < WIDE_FROM:
+    if streams < STREAMS_FROM or stride < ROWS_FROM:
         width = min(max(NEAR // streams // WIDE, 1) * WIDE, stride)
         turned = (0, 0, WIDE), (0, 0, 0, WIDE), (0, 0, 0, WIDE), (0, 0, 0, LANES)
         shapes = (parts, LANES * width), (parts, LANES * streams), *turned
@@ -46,7 +48,7 @@ def room_for_rows(plan: Plan, stride: int) -> tuple[np.ndarray, ...]:
             (groups, stride, WIDE),
             (2, panels, streams, WIDE),
             (parts, panels, streams, WIDE),
-            (parts, n // parts // LANES + 1, streams, LANES),
+            (parts, -(-n // LANES // parts), streams, LANES),
         )
     return tuple(aligned(shape, plan.dtype) for shape in shapes)
 
@@ -67,25 +69,10 @@ def _turn(of, to, lane):
 
 
 @apart
-def _copy(of, to):
-    """Copies numbers."""
-    for k in range(to.size):
-        to[k] = of[k]
-
-
-@apart
 def _column(of, first, step, to):
     """Copies numbers that do not lie side by side."""
     for k in range(to.size):
         to[k] = of[first + k * step]
-
-
-@apart
-def _add(of, to):
-    """Adds numbers to others, and leaves nothing of them."""
-    for k in range(to.size):
-        to[k] += of[k]
-        of[k] = 0
 
 
 @apart
@@ -101,7 +88,8 @@ def _pack(of, stream, to):
 
 @kernel
 def lay_rows(first, last, which, s, room):
-    """Lays out what some sources say to many streams, before a hop or after it."""
+    """Lays out what some sources say to many streams, before a hop or after it: drives are made
+    of what was laid out last, forces of that which is said to be meant."""
     said, source, streams = room[2], room[3], s.shape[1]
     for group in range(len(said)):
         low, high = group * WIDE, min((group + 1) * WIDE, streams)
@@ -114,7 +102,7 @@ def lay_rows(first, last, which, s, room):
         panel = j // WIDE
         end, left = min((panel + 1) * WIDE, last), panel * WIDE
         for t in range(streams):
-            _copy(s[which, t, j:end], source[which, panel, t, j - left : end - left])
+            copy(s[which, t, j:end], source[which, panel, t, j - left : end - left])
         j = end
 
 
@@ -127,9 +115,9 @@ def gather_rows(first, last, here, room, slope, total):
         end, left = min((panel + 1) * WIDE, last), panel * WIDE
         for t in range(total.shape[0]):
             to = total[t, j - here : end - here]
-            _copy(slope[t, j - here : end - here], to)
+            copy(slope[t, j - here : end - here], to)
             for q in range(len(back)):
-                _add(back[q, panel, t, j - left : end - left], to)
+                add_and_clear(back[q, panel, t, j - left : end - left], to)
         j = end
 
 
@@ -175,7 +163,7 @@ def drive_rows(which, m, a, s, w, room):
                 last, none, rows, eight, eight, s, of + whole, size, drives, none, eight, streams
             )
             for t in range(streams):
-                _add(drives[t * LANES : t * LANES + rows], a[t, i : i + rows])
+                add_and_clear(drives[t * LANES : t * LANES + rows], a[t, i : i + rows])
 
 
 @kernel
@@ -192,7 +180,7 @@ def through_few(
     n, size, stride = a.shape[1], s.shape[2], w.shape[1]
     f, drives = room[0][q], room[1][q]
     width, back = f.size // LANES, q * streams * size
-    for left in range(0, stride, width):
+    for left in range(0, ints[SOURCES], width):
         lanes, wide = min(width, stride - left), min(width, ints[SOURCES] - left)
         source, after = now * streams * size + left, then * streams * size + left
         for i in range(first, last, LANES):
@@ -230,9 +218,10 @@ def through_many(q, first, last, mode, now, ints, moving, a, coef, w, p, v, arcs
         bottom = min(top + BLOCK, last)
         for k in range((bottom - top) * tall):
             drives[k] = 0
-        for left in range(0, stride, DEEP):
+        for left in range(0, m, DEEP):
             deep = min(DEEP, stride - left)
-            for j in range(left, left + deep if mode != FORWARD else left, WIDE):
+            right = left if mode == FORWARD else min(left + deep, m)
+            for j in range(left, right, WIDE):
                 lanes, panel = min(WIDE, left + deep - j), j // WIDE
                 said_now, to = (now * panels + panel) * of_panel, (q * panels + panel) * of_panel
                 for i in range(top, bottom, LANES):

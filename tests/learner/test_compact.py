@@ -67,12 +67,13 @@ def learned(learner, phase, u, z, stacked):
 AVERAGE, REVIEW = {"average": 5}, {"review": 4}
 QUICK = [("adaptive mass", None, AVERAGE), ("least action", 3, AVERAGE)]
 QUICK += [("adaptive mass", 3, REVIEW), ("least action", None, REVIEW)]
+QUICK += [("constant mass", None, {}), ("growing mass", 3, {})]
 
 
 @pytest.mark.parametrize(
     ("law", "streams", "settings"),
     [
-        pytest.param(*case, marks=[] if not case[2] or case in QUICK else pytest.mark.slow)
+        pytest.param(*case, marks=[] if case in QUICK else pytest.mark.slow)
         for case in product(LAWS, [None, 3], [{}, AVERAGE, REVIEW])
     ],
     ids=str,

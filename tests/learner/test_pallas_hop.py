@@ -42,23 +42,21 @@ def assert_same(ours, theirs, tolerance):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale)
 
 
+# Tiles are 8 rows of 256 weights: less than one, some with a rest, more than one of columns.
+CASES = {
+    "neurons": st.integers(1, 30) | st.sampled_from([64, 255, 300]),
+    "inputs": st.integers(1, 4),
+    "density": st.sampled_from([0.3, 0.8, 1.0]),
+    "names": st.lists(st.sampled_from(sorted(ACTIVATIONS)), min_size=1, max_size=3),
+    "speed": st.sampled_from([np.inf, 0.7]),
+    "decay": st.sampled_from([0.0, 0.01]),
+    "bias": st.booleans(),
+    "settle": st.integers(0, 2),
+}
+
+
 # One sample, so that no network, however it reinforces itself, gets far beyond its rounding.
-@pytest.mark.usefixtures("x64")
-@given(
-    # Tiles are 8 rows of 256 weights: less than one, some with a rest, more than one of columns.
-    neurons=st.integers(1, 30) | st.sampled_from([64, 255, 300]),
-    inputs=st.integers(1, 4),
-    density=st.sampled_from([0.3, 0.8, 1.0]),
-    names=st.lists(st.sampled_from(sorted(ACTIVATIONS)), min_size=1, max_size=3),
-    speed=st.sampled_from([np.inf, 0.7]),
-    decay=st.sampled_from([0.0, 0.01]),
-    bias=st.booleans(),
-    settle=st.integers(0, 2),
-)
-@settings(deadline=None, max_examples=25)
-def test_a_kernel_hop_is_a_hop_of_the_law(
-    neurons, inputs, density, names, speed, decay, bias, settle
-):
+def assert_a_hop_of_the_law(neurons, inputs, density, names, speed, decay, bias, settle):
     network = Digraph.random(
         neurons,
         inputs,
@@ -73,6 +71,21 @@ def test_a_kernel_hop_is_a_hop_of_the_law(
         for engine in ("pallas", "xla")
     )
     assert_same(ours, theirs, 1e-9)
+
+
+@pytest.mark.usefixtures("x64")
+@given(**CASES)
+@settings(deadline=None, max_examples=8)
+def test_a_kernel_hop_is_a_hop_of_the_law(**case):
+    assert_a_hop_of_the_law(**case)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+@given(**CASES)
+@settings(deadline=None, max_examples=100)
+def test_a_kernel_hop_is_a_hop_of_the_law_wherever_it_goes(**case):
+    assert_a_hop_of_the_law(**case)
 
 
 @pytest.mark.usefixtures("x64")

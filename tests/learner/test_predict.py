@@ -99,7 +99,9 @@ RATED = {
 }
 
 
-@pytest.mark.parametrize("kind", RATED)
+@pytest.mark.parametrize(
+    "kind", ["mass", pytest.param("adaptive mass", marks=pytest.mark.slow), "least action"]
+)
 def test_a_learner_may_be_made_of_traced_rates(x64, kind):
     """One function after another, so that nothing traced is kept from one to the next."""
     network, u, z = Digraph.layered([2, 3, 1]), np.array([0.5, 1.0]), np.array([2.0])

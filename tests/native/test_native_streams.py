@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -18,7 +22,7 @@ from localprop import (
     SquaredError,
     Traces,
 )
-from localprop.native import engine_of, rows_of_streams, workers
+from localprop.native import engine_of, plan, rows_of_streams, workers
 
 COST = Cost(SquaredError(), weight_decay=1e-3)
 MASSES = {"constant": 50.0, "adaptive": Adaptive(0.002, 0.01, 1e-3), "growing": Growing(0.02, 2.0)}
@@ -42,6 +46,7 @@ def pair(network, law, streams, **more):
         (3, 2, "constant", np.inf),
         (5, 8, "adaptive", 1.5),
         (45, 33, "constant", 1.5),
+        (126, 33, "constant", 1.5),
         (16, 64, "growing", np.inf),
     ],
 )
@@ -89,16 +94,29 @@ def test_arcs_that_are_held_or_silent_follow_xla():
     assert_alike(*learners, samples(learners[0], 2, **SHOWN), 1e-10)
 
 
-# 2²⁰ arcs' worth of work, which goes to threads in parts.
-@pytest.mark.parametrize(
-    ("storage", "neurons", "streams"), [("dense", 128, 64), ("sparse", 260, 64)]
-)
+# Rows of a part that are no whole eights, parts that have none, and arcs.
+PARTED = [("dense", 61, 8), ("dense", 20, 5), ("dense", 131, 40), ("sparse", 50, 17)]
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("storage", "neurons", "streams"), PARTED)
+def test_parts_follow_xla(storage, neurons, streams, monkeypatch):
+    monkeypatch.setattr(plan, f"{storage.upper()}_FROM", 1)
+    network = Digraph.complete(neurons, 2, storage=storage, speed=1.5)
+    learners = pair(network, Hamiltonian(mass=50.0, dissipation=0.5), streams)
+    assert engine_of(learners[0]).plan.ints["parts"] > 1
+    assert_alike(*learners, samples(learners[0], 3, **SHOWN), 1e-10)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("storage", "neurons", "streams"), PARTED)
 def test_no_bit_hangs_on_threads_or_cuts(storage, neurons, streams, monkeypatch):
+    monkeypatch.setattr(plan, f"{storage.upper()}_FROM", 1)
     network = Digraph.complete(neurons, 2, storage=storage)
     learner = Learner(network, COST, hops=3, settle=1, streams=streams, engine="native")
     assert engine_of(learner).plan.ints["parts"] > 1
     start, stream = learner.init(jax.random.key(0)), samples(learner, 1, length=4)
-    u, z = (np.asarray(a, np.float32) for a in (stream.u, stream.z))
+    u, z = stream.u, stream.z
     found = []
     for threads in (1, 2):
         monkeypatch.setattr(workers, "threads_given", threads)
@@ -142,3 +160,23 @@ def test_what_these_loops_do_not_know_is_left_to_xla(law, network):
     after, _ = shared.run(shared.init(jax.random.key(0)), (u, z))
     expected, _ = native.run(native.init(jax.random.key(0)), (u, z))
     np.testing.assert_allclose(after.w, expected.w, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_processors_with_short_vectors_learn_alike():
+    """All of the above once more, compiled for a processor that has no vectors of 64 bytes."""
+    tests = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        __file__,
+        "-m",
+        "not slow",
+    ]
+    features = "+avx,+avx2,+fma,+bmi,+bmi2,+sse4.2,+popcnt,+f16c"
+    given = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": features}
+    made = subprocess.run(tests, env={**os.environ, **given}, capture_output=True, text=True)
+    assert made.returncode == 0, made.stdout[-3000:]
