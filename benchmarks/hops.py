@@ -441,7 +441,7 @@ def main() -> int:
                 **({"D-RTRL": lambda n=n, s=streams: of_traces(n, s)} if n <= 256 else {}),
             }
             title = f"dense {n}, {streams} streams"
-            found = measure(contenders, min(rounds, 3))
+            found = measure(contenders, 3 if n <= 1024 else 2)
             several.append(row(title, n * (n + 3), found, streams))
         for n in SPARSE[: 1 if quick else None]:
             network, arcs = sparse(n), n * PARENTS + 1

@@ -19,7 +19,7 @@ from .codes import LANES, LINE
 from .jit import inner
 
 # As many lanes as a processor has room for beside eight rows: two of its vectors, or a short one.
-_FEATURES = config.CPU_FEATURES  # that Numba was told to compile for, if any
+_FEATURES = getattr(config, "CPU_FEATURES", None)  # that Numba was told to compile for
 LONG_VECTORS = (
     binding.get_host_cpu_features().get("avx512f", False)
     if _FEATURES is None

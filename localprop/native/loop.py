@@ -8,7 +8,7 @@ import numpy as np
 
 from .arcs_of_streams import gather_arcs, lay_arcs, through_arcs
 from .barrier import wait
-from .codes import ADAPTIVE, CONSTANT, LANES
+from .codes import ADAPTIVE, CONSTANT, LINE
 from .hop import activation, feel, move_neurons, move_rows, relax_one, say, tend
 from .jit import inner, kernel
 from .losses import loss, loss_slope, share_out
@@ -269,16 +269,18 @@ def learn(
     streams, n, m, hops = ints[STREAMS], ints[NEURONS], ints[SOURCES], ints[HOPS]
     here, parts, law = m - n, ints[PARTS], ints[LAW]
     low, high = thread * n // threads, (thread + 1) * n // threads
+    # Of a thread, neurons and the rows into them: what it finds of a neuron it needs next itself.
+    begin, end = thread * parts // threads, (thread + 1) * parts // threads
     # Not the constants 0 and 1, for which all that they are handed to would be compiled apart.
     turn, cur, clock, hop, before = np.int64(1), np.int64(0), moments[0], hops_made[0], np.nan
     drives, none, by = np.int64(FORWARD), np.int64(0), np.int64(1)
     if shared is not None:  # noqa: SIM102
         if w.ndim == 2:
-            by = np.int64(LANES)  # rows that go together
+            by = np.int64(LINE)  # rows, whose drives are a line that no two threads write
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     for to, of in zip((w, p, v, mean), given):  # noqa: B905
         if of.size > 0:
-            for q in range(thread, parts, threads):
+            for q in range(begin, end):
                 _take(q * n // parts, (q + 1) * n // parts, m, of, to, starts)
     if thread == 0:
         _fill(x, s, here, g, tails, both)
@@ -328,7 +330,7 @@ def learn(
             if tails is not None:  # noqa: SIM102
                 if fresh and are_tiled(tiles):
                     fresh = False
-                    for q in range(thread, parts, threads):
+                    for q in range(begin, end):
                         through_tiles(
                             q, q * n // parts, (q + 1) * n // parts, drives, cur, cur, ints,
                             moving, a, coef, s, g, w, p, v, tiles,
@@ -347,7 +349,7 @@ def learn(
                         if thread == 0:
                             lay_arcs(none, here, 1 - cur, s, shared)
                     turn = wait(arrived, threads, turn)
-                    for q in range(thread, parts, threads):
+                    for q in range(begin, end):
                         first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
                         if w.ndim == 2:
                             if are_many(shared):
@@ -405,7 +407,7 @@ def learn(
                     loss_slope(
                         ints[LOSS], floats[LOSS_SETTING], shown[t], z[k, t], weight, outputs, lx[t]
                     )
-            for q in range(thread, parts, threads):
+            for q in range(begin, end):
                 first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
                 if alone is not None:
                     move_rows(

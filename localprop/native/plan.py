@@ -36,7 +36,8 @@ CODES = {activation: code for code, activation in enumerate(ACTIVATIONS.values()
 
 # Rows go to threads in parts, and what the parts send back is added up in their order: how many
 # there are hangs on the network and its streams alone, so that no result hangs on how many threads.
-PARTS = 8
+# What a part sends back of many streams is much beside small weights, and goes from core to core.
+PARTS, FEW_PARTS = 8, 2
 # Weights from which on it is worth it; of several streams, that many times as much work.
 DENSE_FROM, SPARSE_FROM, WORK_FROM = 1 << 18, 1 << 20, 4
 
@@ -94,9 +95,13 @@ def plan_of(learner: Any) -> Plan:
     ints["blind"] = min(learner.hops, learner.law.blind_hops(learner.settle))
     ints |= digraph["ints"]
     weights = digraph["weights"]
-    enough, work = SPARSE_FROM if len(weights) == 1 else DENSE_FROM, math.prod(weights)
-    large = work >= enough or work * ints["streams"] >= WORK_FROM * enough
-    ints["parts"] = min(PARTS if len(weights) == 2 else 2, ints["neurons"]) if large else 1
+    dense, work = len(weights) == 2, math.prod(weights)
+    enough = DENSE_FROM if dense else SPARSE_FROM
+    ints["parts"] = 1
+    if work >= enough:
+        ints["parts"] = min(PARTS if dense else FEW_PARTS, ints["neurons"])
+    elif work * ints["streams"] >= WORK_FROM * enough:
+        ints["parts"] = min(FEW_PARTS, ints["neurons"])
     lead = () if streams is None else (streams,)
     pair = () if digraph["frequencies"] is None else (2,)
     learned = digraph["learned"]

@@ -48,7 +48,7 @@ def room_for_rows(plan: Plan, stride: int) -> tuple[np.ndarray, ...]:
             (groups, stride, WIDE),
             (2, panels, streams, WIDE),
             (parts, panels, streams, WIDE),
-            (parts, -(-n // LANES // parts), streams, LANES),
+            (parts, -(-n // LINE // parts) * LINE // LANES, streams, LANES),
         )
     return tuple(aligned(shape, plan.dtype) for shape in shapes)
 
