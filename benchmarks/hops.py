@@ -355,7 +355,7 @@ def of_chain_backprop(sizes: list[int], streams: int | None) -> Timing:
     return timed(run, hops=1)
 
 
-def chains(rounds: int) -> list[str]:
+def chains() -> list[str]:
     """Returns lines of how long a sample takes in chains of dense layers."""
     lines = []
     for title, sizes in CHAINS.items():
@@ -365,7 +365,7 @@ def chains(rounds: int) -> list[str]:
                 "XLA": lambda z=sizes, s=streams: of_chain(z, "xla", s),
                 "backprop": lambda z=sizes, s=streams: of_chain_backprop(z, s),
             }
-            found = measure(contenders, min(rounds, 3))
+            found = measure(contenders, ROUNDS)
             middle = {name: statistics.median(seconds) for name, seconds in found.items()}
             cells = [title, str(streams or 1), *(told(found.get(n)) for n in contenders)]
             cells += [f"{middle[n] / middle['native']:.1f}" for n in ("XLA", "backprop")]
@@ -408,7 +408,6 @@ def main() -> int:
     """Measures and writes the page."""
     quick = "--quick" in sys.argv
     workers.threads_given = THREADS
-    rounds = ROUNDS
     single, several = [], []
     for n in reversed(DENSE[:-1] if quick else DENSE):
         network, samples = Digraph.complete(n, 2), 4 if n >= 1024 else 1
@@ -421,7 +420,7 @@ def main() -> int:
             "backprop": lambda n=n: of_backprop(n),
             **({"D-RTRL": lambda n=n: of_traces(n)} if n <= 1024 else {}),
         }
-        single.append(row(f"dense {n}", n * (n + 3), measure(contenders, rounds)))
+        single.append(row(f"dense {n}", n * (n + 3), measure(contenders, ROUNDS)))
     for n in SPARSE[: 1 if quick else None]:
         network = sparse(n)
         arcs = n * PARENTS + 1
@@ -430,7 +429,7 @@ def main() -> int:
             "XLA": lambda net=network: of_learner(net, "xla"),
             "bound": lambda a=arcs: of_bound(a, True),
         }
-        single.append(row(f"sparse {n:,}", arcs, measure(contenders, min(rounds, 3))))
+        single.append(row(f"sparse {n:,}", arcs, measure(contenders, ROUNDS)))
     for streams in STREAMS:
         for n in DENSE[: -3 if quick else -1]:
             network = Digraph.complete(n, 2)
@@ -443,7 +442,7 @@ def main() -> int:
                 **({"D-RTRL": lambda n=n, s=streams: of_traces(n, s)} if n <= 64 else {}),
             }
             title = f"dense {n}, {streams} streams"
-            found = measure(contenders, 3 if n <= 256 else 2)
+            found = measure(contenders, ROUNDS if n <= 256 else 2)
             several.append(row(title, n * (n + 3), found, streams))
         for n in SPARSE[: 1 if quick or streams > STREAMS[0] else None]:
             network, arcs = sparse(n), n * PARENTS + 1
@@ -456,7 +455,7 @@ def main() -> int:
             title = f"sparse {n:,}, {streams} streams"
             several.append(row(title, arcs, measure(contenders, 2), streams))
     single.sort(key=lambda line: ("sparse" in line, int(line.split("|")[2].replace(",", ""))))
-    calls, layered = one_sample(), chains(rounds)
+    calls, layered = one_sample(), chains()
     for name in ("localprop", "jax", "numba", "numpy", "optax", "braintrace"):
         try:
             VERSIONS[name] = importlib.metadata.version(name)

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from .codes import LANES
 from .jit import inner
-from .lanes import LONG_VECTORS, Numbers, summed, variable
+from .lanes import LONG_VECTORS, Numbers, store_sums, variable
 
 FEW_LANES = LANES
 MANY_LANES = 2 * LANES if LONG_VECTORS else LANES
@@ -26,6 +26,14 @@ def _places(of: Numbers, tails: Any, at: Any, rows: int, step: Any, first: Any) 
         tail = build.sext(build.load(build.gep(tails, [place])), at.type)
         found.append(build.add(first, build.mul(tail, step)))
     return found
+
+
+def _arrays(context: Any, builder: Any, signature: Any, args: Any, lanes: int) -> Any:
+    """Returns numbers in lanes, and where the four arrays of each intrinsic here begin: tails, what
+    belongs to nodes, and two more."""
+    kinds = signature.args
+    of = Numbers(context, builder, (kinds[2], kinds[5], kinds[7]), lanes)
+    return of, *(of.data(kinds[k], args[k]) for k in (0, 2, 5, 7))
 
 
 def _forces(rows: int, lanes: int) -> Any:
@@ -49,11 +57,8 @@ def _forces(rows: int, lanes: int) -> Any:
         signature = types.void(tails, size, said, size, size, c, size, f, size)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            tails, at, said, first, step, c, wanted, f, f0 = args
-            kinds = signature.args
-            of = Numbers(context, builder, (kinds[2], kinds[5], kinds[7]), lanes)
-            tails, said = of.data(kinds[0], tails), of.data(kinds[2], said)
-            c, f = of.data(kinds[5], c), of.data(kinds[7], f)
+            _, at, _, first, step, _, wanted, _, f0 = args
+            of, tails, said, c, f = _arrays(context, builder, signature, args, lanes)
             places = _places(of, tails, at, rows, step, first)
             sums = [variable(builder, of.zero()) for _ in places]
             wide = ir.Constant(wanted.type, lanes)
@@ -63,12 +68,7 @@ def _forces(rows: int, lanes: int) -> Any:
                 for total, place in zip(sums, places, strict=True):
                     source = of.load(said, builder.add(place, offset))
                     builder.store(of.fused(builder.load(total), coefficient, source), total)
-            total = summed(of, [builder.load(total) for total in sums])
-            if rows == LANES:
-                of.store(total, f, f0, LANES)
-            else:
-                total = builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
-                builder.store(total, builder.gep(f, [f0]))
+            store_sums(of, sums, f, f0)
             return context.get_dummy_value()
 
         return signature, generate
@@ -96,11 +96,8 @@ def _back(lanes: int) -> Any:
         signature = types.void(tails, size, back, size, size, c, size, w)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            tails, at, back, first, step, c, wanted, w = args
-            kinds = signature.args
-            of = Numbers(context, builder, (kinds[2], kinds[5], kinds[7]), lanes)
-            tails, back = of.data(kinds[0], tails), of.data(kinds[2], back)
-            c, w = of.data(kinds[5], c), of.data(kinds[7], w)
+            _, at, _, first, step, _, wanted, _ = args
+            of, tails, back, c, w = _arrays(context, builder, signature, args, lanes)
             (place,) = _places(of, tails, at, 1, step, first)
             weight, wide = of.spread(w, at), ir.Constant(wanted.type, lanes)
             with cgutils.for_range(builder, builder.sdiv(wanted, wide)) as loop:
@@ -134,11 +131,8 @@ def _drives(rows: int, lanes: int) -> Any:
         signature = types.void(tails, size, said, size, size, w, size, a)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            tails, at, said, first, step, w, wanted, a = args
-            kinds = signature.args
-            of = Numbers(context, builder, (kinds[2], kinds[5], kinds[7]), lanes)
-            tails, said = of.data(kinds[0], tails), of.data(kinds[2], said)
-            w, a = of.data(kinds[5], w), of.data(kinds[7], a)
+            _, at, _, first, step, _, wanted, _ = args
+            of, tails, said, w, a = _arrays(context, builder, signature, args, lanes)
             places = _places(of, tails, at, rows, step, first)
             weights = [of.spread(w, k) for k in of.rows(at, ir.Constant(at.type, 1), rows)]
             wide = ir.Constant(wanted.type, lanes)

@@ -11,7 +11,6 @@ import math
 from .chain_loops import (
     awake_of,
     back_and_move,
-    copy,
     forward,
     keep,
     places_of,
@@ -30,6 +29,7 @@ from .chain_neurons import (
     STIFFNESS,
     loss_slope,
 )
+from .dense import copy
 from .jit import apart, kernel
 from .lanes import plain
 from .subnormal import back_to, without_subnormals

@@ -23,6 +23,7 @@ from .chain_neurons import (
     loss_slope,
 )
 from .codes import ADAPTIVE, FIRST, GROWING, LANES, LINE, LIVE, SEEN, STRETCH, TURNED
+from .dense import copy
 from .jit import apart, inner, kernel
 from .lanes import add_forward, force, plain, pull_back
 from .subnormal import back_to, without_subnormals
@@ -119,13 +120,6 @@ def multiply(a, b):
     """Multiplies numbers by others, in place."""
     for k in range(a.size):
         a[k] *= b[k]
-
-
-@apart
-def copy(a, b):
-    """Copies numbers into the beginning of others."""
-    for k in range(a.size):
-        b[k] = a[k]
 
 
 @apart

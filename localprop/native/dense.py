@@ -15,8 +15,8 @@ from .jit import apart
 
 @apart
 def copy(of, to):
-    """Copies numbers."""
-    for k in range(to.size):
+    """Copies numbers into the beginning of others."""
+    for k in range(of.size):
         to[k] = of[k]
 
 

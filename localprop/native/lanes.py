@@ -213,12 +213,7 @@ def _back(rows: int, streams: int) -> Any:
                 with builder.if_then(builder.icmp_signed("<", done, wanted)):
                     add(done, sums, LANES)
             for own, to in zip(sums, of.rows(g0, g_step, streams), strict=True):
-                total = summed(of, [builder.load(total) for total in own])
-                if rows == LANES:
-                    of.store(total, g, to, LANES)
-                else:
-                    total = builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
-                    builder.store(total, builder.gep(g, [to]))
+                store_sums(of, own, g, to)
             return context.get_dummy_value()
 
         return signature, generate
@@ -228,6 +223,17 @@ def _back(rows: int, streams: int) -> Any:
 
 def variable(builder: Any, value: Any) -> Any:
     return cgutils.alloca_once_value(builder, value)
+
+
+def store_sums(of: Numbers, totals: list[Any], base: Any, to: Any) -> None:
+    """Writes the sums over the lanes of one variable, or side by side of eight."""
+    build = of.builder
+    total = summed(of, [build.load(total) for total in totals])
+    if len(totals) == LANES:
+        of.store(total, base, to, LANES)
+    else:
+        one = build.extract_element(total, ir.Constant(ir.IntType(32), 0))
+        build.store(one, build.gep(base, [to]))
 
 
 def summed(of: Numbers, totals: list[Any]) -> Any:
@@ -351,6 +357,14 @@ def add_forward(w, at, rows, bias, lanes, x, x0, x_step, a, a0, a_step, streams,
 
 
 @inner
+def _one_by_one(w, at, rows, step, lanes, x, x0, x_step, a, a0, a_step, streams):
+    for s in range(streams):
+        for j in range(rows):
+            of, to = x0 + s * x_step, a0 + s * a_step + j
+            _back_one(w, at + j * step, step, lanes, x, of, x_step, a, to, a_step)
+
+
+@inner
 def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams, turned):
     """Writes $g_{sj} = \\sum_i w_{ji} d_{si}$ for eight rows $j$, or fewer.
 
@@ -358,10 +372,7 @@ def pull_back(w, at, rows, lanes, d, d0, d_step, g, g0, g_step, streams, turned)
     element $(s, j)$ at `g0 + s * g_step + j`; `turned`: room for eight rows of eight and zeros.
     """
     if rows < LANES:
-        for s in range(streams):
-            for j in range(rows):
-                of, to = d0 + s * d_step, g0 + s * g_step + j
-                _back_one(w, at + j * lanes, lanes, lanes, d, of, d_step, g, to, g_step)
+        _one_by_one(w, at, rows, lanes, lanes, d, d0, d_step, g, g0, g_step, streams)
     elif lanes == LANES and streams >= FEW:
         for j in range(LANES):
             for i in range(LANES):
@@ -432,13 +443,10 @@ def add_back(w, at, rows, step, lanes, d, d0, d_step, g, g0, g_step, streams):
 @inner
 def products(w, at, rows, step, lanes, x, x0, x_step, a, a0, a_step, streams):
     """Writes $a_{sj} = \\sum_i w_{ji} x_{si}$ for eight rows $j$, or fewer; arguments as above."""
-    s = 0
     if rows < LANES:
-        for s in range(streams):
-            for j in range(rows):
-                of, to = x0 + s * x_step, a0 + s * a_step + j
-                _back_one(w, at + j * step, step, lanes, x, of, x_step, a, to, a_step)
+        _one_by_one(w, at, rows, step, lanes, x, x0, x_step, a, a0, a_step, streams)
         return
+    s = 0
     while s + 2 <= streams:
         of, to = x0 + s * x_step, a0 + s * a_step
         _back_two(w, at, step, lanes, x, of, x_step, a, to, a_step)

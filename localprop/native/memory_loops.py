@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .chain_loops import added, copy, meet, part, places_of
+from .chain_loops import added, meet, part, places_of
 from .chain_neurons import (
     DISSIPATION,
     LOSS_SETTING,
@@ -16,6 +16,7 @@ from .chain_neurons import (
     activate,
 )
 from .codes import LANES, LINE, LIVE, TURNED
+from .dense import copy
 from .jit import called, kernel
 from .lanes import plain, pull_back
 from .losses import loss as loss_of

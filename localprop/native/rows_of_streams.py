@@ -177,7 +177,7 @@ def through_few(
     `arcs`: empty; `room`: see `room_for_rows`.
     """
     streams, none, eight = ints[STREAMS], np.int64(0), np.int64(LANES)
-    n, size, stride = a.shape[1], s.shape[2], w.shape[1]
+    step, size, stride = a.shape[1], s.shape[2], w.shape[1]
     f, drives = room[0][q], room[1][q]
     width, back = f.size // LANES, q * streams * size
     for left in range(0, ints[SOURCES], width):
@@ -186,17 +186,16 @@ def through_few(
         for i in range(first, last, LANES):
             rows, at = min(LANES, last - i), i * stride + left
             if mode != FORWARD:
-                add_back(w, at, rows, stride, lanes, coef, i, n, g, back + left, size, streams)
+                add_back(w, at, rows, stride, lanes, coef, i, step, g, back + left, size, streams)
             if mode == LEARN:
-                force(coef, i, n, s, source, size, rows, lanes, f, none, streams)
+                force(coef, i, step, s, source, size, rows, lanes, f, none, streams)
                 _move_rows(i, rows, left, lanes, wide, f, ints, moving, w, p, v, arcs[0])
             if left == 0:
-                products(w, at, rows, stride, lanes, s, after, size, a, i, n, streams)
+                products(w, at, rows, stride, lanes, s, after, size, a, i, step, streams)
                 continue
             products(w, at, rows, stride, lanes, s, after, size, drives, none, eight, streams)
             for t in range(streams):
-                for r in range(rows):
-                    a[t, i + r] += drives[t * LANES + r]
+                add_and_clear(drives[t * LANES : t * LANES + rows], a[t, i : i + rows])
 
 
 @kernel

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from localprop import DivergenceError, Samples
+from localprop.native import engine_of, workers
 
 RECORD = ("output", "loss", "x_norm", "costate_norm", "w_norm", "momentum_norm")
 NORMS = {".x": "x_norm", ".costate": "costate_norm", ".momentum": "momentum_norm"}  # of leaves
@@ -33,6 +34,21 @@ def assert_same(a, b):
     """Asserts that all numbers of two trees are the same to the bit."""
     for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def assert_threads_and_cuts_change_no_bit(learner, u, z, monkeypatch):
+    """Asserts that a learner of several parts learns the same by one thread, by two, and by
+    samples that come alone."""
+    assert engine_of(learner).plan.ints["parts"] > 1
+    start, found = learner.init(jax.random.key(0)), []
+    for threads in (1, 2):
+        monkeypatch.setattr(workers, "threads_given", threads)
+        found.append(learner.run(start, (u, z), ("output", "w_norm")))
+    assert_same(found[0], found[1])
+    phase = start
+    for k in range(len(u)):
+        phase, _ = learner.step(phase, u[k], z[k])
+    assert_same(phase, found[0][0])
 
 
 def assert_close(found, expected, tolerance, name="", least=0.0):

@@ -9,7 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from alike import assert_alike, assert_same, samples
+from alike import assert_alike, assert_threads_and_cuts_change_no_bit, samples
 
 from localprop import (
     Adaptive,
@@ -22,7 +22,7 @@ from localprop import (
     SquaredError,
     Traces,
 )
-from localprop.native import engine_of, plan, rows_of_streams, workers
+from localprop.native import engine_of, plan, rows_of_streams
 
 COST = Cost(SquaredError(), weight_decay=1e-3)
 MASSES = {"constant": 50.0, "adaptive": Adaptive(0.002, 0.01, 1e-3), "growing": Growing(0.02, 2.0)}
@@ -114,18 +114,8 @@ def test_no_bit_hangs_on_threads_or_cuts(storage, neurons, streams, monkeypatch)
     monkeypatch.setattr(plan, f"{storage.upper()}_FROM", 1)
     network = Digraph.complete(neurons, 2, storage=storage)
     learner = Learner(network, COST, hops=3, settle=1, streams=streams, engine="native")
-    assert engine_of(learner).plan.ints["parts"] > 1
-    start, stream = learner.init(jax.random.key(0)), samples(learner, 1, length=4)
-    u, z = stream.u, stream.z
-    found = []
-    for threads in (1, 2):
-        monkeypatch.setattr(workers, "threads_given", threads)
-        found.append(learner.run(start, (u, z), ("output", "w_norm")))
-    assert_same(found[0], found[1])
-    phase = start
-    for k in range(4):
-        phase, _ = learner.step(phase, u[k], z[k])
-    assert_same(phase, found[0][0])
+    stream = samples(learner, 1, length=4)
+    assert_threads_and_cuts_change_no_bit(learner, stream.u, stream.z, monkeypatch)
 
 
 def test_one_stream_learns_as_it_does_among_others_that_have_no_target():
@@ -159,7 +149,8 @@ def test_what_these_loops_do_not_know_is_left_to_xla(law, network):
     u, z = np.ones((2, 3, 2), np.float32), np.ones((2, 3, 1), np.float32)
     after, _ = shared.run(shared.init(jax.random.key(0)), (u, z))
     expected, _ = native.run(native.init(jax.random.key(0)), (u, z))
-    np.testing.assert_allclose(after.w, expected.w, rtol=0, atol=1e-5)
+    # 6 hops of sums of 9 terms over 3 streams, whose roundings of 2⁻²⁴ cancel for the most part.
+    np.testing.assert_allclose(after.w, expected.w, rtol=0, atol=6 * 27 * 2.0**-24)
 
 
 @pytest.mark.slow

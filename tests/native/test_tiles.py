@@ -5,10 +5,15 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from alike import assert_alike, assert_same, samples
+from alike import (
+    assert_alike,
+    assert_same,
+    assert_threads_and_cuts_change_no_bit,
+    samples,
+)
 
 from localprop import Adaptive, Cost, Digraph, Hamiltonian, Learner, SquaredError
-from localprop.native import engine_of, workers
+from localprop.native import engine_of
 from localprop.native.plan import plan_of
 from localprop.native.room import LARGE, Room
 from localprop.native.tiles import NEAREST, SECOND, Tiles
@@ -50,18 +55,9 @@ def test_a_tiled_network_follows_xla(law, speed):
 
 def test_no_bit_of_a_tiled_network_hangs_on_threads_or_cuts(monkeypatch):
     learner = Learner(ring(40_000, 30), COST, hops=3, settle=1, engine="native")
-    assert engine_of(learner).plan.ints["parts"] > 1
-    start, stream = learner.init(jax.random.key(0)), samples(learner, 1, length=4)
+    stream = samples(learner, 1, length=4)
     u, z = (np.asarray(a, np.float32) for a in (stream.u, stream.z))
-    found = []
-    for threads in (1, 2):
-        monkeypatch.setattr(workers, "threads_given", threads)
-        found.append(learner.run(start, (u, z), ("output", "w_norm")))
-    assert_same(found[0], found[1])
-    phase = start
-    for k in range(4):
-        phase, _ = learner.step(phase, u[k], z[k])
-    assert_same(phase, found[0][0])
+    assert_threads_and_cuts_change_no_bit(learner, u, z, monkeypatch)
 
 
 @pytest.mark.parametrize(("neurons", "bits"), [((1 << 18) + 70_001, SECOND), (50_001, NEAREST)])
