@@ -21,10 +21,10 @@ from .workers import threads_for, together
 WORTH = 1 << 16  # numbers that take longer to copy than to look at where they lie
 FEW = 2  # streams
 SMALL = 1 << 18  # weights times hops, which are learned while others wait for Python's lock
-# Sources from which on a row is padded to 8 of them, and to 16; and left as it is, for to take the
+# Sources from which on a row is padded to 16 of them, not to 8; and left as it is, for to take the
 # room out again would take longer than what it saves. Rows that streams share have room always:
 # their loops know whole vectors only.
-PADDED_FROM, WIDE_FROM, WHOLE_FROM = 9, 128, 2000
+WIDE_FROM, WHOLE_FROM = 9, 2000
 # Places of what threads tell one another, and of how often they met, which is another line of the
 # cache; and how many places there are.
 ARRIVED, STATE = 16, 17
@@ -67,7 +67,7 @@ class Engine:
         self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
         self.dense = plan.tails is None
         self.stride, self.shares = self.m, shares(plan)
-        if self.dense and (PADDED_FROM <= self.m < WHOLE_FROM or self.shares):
+        if self.dense and (self.m < WHOLE_FROM or self.shares):
             lanes = 16 if self.m >= WIDE_FROM else 8
             self.stride = -(-self.m // lanes) * lanes
         # Where these loops go stream by stream, XLA multiplies matrices (benchmarks/hops.md).

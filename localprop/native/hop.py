@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .codes import ADAPTIVE, CONSTANT, GROWING
+from .codes import CONSTANT, GROWING
 from .dense import (
     add,
     add_and_clear,
@@ -14,12 +14,8 @@ from .dense import (
     finish_force,
     keep_trace,
     move,
-    move_four,
-    move_one,
-    move_two_adaptive,
     product,
     send_back,
-    settle_one,
     turn_trace,
 )
 from .jit import apart, inner
@@ -42,12 +38,12 @@ from .places import (
     NEURONS,
     NONE,
     PARTS,
-    SETTLE,
     SOURCES,
     STIFFNESS,
     STREAMS,
     TRACES,
 )  # fmt: skip
+from .row_lanes import through_rows
 from .sparse import (
     gather_force,
     gathered,
@@ -167,42 +163,6 @@ def _pull(
 
 
 @inner
-def _plain_rows(first, last, q, mode, cur, ints, moving, a, coef, s, g, w, p, v):
-    """Does what `move_rows` does to the rows of one stream, none of which has a hole."""
-    mass, implicit = ints[MASS], ints[IMPLICIT] == 1
-    keep, push, step, v_keep, v_gain, floor, decay, _ = moving
-    # Whole vectors: behind its sources a row has zeros, and they stay, unless 0 is divided by 0.
-    m = w.shape[1] if mass == CONSTANT or floor > 0 else ints[SOURCES]
-    none, i = np.int64(0), first
-    source, after, back, c, then = s[cur, none], s[1 - cur, none], g[q, none], coef[none], a[none]
-    if mode == SETTLE:
-        for k in range(first, last):
-            then[k] = settle_one(w[k], m, c[k], after, back)
-        return
-    if mass == CONSTANT:
-        while i + 4 <= last:
-            then[i], then[i + 1], then[i + 2], then[i + 3] = move_four(
-                w[i], w[i + 1], w[i + 2], w[i + 3], p[i], p[i + 1], p[i + 2], p[i + 3], m,
-                c[i], c[i + 1], c[i + 2], c[i + 3], source, after, back, decay, implicit, keep,
-                push, step,
-            )  # fmt: skip
-            i += 4
-    else:
-        while i + 2 <= last:
-            then[i], then[i + 1] = move_two_adaptive(
-                w[i], w[i + 1], p[i], p[i + 1], v[i], v[i + 1], m, c[i], c[i + 1], source, after,
-                back, decay, implicit, keep, push, step, v_keep, v_gain, floor,
-            )  # fmt: skip
-            i += 2
-    for k in range(i, last):
-        v_row = v[k] if mass == ADAPTIVE else p[k]
-        then[k] = move_one(
-            w[k], p[k], v_row, m, c[k], source, after, back, decay, mass, implicit, keep, push,
-            step, v_keep, v_gain, floor,
-        )  # fmt: skip
-
-
-@inner
 def _plain_arcs(first, last, q, cur, ints, moving, a, coef, force, g, w, p, v, starts, tails, both):
     """Does what `move_rows` does to the arcs of one stream, all of which learn."""
     keep, push, step, v_keep, v_gain, floor, decay, _ = moving
@@ -226,12 +186,17 @@ def move_rows(
     streams, m = ints[STREAMS], ints[SOURCES]
     law, mass, implicit = ints[LAW], ints[MASS], ints[IMPLICIT] == 1
     keep, push, step, v_keep, v_gain, floor, decay, stiffness = moving
-    plain = law == HAMILTONIAN and streams == 1 and arcs.size == 0 and mass != GROWING
-    plain = plain and ints[TRACES] == NONE
+    plain = law == HAMILTONIAN and streams == 1 and arcs.size == 0 and ints[TRACES] == NONE
     # Which arrays there are, the compiler has to see in a condition of its own.
     if w.ndim == 2:  # noqa: SIM102
         if plain:
-            _plain_rows(first, last, q, mode, cur, ints, moving, a, coef, s, g, w, p, v)
+            # Whole vectors: behind its sources a row has zeros, and they stay, unless 0 is divided
+            # by 0.
+            size, room = s.shape[2], w.shape[1] if mass == CONSTANT or floor > 0 else m
+            through_rows(
+                first, last, mode == LEARN, room, coef, s, cur * size, (1 - cur) * size, g,
+                q * size, a, w, p, v, mass, implicit, moving,
+            )  # fmt: skip
             return
     if tails is not None:
         if are_tiled(tiles):
@@ -239,7 +204,7 @@ def move_rows(
                 q, first, last, mode, cur, 1 - cur, ints, moving, a, coef, s, g, w, p, v, tiles
             )
             return
-        if plain and mode == LEARN:
+        if plain and mode == LEARN and mass != GROWING:
             _plain_arcs(
                 first, last, q, cur, ints, moving, a, coef, force, g, w, p, v, starts, tails, both
             )

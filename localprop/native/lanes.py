@@ -57,6 +57,51 @@ class Numbers:
     def store(self, value: Any, base: Any, offset: Any, lanes: int | None = None) -> None:
         self.builder.store(value, self.place(base, offset, lanes or self.lanes), align=self.align)
 
+    def below(self, count: Any) -> Any:
+        """Returns which lanes come before a number of them."""
+        number = count.type
+        places = ir.Constant(ir.VectorType(number, self.lanes), list(range(self.lanes)))
+        return self.builder.icmp_signed("<", places, self.same(count))
+
+    def some(self, base: Any, offset: Any, wanted: Any) -> Any:
+        """Returns what is at a place in the lanes that are wanted, zeros in the others.
+
+        **Arguments:** `wanted`: `None` for all, a number of the first ones, or a vector of which.
+        """
+        if wanted is None or isinstance(wanted, int):
+            return self.padded(self.load(base, offset, wanted))
+        return self._masked("load", self.vector(self.lanes), base, offset, wanted, self.zero())
+
+    def put(self, value: Any, base: Any, offset: Any, wanted: Any) -> None:
+        """Stores the lanes that are wanted."""
+        if isinstance(wanted, int):
+            value = self.chosen(value, value, list(range(wanted)))
+        if wanted is None or isinstance(wanted, int):
+            self.store(value, base, offset, wanted)
+        else:
+            self._masked("store", ir.VoidType(), base, offset, wanted, value)
+
+    def only(self, value: Any, wanted: Any) -> Any:
+        """Returns a vector with zeros in the lanes that are not wanted."""
+        if wanted is None:
+            return value
+        if isinstance(wanted, int):
+            return self.padded(self.chosen(value, value, list(range(wanted))))
+        return self.builder.select(wanted, value, self.zero())
+
+    def _masked(self, name: str, kind: Any, base: Any, offset: Any, wanted: Any, value: Any) -> Any:
+        place, number = self.place(base, offset, self.lanes), ir.IntType(32)
+        align, given = number(self.align), (place.type, number, wanted.type)
+        if name == "load":
+            given, values = (*given, value.type), (place, align, wanted, value)
+        else:
+            given, values = (value.type, *given), (value, place, align, wanted)
+        name = f"llvm.masked.{name}.v{self.lanes}{self.number.intrinsic_name}.p0"
+        of = ir.FunctionType(kind, given)
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, of, name), values
+        )
+
     def spread(self, base: Any, offset: Any) -> Any:
         one = self.builder.load(self.builder.gep(base, [offset]), align=self.align)
         return self.everywhere(one)
@@ -64,7 +109,11 @@ class Numbers:
     def everywhere(self, one: Any) -> Any:
         if isinstance(one, float):
             return ir.Constant(self.vector(self.lanes), [one] * self.lanes)
-        nothing = ir.Constant(self.vector(self.lanes), ir.Undefined)
+        return self.same(one)
+
+    def same(self, one: Any) -> Any:
+        """Returns a vector of one value."""
+        nothing = ir.Constant(ir.VectorType(one.type, self.lanes), ir.Undefined)
         first = ir.Constant(ir.IntType(32), 0)
         every = self.builder.insert_element(nothing, one, first)
         places = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
@@ -84,8 +133,11 @@ class Numbers:
             cgutils.get_or_insert_function(self.builder.module, kind, name), [a]
         )
 
+    def plus(self, a: Any, b: Any) -> Any:
+        return self.builder.fadd(a, b, flags=FLAGS)
+
     def fused(self, total: Any, a: Any, b: Any) -> Any:
-        return self.builder.fadd(total, self.product(a, b), flags=FLAGS)
+        return self.plus(total, self.product(a, b))
 
     def chosen(self, a: Any, b: Any, places: list[int]) -> Any:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
@@ -226,18 +278,16 @@ def variable(builder: Any, value: Any) -> Any:
 
 
 def store_sums(of: Numbers, totals: list[Any], base: Any, to: Any) -> None:
-    """Writes the sums over the lanes of one variable, or side by side of eight."""
-    build = of.builder
+    """Writes the sums over the lanes of variables, one, two, four or eight, side by side."""
+    build, many = of.builder, len(totals)
     total = summed(of, [build.load(total) for total in totals])
-    if len(totals) == LANES:
-        of.store(total, base, to, LANES)
-    else:
-        one = build.extract_element(total, ir.Constant(ir.IntType(32), 0))
-        build.store(one, build.gep(base, [to]))
+    if many < LANES:
+        total = of.chosen(total, total, list(range(many)))
+    of.store(total, base, to, many)
 
 
 def summed(of: Numbers, totals: list[Any]) -> Any:
-    """Returns the sums over the lanes of one vector, or of eight."""
+    """Returns the sums over the lanes of one vector, two, four or eight, in turns."""
     add, width = of.builder.fadd, 1
     while width < LANES:
         # What is summed already stands side by side; half of each comes from either vector.

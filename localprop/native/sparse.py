@@ -61,7 +61,7 @@ def move_arcs(
     w, p, v, c, tails, both, now, back, decay, mass, implicit, keep, push, step, v_keep, v_gain,
     floor,
 ):  # fmt: skip
-    """Does for the arcs into a neuron what `move_one` does for a row.
+    """Takes the arcs into a neuron through a hop, as `row_lanes` does a row.
 
     What goes back is left in `back`, an array as long as they are.
     """

@@ -1,0 +1,178 @@
+"""Rows of a weight matrix taken through a hop of one stream, in the lanes of vectors.
+
+While a row is near, its part of the errors that go back, $\\lambda_i \\sigma'_i w_{ij}$, is added
+up, weight, momentum and mass move, and the row's next activation $a_i = \\sum_j w_{ij} s_j$ is
+taken: what sources say after a hop is known before it moves any weight. Several rows at a time, for
+which what sources say and get back comes once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from .codes import ADAPTIVE, CONSTANT, GROWING, LANES
+from .jit import inner
+from .lanes import LONG_VECTORS, Numbers, store_sums, variable
+
+ROW_LANES = 2 * LANES if LONG_VECTORS else LANES
+TOGETHER, HEAVY = 4, 2  # rows; and of those whose masses change
+STILL = -1  # in the place of a mass: weights do not move
+
+
+def _moved(of: Numbers, mass: int, implicit: Any, moving: Any, state: Any, at: Any, f: Any) -> Any:
+    """Returns code for weights after a hop, and stores their momenta and masses.
+
+    **Arguments:** `moving`: numbers by which weights move, in all lanes; `state`: where weights,
+    momenta and masses are; `at`: the place, and which lanes are wanted, see `Numbers.some`; `f`:
+    error, what sources say, and that times `push`.
+    """
+    build, (w, p, v), (error, said, pushed) = of.builder, state, f
+    decay, keep, push, step, v_keep, v_gain, floor = moving
+    here, old = of.some(w, *at), of.some(p, *at)
+    new = of.product(keep, old)
+    if mass == CONSTANT:
+        new = of.fused(of.fused(new, of.product(push, decay), here), error, pushed)
+        of.put(new, p, *at)
+        way = of.product(step, build.select(implicit, new, old))
+        return of.plus(here, way)
+    force = of.fused(of.product(decay, here), error, said)
+    memory = of.product(v_keep, of.some(v, *at))
+    memory = of.fused(memory, of.product(v_gain, force), force)
+    of.put(memory, v, *at)
+    new = of.fused(new, push, force)
+    of.put(new, p, *at)
+    heavy = of.fused(of.everywhere(1.0), memory, floor)
+    if mass == ADAPTIVE:
+        heavy = of.plus(of.root(memory), floor)
+    way = of.product(step, build.select(implicit, new, old))
+    return of.only(of.plus(here, build.fdiv(way, heavy)), at[1])  # 0/0 where nothing is wanted
+
+
+def _through(rows: int) -> Any:
+    """Returns an intrinsic that takes some rows through a hop."""
+
+    @intrinsic
+    def take_rows(
+        typing: Any,
+        w: Any,
+        p: Any,
+        v: Any,
+        at: Any,
+        step: Any,
+        wanted: Any,
+        c: Any,
+        first: Any,
+        s: Any,
+        now: Any,
+        then: Any,
+        g: Any,
+        back: Any,
+        a: Any,
+        mass: Any,
+        implicit: Any,
+        decay: Any,
+        keep: Any,
+        push: Any,
+        pace: Any,
+        v_keep: Any,
+        v_gain: Any,
+        floor: Any,
+    ) -> Any:
+        del typing, at, step, wanted, first, now, then, back, implicit
+        del decay, keep, push, pace, v_keep, v_gain, floor
+        size, numbers = types.intp, (w.dtype,) * 7
+        places = size, size, size
+        signature = types.void(
+            w, p, v, *places, c, size, s, size, size, g, size, a, mass, types.boolean, *numbers
+        )
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            of = Numbers(context, builder, signature.args, ROW_LANES)
+            arrays = (of.data(signature.args[k], args[k]) for k in (0, 1, 2, 6, 8, 11, 13))
+            w, p, v, c, s, g, a = arrays
+            at, step, wanted, first, now, then, back = (args[k] for k in (3, 4, 5, 7, 9, 10, 12))
+            code, implicit = args[14:16]
+            moving = [of.everywhere(number) for number in args[16:]]
+            errors = [of.spread(c, i) for i in of.rows(first, first.type(1), rows)]
+            sums = [variable(builder, of.zero()) for _ in errors]
+            each = list(zip(errors, sums, of.rows(at, step, rows), strict=True))
+
+            def take(mass: int, few: Any, offset: Any, lanes: Any) -> None:
+                said = of.some(s, builder.add(now, offset), lanes)
+                after = of.some(s, builder.add(then, offset), lanes)
+                to = builder.add(back, offset), lanes
+                got, pushed = of.some(g, *to), of.product(moving[2], said)
+                for error, total, begin in few:
+                    place = builder.add(begin, offset), lanes
+                    here = of.some(w, *place)
+                    got = of.fused(got, error, here)
+                    if mass != STILL:
+                        f = error, said, pushed
+                        here = _moved(of, mass, implicit, moving, (w, p, v), place, f)
+                        of.put(here, w, *place)
+                    builder.store(of.fused(builder.load(total), here, after), total)
+                of.put(got, g, *to)
+
+            number = wanted.type
+            wide, short = number(of.lanes), number(LANES)
+            whole = builder.sdiv(wanted, wide)
+            done = builder.mul(whole, wide)
+            has_short = builder.icmp_signed(">=", builder.sub(wanted, done), short)
+            last = builder.and_(wanted, number(LANES - 1))
+            has_last, left = builder.icmp_signed(">", last, number(0)), of.below(last)
+
+            def take_all(mass: int, few: Any) -> None:
+                with cgutils.for_range(builder, whole) as loop:
+                    take(mass, few, builder.mul(loop.index, wide), None)
+                if of.lanes > LANES:
+                    with builder.if_then(has_short):
+                        take(mass, few, done, LANES)
+                with builder.if_then(has_last):
+                    take(mass, few, builder.sub(wanted, last), left)
+
+            for mass in (STILL, CONSTANT, ADAPTIVE, GROWING):
+                together = rows if mass in (STILL, CONSTANT) else HEAVY
+                with builder.if_then(builder.icmp_signed("==", code, code.type(mass))):
+                    for k in range(0, rows, together):
+                        take_all(mass, each[k : k + together])
+            store_sums(of, sums, a, first)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return take_rows
+
+
+_some, _one = _through(TOGETHER), _through(1)
+
+
+@inner
+def through_rows(
+    first, last, learns, m, coef, s, now, then, g, back, a, w, p, v, mass, implicit, moving
+):  # fmt: skip
+    """Takes some rows through a hop: `dense.send_back`, `add_force`, `finish_force` and `move`, if
+    they learn, and the `product` with what the sources say after it.
+
+    **Arguments:** of arrays in one piece. `m`: how many numbers of a row; `coef`, `a`: of row $i$
+    at `i`; `s`: what source $j$ says before the hop at `now + j`, after it at `then + j`; `g`: what
+    it gets back at `back + j`; `v`: not of constant mass; `moving`: see `loop`.
+    """
+    keep, push, step, v_keep, v_gain, floor, decay, _ = moving
+    stride, i, kind = w.shape[1], first, mass if learns else np.int64(STILL)
+    while i < last:
+        if i + TOGETHER <= last:
+            _some(
+                w, p, v, i * stride, stride, m, coef, i, s, now, then, g, back, a, kind, implicit,
+                decay, keep, push, step, v_keep, v_gain, floor,
+            )  # fmt: skip
+            i += TOGETHER
+        else:
+            _one(
+                w, p, v, i * stride, stride, m, coef, i, s, now, then, g, back, a, kind, implicit,
+                decay, keep, push, step, v_keep, v_gain, floor,
+            )  # fmt: skip
+            i += 1
