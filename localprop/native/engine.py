@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ..law import Phase
-from .codes import CONSTANT, LINE
+from .codes import CONSTANT, LANES, LINE
 from .in_place import are_shaped
 from .parts import Parts, arcs
 from .places import FLOATS, INTS, POLICY, RECORD_LOSS, RECORD_NORMS, X_SIGN
@@ -21,10 +21,10 @@ from .workers import threads_for, together
 WORTH = 1 << 16  # numbers that take longer to copy than to look at where they lie
 FEW = 2  # streams
 SMALL = 1 << 18  # weights times hops, which are learned while others wait for Python's lock
-# Sources from which on a row is padded to 16 of them, not to 8; and left as it is, for to take the
-# room out again would take longer than what it saves. Rows that streams share have room always:
-# their loops know whole vectors only.
-WIDE_FROM, WHOLE_FROM = 9, 2000
+# Sources from which on a row is left as it is, without room up to a whole line, for to take that
+# out again would take longer than what it saves. Rows that streams share have room always: their
+# loops know whole vectors only.
+WHOLE_FROM = 2000
 # Places of what threads tell one another, and of how often they met, which is another line of the
 # cache; and how many places there are.
 ARRIVED, STATE = 16, 17
@@ -57,9 +57,10 @@ class Engine:
     records = frozenset(RECORDS)
 
     def __init__(self, plan: Plan):
-        from . import loop, sharing, tiles  # which import Numba, and that takes half a second
+        # These import Numba, and that takes half a second.
+        from . import loop, many_streams, sharing, tiles
 
-        self.plan, self.loop, self.sharing = plan, loop, sharing
+        self.plan, self.loop, self.sharing, self.of_many = plan, loop, sharing, many_streams
         ints, floats = plan.ints, plan.floats
         self.ints = np.array([ints.get(name, 0) for name in INTS], np.int64)
         self.floats = np.array([floats.get(name, 0.0) for name in FLOATS])
@@ -67,13 +68,15 @@ class Engine:
         self.streams, self.here = ints["streams"], ints["sources"] - ints["neurons"]
         self.dense = plan.tails is None
         self.stride, self.shares = self.m, shares(plan)
+        self.many = self.shares and many_streams.is_many(plan)
         if self.dense and (self.m < WHOLE_FROM or self.shares):
-            lanes = 16 if self.m >= WIDE_FROM else 8
+            lanes = LINE if self.m > LANES or self.many else LANES
             self.stride = -(-self.m // lanes) * lanes
         # Where these loops go stream by stream, XLA multiplies matrices (benchmarks/hops.md).
         self.pays = self.streams <= FEW or self.shares
         self.free: list[dict[str, Any]] = []  # scratch that no call is using
-        shape = (self.n, self.stride) if self.dense else plan.shapes["w"]
+        rows = many_streams.whole_rows(self.n) if self.many else self.n
+        shape = (rows, self.stride) if self.dense else plan.shapes["w"]
         several = 2 + int(ints["mass"] != CONSTANT) + ints["average"]
         self.room = Room(shape, plan.dtype, several)
         self.tiles = None if self.dense else tiles.Tiles(plan)
@@ -124,11 +127,16 @@ class Engine:
         }
         if plan.frequencies is not None:
             found |= {"turns": new(4, 2, n), "sides": new(2, streams, n)}
+        found["shared"] = found["many"] = None
+        if self.many:
+            room = self.of_many.room_for_many(plan, self.stride)
+            found |= self.of_many.by_stream(room, plan) | {"many": self.of_many.for_loops(room)}
+        elif self.shares:
+            found["shared"] = self.sharing.room_for_streams(plan, self.stride)
+        gathered = self.many or (self.shares and not self.dense)
+        found["g"] = new(0, 0, 0) if gathered else new(parts, streams, size)
         if self.here > plan.ints["inputs"]:
             found["s"][:, :, self.here - 1] = 1
-        found["shared"] = self.sharing.room_for_streams(plan, self.stride) if self.shares else None
-        apart = self.shares and self.sharing.gathers(plan, found["shared"])
-        found["g"] = new(0, 0, 0) if apart else new(parts, streams, size)
         found["both"] = None if self.dense else new(streams, self.m, 2)
         found["tiles"] = None if self.tiles is None else self.tiles.arrays()
         return found
@@ -269,6 +277,9 @@ class Engine:
         losses = np.empty(count if "loss" in record else 0, dtype)
         norms = np.empty((count if ints[RECORD_NORMS] else 0, 4), dtype)
         state, c = np.zeros(STATE, np.int64), self._scratch()
+        if self.many:
+            c["lam"][...] = lam
+            lam = c["lam"]
         turned = self.parts.turned(c, side, side_of_lam)
         rates = self.parts.rates(phase)
         threads = 1
@@ -294,7 +305,7 @@ class Engine:
                 None if weights is None else _each(weights, streams),
                 None if begins is None else _each(begins, streams),
                 out, losses, norms, watch, plan.starts, plan.tails, c["both"],
-                c["tiles"], turned, rates, c["shared"], None if self.shares else True,
+                c["tiles"], turned, rates, c["shared"], c["many"], None if self.shares else True,
             ),
         )  # fmt: skip
         self.free.append(c)
@@ -304,7 +315,7 @@ class Engine:
         whole = self.parts.whole
         after = _phase(
             x=self.parts.paired(x, side),
-            costate=self.parts.paired(lam, side_of_lam),
+            costate=self.parts.paired(lam.copy() if self.many else lam, side_of_lam),
             w=whole(w, rates, 0),
             momentum=whole(p, rates, 1),
             mass=None if fields["mass"] is None else whole(v, rates, 2),
@@ -340,9 +351,9 @@ class Engine:
         rates = (self.parts.learned(weights),) if plan.learned else None
         gains, turns = self.relaxing or self._relaxing(rates)
         turned = self.parts.turned({**c, "turns": turns}, side, side)
-        rows = None, None, None, True
-        if self.dense and self.shares:
-            rows = c["a"], c["slopes"], c["shared"], None
+        rows = None, None, None, c["many"], None if self.many else True
+        if self.dense and self.shares and not self.many:
+            rows = c["a"], c["slopes"], c["shared"], None, None
         call(
             self.loop.relax,
             len(u), plan.depth, self._ints(()), plan.acts, plan.outputs, plan.arcs, gains,
@@ -381,7 +392,7 @@ class Engine:
             to = self.room.array()
             self.tiles.bring_back(a, to, threads)
             return to
-        return a[:, : self.m] if self.stride > self.m else a
+        return a[: self.n, : self.m] if self.stride > self.m or self.many else a
 
 
 def _odd_lines(numbers: int) -> int:

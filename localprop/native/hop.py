@@ -86,7 +86,7 @@ def relax_one(i, t, y, cur, here, signs, ints, gains, s, tails, both, turned):
 
 
 @apart
-def _activate(code, a, y, slopes):
+def activate(code, a, y, slopes):
     """Finds what neurons of one activation tend to, and their slopes, several at once."""
     for i in range(a.size):
         y[i], slopes[i] = activated(code, a[i])
@@ -101,12 +101,12 @@ def tend(first, last, here, acts, a, y, slopes):
         while end < last and acts[end] == acts[i]:
             end += 1
         for t in range(len(y)):
-            _activate(acts[i], a[t, i:end], y[t, here + i : here + end], slopes[t, i:end])
+            activate(acts[i], a[t, i:end], y[t, here + i : here + end], slopes[t, i:end])
         i = end
 
 
 @apart
-def _multiply(a, b, product):
+def multiply(a, b, product):
     """Multiplies numbers."""
     for i in range(a.size):
         product[i] = a[i] * b[i]
@@ -130,7 +130,7 @@ def feel(
                     a[t, i] = activation(i, t, cur, m, arcs, s, w, starts, tails, both)
     tend(first, last, here, acts, a, s[1 - cur], slopes)
     for t in range(ints[STREAMS]):
-        _multiply(lam[t, first:last], slopes[t, first:last], coef[t, first:last])
+        multiply(lam[t, first:last], slopes[t, first:last], coef[t, first:last])
         if not instant:
             for i in range(first, last):
                 y = s[1 - cur, t, here + i]

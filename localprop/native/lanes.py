@@ -26,6 +26,7 @@ LONG_VECTORS = (
     else "+avx512f" in _FEATURES
 )
 WIDE = 4 * LANES if LONG_VECTORS else LANES
+HALF = 2 * LANES if LONG_VECTORS else LANES  # of one vector
 PANEL = 4096  # numbers of all streams that stay near while rows pass by
 SEVERAL = 16  # streams during whose turn the next rows of weights come from far away
 FEW = 4  # streams for which to turn a matrix costs more than it saves
@@ -243,7 +244,7 @@ def _back(rows: int, streams: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             w, at, step, wanted, d, d0, d_step, g, g0, g_step = args
             kinds = signature.args[0], signature.args[4], signature.args[7]
-            of = Numbers(context, builder, kinds, 2 * LANES if LONG_VECTORS else LANES)
+            of = Numbers(context, builder, kinds, HALF)
             w, d, g = (of.data(*pair) for pair in zip(kinds, (w, d, g), strict=True))
             weights, backs = of.rows(at, step, rows), of.rows(d0, d_step, streams)
             sums = [[variable(builder, of.zero()) for _ in weights] for _ in backs]
@@ -353,7 +354,7 @@ _add_wide, _add_eight, _add_one = _forward(LANES, WIDE), _forward(LANES, LANES),
 _back_two, _back_eight, _back_one = _back(LANES, 2), _back(LANES, 1), _back(1, 1)
 _outer_wide, _outer_eight, _outer_one = _outer(LANES, WIDE), _outer(LANES, LANES), _outer(1, LANES)
 _more_wide, _more_eight = _outer(LANES, WIDE, True), _outer(LANES, LANES, True)
-_more_of_one_wide, _more_of_one = _outer(1, WIDE, True), _outer(1, LANES, True)
+_more_of_one = _outer(1, LANES, True)
 
 
 @inner
@@ -454,12 +455,23 @@ def force(x, x0, x_step, d, d0, d_step, rows, lanes, f, f0, streams):
                 to = f0 + j * lanes + i
                 _outer_one(x, x0 + j, x_step, 1, d, d0 + i, d_step, streams, f, to, lanes)
         return
+    _force_on_eight(x, x0, x_step, 1, d, d0, d_step, lanes, f, f0, streams)
+
+
+@inner
+def force_of_lanes(x, x0, x_step, d, d0, d_step, lanes, f, f0, streams):
+    """Does what `force` does for eight rows; `x`: element $(s, j)$ at `x0 + j * x_step + s`."""
+    _force_on_eight(x, x0, 1, x_step, d, d0, d_step, lanes, f, f0, streams)
+
+
+@inner
+def _force_on_eight(x, x0, x_step, row_step, d, d0, d_step, lanes, f, f0, streams):
     i = 0
     while i + WIDE <= lanes:
-        _outer_wide(x, x0, x_step, 1, d, d0 + i, d_step, streams, f, f0 + i, lanes)
+        _outer_wide(x, x0, x_step, row_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
         i += WIDE
     while i < lanes:
-        _outer_eight(x, x0, x_step, 1, d, d0 + i, d_step, streams, f, f0 + i, lanes)
+        _outer_eight(x, x0, x_step, row_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
         i += LANES
 
 
@@ -507,26 +519,52 @@ def products(w, at, rows, step, lanes, x, x0, x_step, a, a0, a_step, streams):
 
 
 @inner
-def add_products(w, at, rows, step, count, x, x0, x_step, a, a0, a_step, lanes):
+def add_products(w, at, rows, step, next, count, x, x0, x_step, a, a0, a_step, lanes):
     """Adds $\\sum_j w_{ij} x_{js}$ to $a_{is}$ for eight rows $i$, or fewer.
 
-    **Arguments:** of arrays in one piece. `w`: element $(i, j)$ at `at + i * step + j`; `count`:
-    how many $j$; `x`: element $(j, s)$ at `x0 + j * x_step + s`; `a`: element $(i, s)$ at `a0 + i *
-    a_step + s`; `lanes`: how many $s$, a multiple of eight, at most as many as are `WIDE`.
+    **Arguments:** of arrays in one piece. `w`: element $(i, j)$ at `at + i * step + j * next`;
+    `count`: how many $j$; `x`: element $(j, s)$ at `x0 + j * x_step + s`; `a`: element $(i, s)$ at
+    `a0 + i * a_step + s`; `lanes`: how many $s$, a multiple of eight, at most `WIDE`.
     """
     if rows < LANES:
         for i in range(rows):
             place, to = at + i * step, a0 + i * a_step
-            if lanes == WIDE:
-                _more_of_one_wide(w, place, 1, step, x, x0, x_step, count, a, to, a_step)
-                continue
             for s in range(0, lanes, LANES):
-                _more_of_one(w, place, 1, step, x, x0 + s, x_step, count, a, to + s, a_step)
+                _more_of_one(w, place, next, step, x, x0 + s, x_step, count, a, to + s, a_step)
     elif lanes == WIDE:
-        _more_wide(w, at, 1, step, x, x0, x_step, count, a, a0, a_step)
+        _more_wide(w, at, next, step, x, x0, x_step, count, a, a0, a_step)
     else:
         for s in range(0, lanes, LANES):
-            _more_eight(w, at, 1, step, x, x0 + s, x_step, count, a, a0 + s, a_step)
+            _more_eight(w, at, next, step, x, x0 + s, x_step, count, a, a0 + s, a_step)
+
+
+@intrinsic
+def turn_eight(
+    typing: Any, of: Any, at: Any, of_step: Any, to: Any, place: Any, to_step: Any
+) -> Any:
+    """Writes eight rows of eight numbers as columns."""
+    del typing, at, of_step, place, to_step
+    size = types.intp
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        of, at, of_step, to, place, to_step = args
+        kinds = signature.args[0], signature.args[3]
+        numbers = Numbers(context, builder, kinds, LANES)
+        of, to = numbers.data(kinds[0], of), numbers.data(kinds[1], to)
+        rows = [numbers.load(of, row) for row in numbers.rows(at, of_step, LANES)]
+        width = 1
+        while width < LANES:  # squares of so many change places
+            low = [k - width + LANES if k // width % 2 else k for k in range(LANES)]
+            high = [k + LANES if k // width % 2 else k + width for k in range(LANES)]
+            for k in (k for k in range(LANES) if k // width % 2 == 0):
+                a, b = rows[k], rows[k + width]
+                rows[k], rows[k + width] = numbers.chosen(a, b, low), numbers.chosen(a, b, high)
+            width *= 2
+        for row, column in zip(rows, numbers.rows(place, to_step, LANES), strict=True):
+            numbers.store(row, to, column)
+        return context.get_dummy_value()
+
+    return types.void(of, size, size, to, size, size), generate
 
 
 @inner

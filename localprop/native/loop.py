@@ -12,6 +12,7 @@ from .codes import ADAPTIVE, CONSTANT, LINE
 from .hop import activation, feel, move_neurons, move_rows, relax_one, say, tend
 from .jit import inner, kernel
 from .losses import loss, loss_slope, share_out
+from .many_streams import drive_many, feel_many, lay_many, move_many, states_of_many, through_many
 from .neurons import activated, finite, leak, squares
 from .oscillating import (
     copy_sides,
@@ -67,14 +68,7 @@ from .places import (
     X_SIGN,
     M,
 )  # fmt: skip
-from .rows_of_streams import (
-    are_many,
-    drive_rows,
-    gather_rows,
-    lay_rows,
-    through_few,
-    through_many,
-)
+from .rows_of_streams import drive_rows, through_few
 from .subnormal import back_to, without_subnormals
 from .tiles import are_tiled, through_tiles
 
@@ -163,13 +157,15 @@ def _moving(ints, floats, number, tau, x_sign, costate_sign):
 
 @kernel
 def _take(first, last, m, of, to, starts):
-    """Copies what belongs to some neurons; rows may be longer here than there."""
+    """Copies what belongs to some neurons; here may be more rows than there, and longer ones."""
     if to.ndim == 2:
         for i in range(first, last):
             for j in range(m):
                 to[i, j] = of[i, j]
             for j in range(m, to.shape[1]):
                 to[i, j] = 0
+        for i in range(last if last == len(of) else len(to), len(to)):
+            to[i] = 0
     else:
         for k in range(starts[first], starts[last]):
             to[k] = of[k]
@@ -252,7 +248,7 @@ def learn(
     share, a, slopes, coef, force, shown, s, x, lam, error, g, lx, w, p, v, e, flat_w, flat_p,
     flat_v, flat_e, mean, flat_mean, given, moments, hops_made, u, z, durations, weights, begins,
     out, losses, norms, watch, starts, tails, both, tiles, turned, rates, shared,
-    alone,
+    many, alone,
 ):  # fmt: skip
     """Learns samples, one after the other, up to the first that does harm.
 
@@ -261,8 +257,8 @@ def learn(
     each thread, whether what it looked at is finite; `given`: where `w`, `p`, `v` and `mean` begin;
     `moments`: time, and samples in the mean of the weights; `watch`: whether weights are looked at
     after every sample; `turned`, `rates`: see `oscillating`; `shared`: room for
-    weights that streams share (`sharing`), `None` where they go one by one; `alone`: the other way
-    round, for what is `None` is not compiled.
+    weights that streams share (`sharing`), and `many`, where many do (`many_streams`); `alone`:
+    whether streams go one by one. Of these three two are `None`, for what is, is not compiled.
     """
     usual = without_subnormals()
     number = w.dtype.type
@@ -277,6 +273,8 @@ def learn(
     if shared is not None:  # noqa: SIM102
         if w.ndim == 2:
             by = np.int64(LINE)  # rows, whose drives are a line that no two threads write
+    if many is not None:
+        by = np.int64(LINE)
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     for to, of in zip((w, p, v, mean), given):  # noqa: B905
         if of.size > 0:
@@ -336,15 +334,20 @@ def learn(
                             moving, a, coef, s, g, w, p, v, tiles,
                         )  # fmt: skip
                     turn = wait(arrived, threads, turn)
+            if many is not None:  # noqa: SIM102
+                if fresh:
+                    lay_many(thread * m // threads, (thread + 1) * m // threads, cur, ints, many)
+                    if thread == 0:  # inputs, which are the same before a hop and after it
+                        lay_many(none, here, 1 - cur, ints, many)
+                    for q in range(begin, end):
+                        first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
+                        through_many(q, first, last, drives, cur, cur, ints, moving, w, p, v, many)
+                    turn = wait(arrived, threads, turn)
             if shared is not None:  # noqa: SIM102
                 if fresh:
                     fresh = False
-                    left, right = thread * m // threads, (thread + 1) * m // threads
-                    if w.ndim == 2:
-                        lay_rows(left, right, cur, s, shared)
-                        if thread == 0:  # inputs, which are the same before a hop and after it
-                            lay_rows(none, here, 1 - cur, s, shared)
                     if tails is not None:
+                        left, right = thread * m // threads, (thread + 1) * m // threads
                         lay_arcs(left, right, cur, s, shared)
                         if thread == 0:
                             lay_arcs(none, here, 1 - cur, s, shared)
@@ -352,16 +355,10 @@ def learn(
                     for q in range(begin, end):
                         first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
                         if w.ndim == 2:
-                            if are_many(shared):
-                                through_many(
-                                    q, first, last, drives, cur, ints, moving, a, coef, w, p, v,
-                                    arcs, shared,
-                                )  # fmt: skip
-                            else:
-                                through_few(
-                                    q, first, last, drives, cur, cur, ints, moving, a, coef, s, g,
-                                    w, p, v, arcs, shared,
-                                )  # fmt: skip
+                            through_few(
+                                q, first, last, drives, cur, cur, ints, moving, a, coef, s, g, w,
+                                p, v, arcs, shared,
+                            )  # fmt: skip
                         if tails is not None:
                             through_arcs(
                                 q, first, last, drives, cur, cur, ints, moving, a, coef, force, w,
@@ -370,16 +367,23 @@ def learn(
                     turn = wait(arrived, threads, turn)
             if rates is not None:
                 _find_gains(low, high, ints, floats, speeds, duration, tau, gains, turned, rates)
-            if law == HAMILTONIAN:
+            if alone is not None:  # noqa: SIM102
+                if law == HAMILTONIAN:
+                    feel(
+                        low, high, fresh, cur, ints, signs, acts, arcs, speeds, gains, a, slopes,
+                        coef, s, lam, w, starts, tails, both, turned, shared, alone,
+                    )  # fmt: skip
+            if shared is not None:
                 feel(
                     low, high, fresh, cur, ints, signs, acts, arcs, speeds, gains, a, slopes,
                     coef, s, lam, w, starts, tails, both, turned, shared, alone,
                 )  # fmt: skip
-            if shared is not None:
-                if w.ndim == 2:
-                    lay_rows(here + low, here + high, 1 - cur, s, shared)
                 if tails is not None:
                     lay_arcs(here + low, here + high, 1 - cur, s, shared)
+            if many is not None:
+                states_of_many(low, high, cur, ints, signs, acts, gains, many)
+                feel_many(low, high, many)
+                lay_many(here + low, here + high, 1 - cur, ints, many)
             if rates is not None:
                 lapse = tau
                 if ints[BY_SAMPLE] == 1:
@@ -415,18 +419,14 @@ def learn(
                         share, a, slopes, coef, force, s, lam, error, g, w, p, v, e, starts, tails,
                         both, tiles, turned,
                     )  # fmt: skip
+                if many is not None:
+                    through_many(q, first, last, mode, cur, 1 - cur, ints, moving, w, p, v, many)
                 if shared is not None:
                     if w.ndim == 2:
-                        if are_many(shared):
-                            through_many(
-                                q, first, last, mode, cur, ints, moving, a, coef, w, p, v, arcs,
-                                shared,
-                            )  # fmt: skip
-                        else:
-                            through_few(
-                                q, first, last, mode, cur, 1 - cur, ints, moving, a, coef, s, g, w,
-                                p, v, arcs, shared,
-                            )  # fmt: skip
+                        through_few(
+                            q, first, last, mode, cur, 1 - cur, ints, moving, a, coef, s, g, w, p,
+                            v, arcs, shared,
+                        )  # fmt: skip
                     if tails is not None:
                         through_arcs(
                             q, first, last, mode, cur, 1 - cur, ints, moving, a, coef, force, w, p,
@@ -438,21 +438,21 @@ def learn(
                     for i in range(low, high):
                         lam[t, i] = 0
             else:
-                is_gathered = False
-                if shared is not None:
-                    total = lam if ints[INSTANT] == 1 else coef
-                    if w.ndim == 2:
-                        is_gathered = are_many(shared)
-                        if is_gathered:
-                            gather_rows(low, high, here, shared, lx, total)
-                    if tails is not None:
-                        is_gathered = True
-                        gather_arcs(low, high, here, shared, lx, total)
                 flipped = signs if ints[POLICY] != STEADY else 0
-                move_neurons(
-                    low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx, coef,
-                    tails, both, turned, is_gathered,
-                )  # fmt: skip
+                if many is not None:
+                    move_many(low, high, ints, flipped, gains, many)
+                if alone is not None:
+                    move_neurons(
+                        low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx,
+                        coef, tails, both, turned, False,
+                    )  # fmt: skip
+                if shared is not None:
+                    if tails is not None:
+                        gather_arcs(low, high, here, shared, lx, lam if ints[INSTANT] else coef)
+                    move_neurons(
+                        low, high, ints, floats, flipped, cur, tau, gains, s, lam, error, g, lx,
+                        coef, tails, both, turned, tails is not None,
+                    )  # fmt: skip
             cur = 1 - cur
             hop += 1
             clock += number(tau)
@@ -526,12 +526,12 @@ def learn(
 @kernel
 def relax(
     rows, hops, ints, acts, outputs, arcs, gains, s, x, g, w, u, out, starts, tails, both, turned,
-    a, slopes, shared, alone,
+    a, slopes, shared, many, alone,
 ):  # fmt: skip
     """Sets what is answered to each of some rows of inputs after hops of the state alone.
 
-    **Arguments:** `a`, `shared`: room for dense rows that streams share, `None` where streams go
-    one by one; `alone`: the other way round.
+    **Arguments:** `a`, `shared`: room for dense rows that a few streams share; `many`: that many
+    do; `alone`: whether streams go one by one, as those do that share arcs. See `learn`.
     """
     usual = without_subnormals()
     n, m = ints[NEURONS], ints[SOURCES]
@@ -545,7 +545,10 @@ def relax(
             copy_sides(turned[2], turned[3][cur])
         for h in range(hops):
             signs = 1 if ints[BY_SAMPLE] == 1 and h > 0 else 0
-            if a is not None:
+            if many is not None:
+                drive_many(cur, ints, w, many)
+                states_of_many(none, n, cur, ints, signs, acts, gains, many)
+            if shared is not None:
                 drive_rows(cur, m, a, s, w, shared)
                 tend(none, n, here, acts, a, s[1 - cur], slopes)
                 if ints[INSTANT] == 0:

@@ -1,20 +1,57 @@
-"""Some columns of eight rows of weights, moved for a hop in the lanes of vectors."""
+"""How weights move in a hop, in the lanes of vectors; and some columns of eight rows that do."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from .codes import ADAPTIVE, CONSTANT, GROWING, LANES
 from .jit import inner
-from .lanes import WIDE, Numbers
+from .lanes import HALF, WIDE, Numbers
 
 
-def _move(mass: int) -> Any:
-    """Returns an intrinsic that moves eight rows, as `dense.move` does one, at a kind of mass."""
+def moved(
+    of: Numbers,
+    mass: int,
+    implicit: Any,
+    moving: Any,
+    state: Any,
+    at: tuple[Any, Any],
+    force: tuple[Any, Any],
+    pushed: tuple[Any, Any],
+) -> Any:
+    """Returns code for weights after a hop, and stores their momenta and masses: `dense.move`.
+
+    **Arguments:** `implicit`: whether they follow the new momenta; `moving`: decay, and the numbers
+    of `dense.move` from `keep` on, in all lanes; `state`: where weights, momenta and masses are;
+    `at`: the place, and the lanes that are wanted, see `Numbers.some`; `force`: two factors of it,
+    but for what decays; `pushed`: two of it times `push`.
+    """
+    (w, p, v), (decay, keep, push, step, v_keep, v_gain, floor) = state, moving
+    here, old = of.some(w, *at), of.some(p, *at)
+    new = of.product(keep, old)
+    if mass == CONSTANT:
+        new = of.fused(of.fused(new, of.product(push, decay), here), *pushed)
+    else:
+        f = of.fused(of.product(decay, here), *force)
+        memory = of.product(v_keep, of.some(v, *at))
+        memory = of.fused(memory, of.product(v_gain, f), f)
+        of.put(memory, v, *at)
+        new = of.fused(new, push, f)
+    of.put(new, p, *at)
+    way = of.product(step, of.builder.select(implicit, new, old))
+    if mass == CONSTANT:
+        return of.plus(here, way)
+    heavy = of.fused(of.everywhere(1.0), memory, floor)
+    if mass == ADAPTIVE:
+        heavy = of.plus(of.root(memory), floor)
+    return of.plus(here, of.builder.fdiv(way, heavy))
+
+
+def _move(lanes: int) -> Any:
+    """Returns an intrinsic that moves some columns of eight rows."""
 
     @intrinsic
     def move_rows(
@@ -25,43 +62,34 @@ def _move(mass: int) -> Any:
         at: Any,
         step: Any,
         f: Any,
+        own: Any,
+        mass: Any,
+        implicit: Any,
         decay: Any,
         keep: Any,
         push: Any,
-        by_new: Any,
-        by_old: Any,
+        pace: Any,
         v_keep: Any,
         v_gain: Any,
         floor: Any,
     ) -> Any:
-        del typing, at, step, decay, keep, push, by_new, by_old, v_keep, v_gain, floor
-        numbers = (w.dtype,) * 8
-        signature = types.void(w, p, v, types.intp, types.intp, f, *numbers)
+        del typing, at, step, own, implicit, decay, keep, push, pace, v_keep, v_gain, floor
+        size, numbers = types.intp, (w.dtype,) * 7
+        signature = types.void(w, p, v, size, size, f, size, mass, types.boolean, *numbers)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            arrays, kinds = (*args[:3], args[5]), (*signature.args[:3], signature.args[5])
-            of = Numbers(context, builder, kinds, WIDE)
-            w, p, v, f = (of.data(*pair) for pair in zip(kinds, arrays, strict=True))
-            decay, keep, push, by_new, by_old, v_keep, v_gain, floor = (
-                of.everywhere(number) for number in args[6:]
-            )
-            own = ir.Constant(args[3].type, 0)
-            for place in of.rows(args[3], args[4], LANES):
-                here, old = of.load(w, place), of.load(p, place)
-                force = of.fused(of.load(f, own), decay, here)
-                new = of.fused(of.product(keep, old), push, force)
-                way = of.fused(of.product(by_new, new), by_old, old)
-                if mass != CONSTANT:
-                    memory = of.product(v_keep, of.load(v, place))
-                    memory = of.fused(memory, of.product(v_gain, force), force)
-                    of.store(memory, v, place)
-                    heavy = of.fused(of.everywhere(1.0), memory, floor)
-                    if mass == ADAPTIVE:
-                        heavy = builder.fadd(of.root(memory), floor)
-                    way = builder.fdiv(way, heavy)
-                of.store(new, p, place)
-                of.store(builder.fadd(here, way), w, place)
-                own = builder.add(own, ir.Constant(own.type, WIDE))
+            of = Numbers(context, builder, signature.args, lanes)
+            w, p, v, f = (of.data(signature.args[k], args[k]) for k in (0, 1, 2, 5))
+            at, step, own, code, implicit = (args[k] for k in (3, 4, 6, 7, 8))
+            moving = [of.everywhere(number) for number in args[9:]]
+            for kind in (CONSTANT, ADAPTIVE, GROWING):
+                with builder.if_then(builder.icmp_signed("==", code, code.type(kind))):
+                    places = of.rows(at, step, LANES), of.rows(own, own.type(lanes), LANES)
+                    for place, of_force in zip(*places, strict=True):
+                        force, whole = of.load(f, of_force), (place, None)
+                        once, pushed = (of.everywhere(1.0), force), (moving[2], force)
+                        here = moved(of, kind, implicit, moving, (w, p, v), whole, once, pushed)
+                        of.store(here, w, place)
             return context.get_dummy_value()
 
         return signature, generate
@@ -69,22 +97,25 @@ def _move(mass: int) -> Any:
     return move_rows
 
 
-_constant, _adaptive, _growing = _move(CONSTANT), _move(ADAPTIVE), _move(GROWING)
+_wide, _half = _move(WIDE), _move(HALF)
 
 
 @inner
-def move_eight(
-    w, p, v, at, stride, f, decay, mass, implicit, keep, push, step, v_keep, v_gain, floor
-):  # fmt: skip
-    """Moves `WIDE` columns of eight rows under a force.
+def move_eight(w, p, v, at, stride, lanes, f, own, mass, implicit, moving):
+    """Moves some columns of eight rows under a force.
 
     **Arguments:** of arrays in one piece. `w`, `p`, `v`: element $(r, k)$ at `at + r * stride + k`;
-    `f`: $(r, k)$ at `r * WIDE + k`; the rest as for `dense.move`.
+    `lanes`: how many columns, as many as are `WIDE` or `HALF`; `f`: $(r, k)$ at `own + r * lanes +
+    k`; `moving`: see `loop`.
     """
-    new, old = (step, step * 0) if implicit else (step * 0, step)
-    if mass == CONSTANT:
-        _constant(w, p, p, at, stride, f, decay, keep, push, new, old, v_keep, v_gain, floor)
-    elif mass == ADAPTIVE:
-        _adaptive(w, p, v, at, stride, f, decay, keep, push, new, old, v_keep, v_gain, floor)
+    keep, push, step, v_keep, v_gain, floor, decay, _ = moving
+    if lanes == WIDE:
+        _wide(
+            w, p, v, at, stride, f, own, mass, implicit, decay, keep, push, step, v_keep, v_gain,
+            floor,
+        )  # fmt: skip
     else:
-        _growing(w, p, v, at, stride, f, decay, keep, push, new, old, v_keep, v_gain, floor)
+        _half(
+            w, p, v, at, stride, f, own, mass, implicit, decay, keep, push, step, v_keep, v_gain,
+            floor,
+        )  # fmt: skip

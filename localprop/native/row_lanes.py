@@ -16,40 +16,11 @@ from numba.extending import intrinsic
 
 from .codes import ADAPTIVE, CONSTANT, GROWING, LANES
 from .jit import inner
-from .lanes import LONG_VECTORS, Numbers, store_sums, variable
+from .lanes import HALF, Numbers, store_sums, variable
+from .move_lanes import moved
 
-ROW_LANES = 2 * LANES if LONG_VECTORS else LANES
 TOGETHER, HEAVY = 4, 2  # rows; and of those whose masses change
 STILL = -1  # in the place of a mass: weights do not move
-
-
-def _moved(of: Numbers, mass: int, implicit: Any, moving: Any, state: Any, at: Any, f: Any) -> Any:
-    """Returns code for weights after a hop, and stores their momenta and masses.
-
-    **Arguments:** `moving`: numbers by which weights move, in all lanes; `state`: where weights,
-    momenta and masses are; `at`: the place, and which lanes are wanted, see `Numbers.some`; `f`:
-    error, what sources say, and that times `push`.
-    """
-    build, (w, p, v), (error, said, pushed) = of.builder, state, f
-    decay, keep, push, step, v_keep, v_gain, floor = moving
-    here, old = of.some(w, *at), of.some(p, *at)
-    new = of.product(keep, old)
-    if mass == CONSTANT:
-        new = of.fused(of.fused(new, of.product(push, decay), here), error, pushed)
-        of.put(new, p, *at)
-        way = of.product(step, build.select(implicit, new, old))
-        return of.plus(here, way)
-    force = of.fused(of.product(decay, here), error, said)
-    memory = of.product(v_keep, of.some(v, *at))
-    memory = of.fused(memory, of.product(v_gain, force), force)
-    of.put(memory, v, *at)
-    new = of.fused(new, push, force)
-    of.put(new, p, *at)
-    heavy = of.fused(of.everywhere(1.0), memory, floor)
-    if mass == ADAPTIVE:
-        heavy = of.plus(of.root(memory), floor)
-    way = of.product(step, build.select(implicit, new, old))
-    return of.only(of.plus(here, build.fdiv(way, heavy)), at[1])  # 0/0 where nothing is wanted
 
 
 def _through(rows: int) -> Any:
@@ -91,7 +62,7 @@ def _through(rows: int) -> Any:
         )
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            of = Numbers(context, builder, signature.args, ROW_LANES)
+            of = Numbers(context, builder, signature.args, HALF)
             arrays = (of.data(signature.args[k], args[k]) for k in (0, 1, 2, 6, 8, 11, 13))
             w, p, v, c, s, g, a = arrays
             at, step, wanted, first, now, then, back = (args[k] for k in (3, 4, 5, 7, 9, 10, 12))
@@ -111,8 +82,9 @@ def _through(rows: int) -> Any:
                     here = of.some(w, *place)
                     got = of.fused(got, error, here)
                     if mass != STILL:
-                        f = error, said, pushed
-                        here = _moved(of, mass, implicit, moving, (w, p, v), place, f)
+                        forces = (error, said), (error, pushed)
+                        here = moved(of, mass, implicit, moving, (w, p, v), place, *forces)
+                        here = of.only(here, lanes)  # 0/0 where nothing is wanted
                         of.put(here, w, *place)
                     builder.store(of.fused(builder.load(total), here, after), total)
                 of.put(got, g, *to)

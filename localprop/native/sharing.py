@@ -1,4 +1,4 @@
-"""Room for weights that many streams share."""
+"""Room for weights that streams share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .arcs_of_streams import room_for_arcs
 from .plan import Plan
-from .rows_of_streams import is_turned, room_for_rows
+from .rows_of_streams import room_for_rows
 
 
 def room_for_streams(plan: Plan, stride: int) -> tuple[np.ndarray, ...]:
@@ -15,8 +15,3 @@ def room_for_streams(plan: Plan, stride: int) -> tuple[np.ndarray, ...]:
     **Arguments:** `plan`: of the learner; `stride`: numbers from one row to the next.
     """
     return room_for_rows(plan, stride) if plan.tails is None else room_for_arcs(plan)
-
-
-def gathers(plan: Plan, room: tuple[np.ndarray, ...]) -> bool:
-    """Returns whether what sources get back is in this room."""
-    return plan.tails is not None or is_turned(room)

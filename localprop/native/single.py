@@ -111,4 +111,4 @@ def _shown(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Returns an array without the room between its rows, as a phase has it."""
     if array.size == np.prod(shape):
         return array.reshape(shape)
-    return array[:, : shape[1]]
+    return array[: shape[0], : shape[1]]

@@ -63,7 +63,7 @@ def test_wide_rows_follow_xla_piece_by_piece(mass, monkeypatch):
     monkeypatch.setattr(rows_of_streams, "NEAR", 1)
     law = Hamiltonian(mass=MASSES[mass], dissipation=0.5, weights="explicit")
     learners = pair(Digraph.complete(101, 2, (0, 7)), law, 9)
-    assert not rows_of_streams.is_turned(engine_of(learners[0])._scratch()["shared"])
+    assert not engine_of(learners[0]).many
     assert_alike(*learners, samples(learners[0], 1, **SHOWN), 1e-10)
 
 
@@ -80,7 +80,7 @@ def test_wide_rows_follow_xla_piece_by_piece(mass, monkeypatch):
 def test_many_streams_follow_xla_block_by_block(neurons, streams, mass, order):
     law = Hamiltonian(mass=MASSES[mass], dissipation=0.5, weights=order)
     learners = pair(Digraph.complete(neurons, 2, (0, 7), speed=1.5), law, streams)
-    assert rows_of_streams.is_turned(engine_of(learners[0])._scratch()["shared"])
+    assert engine_of(learners[0]).many
     assert_alike(*learners, samples(learners[0], 1, **SHOWN), 1e-10)
 
 

@@ -1,0 +1,270 @@
+"""Rows of a weight matrix that many streams share: a lane of vectors for each stream.
+
+What belongs to neurons and sources has the streams side by side, so that activations are found
+without regard to which stream is which, and drives, and errors that go back, are products of small
+matrices. Only the force on weights is summed over streams: for it what sources say lies side by
+side as well. A block of rows passes by a few columns, which stay near.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .codes import LANES, LINE
+from .dense import add_and_clear, copy
+from .hop import activate, multiply
+from .jit import apart, inner, kernel
+from .lanes import WIDE, add_products, fetch, force_of_lanes, turn_eight
+from .move_lanes import move_eight
+from .places import (
+    FORWARD,
+    IMPLICIT,
+    INSTANT,
+    LEARN,
+    MASS,
+    NEURONS,
+    PARTS,
+    SOURCES,
+    STREAMS,
+)  # fmt: skip
+from .plan import Plan
+from .room import aligned
+
+MANY = 32  # streams, from which on each is worth a lane
+BLOCK, DEEP = 64, 256  # rows, and columns of which drives are taken at once
+FEW_SOURCES = 128  # that lie near each other anyway
+
+
+def room_for_many(plan: Plan, stride: int) -> dict[str, np.ndarray]:
+    """Returns arrays whose last axis has a lane for each stream, and room up to a whole line.
+
+    That is, of sources: `said`, before and after a hop by turns, `(2, sources, lanes)`, and `back`,
+    what they get back, `(parts, sources, lanes)`; of neurons, `(neurons, lanes)`: `a`, `slopes`,
+    `coef`, `lam`, `lx`. Then `said_by_stream`, for forces: `(2, panels, streams, WIDE)`, and
+    `force`, on a few columns of eight rows of each part.
+
+    **Arguments:** `plan`: of the learner; `stride`: numbers from one row to the next.
+    """
+    streams, parts, n = (plan.ints[name] for name in ("streams", "parts", "neurons"))
+    lines = -(-streams // LINE)
+    # Rows of an odd number of lines, or all of a column fall on a few places of a cache.
+    lanes = (lines if stride <= FEW_SOURCES else lines | 1) * LINE
+    rows = whole_rows(n)
+    new = lambda *shape: aligned(shape, plan.dtype)  # noqa: E731
+    found = {name: new(rows, lanes) for name in ("a", "slopes", "coef", "lam", "lx")}
+    panels, eights = -(-stride // WIDE), -(-streams // LANES)
+    return found | {
+        "said": new(2, stride, lanes),
+        "back": new(parts, stride, lanes),
+        "said_by_stream": new(2, panels, eights * LANES, WIDE),
+        "force": new(parts, LANES * WIDE),
+    }
+
+
+def whole_rows(n: int) -> int:
+    """Returns how many rows there is room for: eights."""
+    return -(-n // LANES) * LANES
+
+
+def is_many(plan: Plan) -> bool:
+    """Returns whether dense rows, which streams share, are shared by many."""
+    return plan.tails is None and plan.ints["streams"] >= MANY
+
+
+def by_stream(found: dict[str, np.ndarray], plan: Plan) -> dict[str, np.ndarray]:
+    """Returns what loops index by stream first, of the arrays of `room_for_many`."""
+    streams, n, m = (plan.ints[name] for name in ("streams", "neurons", "sources"))
+    named = {name: found[name][:n, :streams].T for name in ("a", "slopes", "coef", "lam", "lx")}
+    return named | {"s": found["said"][:, :m, :streams].transpose(0, 2, 1)}
+
+
+def for_loops(found: dict[str, np.ndarray]) -> tuple[Any, ...]:
+    """Returns what `many` is to the loops: the numbers of lanes and of sources, and the arrays of
+    `room_for_many` in its order, each of one axis."""
+    _, sources, lanes = found["said"].shape
+    return lanes, sources, *(array.reshape(-1) for array in found.values())
+
+
+@apart
+def _approach(keep, old, pull, to):
+    """Takes numbers, of which something is kept, towards others."""
+    for k in range(to.size):
+        to[k] = keep * old[k] + pull * to[k]
+
+
+@apart
+def _follow(keep, pull, by, to):
+    """Lets numbers, of which something is kept, follow others."""
+    for k in range(to.size):
+        to[k] = keep * to[k] + pull * by[k]
+
+
+@apart
+def _clear(of):
+    """Leaves nothing of numbers."""
+    for k in range(of.size):
+        of[k] = 0
+
+
+@inner
+def _lanes_of(streams):
+    """Returns how many lanes there is something in, and zeros: eights."""
+    return (streams + LANES - 1) // LANES * LANES
+
+
+@kernel
+def lay_many(first, last, which, ints, many):
+    """Lays out by stream what some sources say, before a hop or after it."""
+    lanes, sources, said, to = many[0], many[1], many[7], many[9]
+    streams = _lanes_of(ints[STREAMS])
+    panels, j = (sources + WIDE - 1) // WIDE, first
+    while j < last:
+        at = (which * sources + j) * lanes
+        place = (which * panels + j // WIDE) * streams * WIDE + j % WIDE
+        if j % LANES == 0 and j + LANES <= last:
+            for t in range(0, streams, LANES):
+                turn_eight(said, at + t, lanes, to, place + t * WIDE, np.int64(WIDE))
+            j += LANES
+        else:
+            for t in range(streams):
+                to[place + t * WIDE] = said[at + t]
+            j += 1
+
+
+@kernel
+def states_of_many(first, last, cur, ints, signs, acts, gains, many):
+    """Takes neurons of all streams to their next states, and finds their slopes."""
+    lanes, sources, a, slopes, said = many[0], many[1], many[2], many[3], many[7]
+    here = ints[SOURCES] - ints[NEURONS]
+    old, new = (cur * sources + here) * lanes, ((1 - cur) * sources + here) * lanes
+    i = first
+    while i < last:
+        end = i + 1
+        while end < last and acts[end] == acts[i]:
+            end += 1
+        low, high = i * lanes, end * lanes
+        activate(acts[i], a[low:high], said[new + low : new + high], slopes[low:high])
+        i = end
+    if ints[INSTANT] == 0:
+        for i in range(first, last):
+            keep, pull = gains[signs, 0, i], gains[signs, 1, i]
+            low, high = i * lanes, (i + 1) * lanes
+            if keep != 0:
+                _approach(keep, said[old + low : old + high], pull, said[new + low : new + high])
+
+
+@kernel
+def feel_many(first, last, many):
+    """Finds the errors of neurons of all streams."""
+    low, high = first * many[0], last * many[0]
+    multiply(many[5][low:high], many[3][low:high], many[4][low:high])
+
+
+@kernel
+def move_many(first, last, ints, signs, gains, many):
+    """Adds up what neurons of all streams get back, in the order of the parts, and the slope of
+    the loss, and moves their costates."""
+    lanes, sources, coef, lam, slope, back = many[0], many[1], many[4], many[5], many[6], many[8]
+    here, instant = ints[SOURCES] - ints[NEURONS], ints[INSTANT] == 1
+    low, high = first * lanes, last * lanes
+    total = lam if instant else coef
+    copy(slope[low:high], total[low:high])
+    for q in range(ints[PARTS]):
+        at = (q * sources + here) * lanes
+        add_and_clear(back[at + low : at + high], total[low:high])
+    if instant:
+        return
+    for i in range(first, last):
+        keep, pull = gains[2 + signs, 0, i], gains[2 + signs, 1, i]
+        low, high = i * lanes, (i + 1) * lanes
+        if keep == 0 and pull == 1:
+            copy(total[low:high], lam[low:high])
+        else:
+            _follow(keep, pull, total[low:high], lam[low:high])
+
+
+@inner
+def _drive(top, bottom, left, deep, then, w, stride, streams, many):
+    """Adds to the drives of some rows what some columns bring."""
+    lanes, sources, a, said = many[0], many[1], many[2], many[7]
+    one = np.int64(1)
+    for group in range(0, streams, WIDE):
+        few, of = min(WIDE, streams - group), (then * sources + left) * lanes + group
+        for i in range(top, bottom, LANES):
+            add_products(
+                w, i * stride + left, min(LANES, bottom - i), stride, one, deep, said, of, lanes, a,
+                i * lanes + group, lanes, few,
+            )  # fmt: skip
+
+
+@kernel
+def drive_many(which, ints, w, many):
+    """Takes the drives of all rows, of which there need not be room behind them."""
+    lanes, a, n, m, stride = many[0], many[2], ints[NEURONS], ints[SOURCES], w.shape[1]
+    streams = _lanes_of(ints[STREAMS])
+    for top in range(0, n, BLOCK):
+        bottom = min(top + BLOCK, n)
+        _clear(a[top * lanes : bottom * lanes])
+        for left in range(0, m, DEEP):
+            deep = min(DEEP, m - left)
+            _drive(top, bottom, left, deep, which, w, stride, streams, many)
+
+
+@inner
+def _send_back(q, top, bottom, j, wide, w, stride, streams, many):
+    """Adds to what some sources get back of what some rows send."""
+    lanes, sources, coef, back = many[0], many[1], many[4], many[8]
+    one, eight = np.int64(1), np.int64(LANES)
+    for group in range(0, streams, WIDE):
+        few = min(WIDE, streams - group)
+        for k in range(j, j + wide, LANES):
+            add_products(
+                w, top * stride + k, eight, one, stride, bottom - top, coef, top * lanes + group,
+                lanes, back, (q * sources + k) * lanes + group, lanes, few,
+            )  # fmt: skip
+
+
+@inner
+def _ask(at, rows, step, w, p):
+    """Asks for a few columns of some rows."""
+    for r in range(rows):
+        fetch(w, at + r * step, WIDE)
+        fetch(p, at + r * step, WIDE)
+
+
+@kernel
+def through_many(q, first, last, mode, now, then, ints, moving, w, p, v, many):
+    """Takes the rows of a part through a hop, under the Hamiltonian law.
+
+    **Arguments:** `mode`: `FORWARD` finds drives alone; `now`, `then`: 0 or 1, when what sources
+    say was said of which forces and drives are made; rows have room up to the next line, and there
+    is room for as many as `whole_rows`, with zeros in it; `many`: see `for_loops`.
+    """
+    lanes, sources, a, coef, by_stream, f = many[0], many[1], many[2], many[4], many[9], many[10]
+    m, stride, streams = ints[SOURCES], w.shape[1], _lanes_of(ints[STREAMS])
+    mass, implicit = ints[MASS], ints[IMPLICIT] == 1
+    eight, panels = np.int64(LANES), (sources + WIDE - 1) // WIDE
+    own, end = q * LANES * WIDE, (last + LANES - 1) // LANES * LANES
+    for top in range(first, end, BLOCK):
+        bottom = min(top + BLOCK, end)
+        _clear(a[top * lanes : bottom * lanes])
+        for left in range(0, m, DEEP):
+            deep = min(DEEP, stride - left)
+            right = left if mode == FORWARD else left + deep
+            for j in range(left, right, WIDE):
+                wide = min(WIDE, right - j)
+                _send_back(q, top, bottom, j, wide, w, stride, streams, many)
+                of = (now * panels + j // WIDE) * streams * WIDE
+                for i in range(top, bottom, LANES):
+                    at = i * stride + j
+                    _ask(at + WIDE, eight, stride, w, p)
+                    if mode != LEARN:
+                        continue
+                    force_of_lanes(
+                        coef, i * lanes, lanes, by_stream, of, np.int64(WIDE), wide, f, own,
+                        ints[STREAMS],
+                    )  # fmt: skip
+                    move_eight(w, p, v, at, stride, wide, f, own, mass, implicit, moving)
+            _drive(top, bottom, left, min(deep, m - left), then, w, stride, streams, many)
