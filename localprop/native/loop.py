@@ -11,7 +11,7 @@ from .barrier import wait
 from .codes import ADAPTIVE, CONSTANT, LINE
 from .hop import activation, feel, move_neurons, move_rows, relax_one, say, tend
 from .jit import inner, kernel
-from .losses import loss, loss_slope, share_out
+from .losses import loss, loss_slopes, share_out
 from .many_streams import drive_many, feel_many, lay_many, move_many, states_of_many, through_many
 from .neurons import activated, finite, leak, squares
 from .oscillating import (
@@ -405,12 +405,10 @@ def learn(
                 for t in range(streams):
                     for o in range(outputs.size):
                         shown[t, o] = s[cur, t, here + outputs[o]]
-                    weight = 1.0 if weights is None else np.float64(weights[k, t])
-                    if law == HAMILTONIAN:
-                        weight *= share[t]
-                    loss_slope(
-                        ints[LOSS], floats[LOSS_SETTING], shown[t], z[k, t], weight, outputs, lx[t]
-                    )
+                loss_slopes(
+                    ints[LOSS], floats[LOSS_SETTING], shown, z[k], k, weights, share,
+                    law == HAMILTONIAN, outputs, lx,
+                )  # fmt: skip
             for q in range(begin, end):
                 first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
                 if alone is not None:

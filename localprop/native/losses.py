@@ -77,30 +77,43 @@ def loss(kind, setting, y, z):
 
 
 @kernel
-def loss_slope(kind, setting, y, z, weight, outputs, slope):
-    """Sets the slopes of the loss at the outputs, times a weight, and 0 elsewhere stays.
+def loss_slopes(kind, setting, y, z, sample, weights, share, has_share, outputs, slopes):
+    """Sets the slopes of the losses at the outputs; what is elsewhere stays.
 
-    **Arguments:** `kind`, `setting`, `y`, `z`: as for `loss`; `outputs`: their neurons; `slope`:
-    `(neurons,)`.
+    **Arguments:** `kind`, `setting`: as for `loss`; `y`, `z`: `(streams, outputs)`; `weights`: of
+    each `sample` and stream, or `None`; `share`: of each stream, counted if `has_share`; `outputs`:
+    their neurons; `slopes`: `(streams, neurons)`.
     """
-    for k in range(z.size):
-        slope[outputs[k]] = 0
-    most, log_sum, classes, mass = 0.0, 0.0, 0, 0.0
-    if kind == CROSS_ENTROPY:
-        most, log_sum, classes = _logarithm(y, z)
-        for k in range(z.size):
-            if not math.isnan(z[k]):
-                mass += _target(kind, setting, z, k, classes)
-    for k in range(z.size):
-        if math.isnan(z[k]):
-            continue
+    for t in range(len(z)):
+        weight = 1.0 if weights is None else np.float64(weights[sample, t])
+        if has_share:
+            weight *= share[t]
+        for k in range(z.shape[1]):
+            slopes[t, outputs[k]] = 0
         if kind == CROSS_ENTROPY:
-            chance = math.exp(np.float64(y[k]) - most - log_sum)
-            pull = mass * chance - _target(kind, setting, z, k, classes)
-        else:
-            pull = np.float64(y[k]) - np.float64(z[k])
+            _add_slope_of_chances(setting, y[t], z[t], weight, outputs, slopes[t])
+            continue
+        for k in range(z.shape[1]):
+            if math.isnan(z[t, k]):
+                continue
+            pull = np.float64(y[t, k]) - np.float64(z[t, k])
             if kind == SQUARED:
                 pull = setting * pull
             elif abs(pull) > setting:
                 pull = math.copysign(setting, pull)
-        slope[outputs[k]] += slope.dtype.type(weight * pull)
+            slopes[t, outputs[k]] += slopes.dtype.type(weight * pull)
+
+
+@kernel
+def _add_slope_of_chances(setting, y, z, weight, outputs, slope):
+    """Adds the slope of one stream's cross-entropy."""
+    most, log_sum, classes = _logarithm(y, z)
+    mass = 0.0
+    for k in range(z.size):
+        if not math.isnan(z[k]):
+            mass += _target(CROSS_ENTROPY, setting, z, k, classes)
+    for k in range(z.size):
+        if not math.isnan(z[k]):
+            chance = math.exp(np.float64(y[k]) - most - log_sum)
+            pull = mass * chance - _target(CROSS_ENTROPY, setting, z, k, classes)
+            slope[outputs[k]] += slope.dtype.type(weight * pull)

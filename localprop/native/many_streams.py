@@ -255,7 +255,7 @@ def through_many(q, first, last, mode, now, then, ints, moving, w, p, v, many):
             right = left if mode == FORWARD else left + deep
             for j in range(left, right, WIDE):
                 wide = min(WIDE, right - j)
-                _send_back(q, top, bottom, j, wide, w, stride, streams, many)
+                _send_back(q, top, bottom, j, min(wide, m - j), w, stride, streams, many)
                 of = (now * panels + j // WIDE) * streams * WIDE
                 for i in range(top, bottom, LANES):
                     at = i * stride + j
