@@ -353,7 +353,6 @@ def _outer(rows: int, lanes: int, more: bool = False) -> Any:
 _add_wide, _add_eight, _add_one = _forward(LANES, WIDE), _forward(LANES, LANES), _forward(1, LANES)
 _back_two, _back_eight, _back_one = _back(LANES, 2), _back(LANES, 1), _back(1, 1)
 _outer_wide, _outer_eight, _outer_one = _outer(LANES, WIDE), _outer(LANES, LANES), _outer(1, LANES)
-_outer_half = _outer(LANES, HALF)
 _more_wide, _more_half = _outer(LANES, WIDE, True), _outer(LANES, HALF, True)
 _more_eight = _outer(LANES, LANES, True)
 _more_of_one = _outer(1, LANES, True)
@@ -457,26 +456,12 @@ def force(x, x0, x_step, d, d0, d_step, rows, lanes, f, f0, streams):
                 to = f0 + j * lanes + i
                 _outer_one(x, x0 + j, x_step, 1, d, d0 + i, d_step, streams, f, to, lanes)
         return
-    _force_on_eight(x, x0, x_step, 1, d, d0, d_step, lanes, f, f0, streams)
-
-
-@inner
-def force_of_lanes(x, x0, x_step, d, d0, d_step, lanes, f, f0, streams):
-    """Does what `force` does for eight rows; `x`: element $(s, j)$ at `x0 + j * x_step + s`."""
-    _force_on_eight(x, x0, 1, x_step, d, d0, d_step, lanes, f, f0, streams)
-
-
-@inner
-def _force_on_eight(x, x0, x_step, row_step, d, d0, d_step, lanes, f, f0, streams):
     i = 0
     while i + WIDE <= lanes:
-        _outer_wide(x, x0, x_step, row_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
+        _outer_wide(x, x0, x_step, 1, d, d0 + i, d_step, streams, f, f0 + i, lanes)
         i += WIDE
-    if i + HALF <= lanes:
-        _outer_half(x, x0, x_step, row_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
-        i += HALF
     while i < lanes:
-        _outer_eight(x, x0, x_step, row_step, d, d0 + i, d_step, streams, f, f0 + i, lanes)
+        _outer_eight(x, x0, x_step, 1, d, d0 + i, d_step, streams, f, f0 + i, lanes)
         i += LANES
 
 
@@ -540,7 +525,7 @@ def add_products(w, at, rows, step, next, count, x, x0, x_step, a, a0, a_step, l
         _more_wide(w, at, next, step, x, x0, x_step, count, a, a0, a_step)
     else:
         s = 0
-        if HALF <= lanes:
+        if lanes >= HALF:
             _more_half(w, at, next, step, x, x0, x_step, count, a, a0, a_step)
             s = HALF
         while s < lanes:

@@ -12,7 +12,16 @@ from .codes import ADAPTIVE, CONSTANT, LINE
 from .hop import activation, feel, move_neurons, move_rows, relax_one, say, tend
 from .jit import inner, kernel
 from .losses import loss, loss_slopes, share_out
-from .many_streams import drive_many, feel_many, lay_many, move_many, states_of_many, through_many
+from .many_streams import (
+    are_finite,
+    drive_many,
+    feel_many,
+    lay_many,
+    move_many,
+    squares_of_many,
+    states_of_many,
+    through_many,
+)
 from .neurons import activated, finite, leak, squares
 from .oscillating import (
     copy_sides,
@@ -222,6 +231,29 @@ def _square(w, m, tails):
 
 
 @kernel
+def _squares_of_neurons(cur, ints, s, lam, many):
+    """Returns the sums of squares of states, and of costates, of all streams."""
+    if many is not None:
+        return squares_of_many(cur, ints, many)
+    states = costates = lam.dtype.type(0)
+    for t in range(ints[STREAMS]):
+        states += squares(s[cur, t, ints[SOURCES] - ints[NEURONS] :], ints[NEURONS])
+        costates += squares(lam[t], ints[NEURONS])
+    return states, costates
+
+
+@kernel
+def _are_finite(cur, ints, s, lam, many):
+    """Returns whether states and costates of all streams are finite."""
+    if many is not None:
+        return are_finite(cur, ints, many)
+    here, m, good = ints[SOURCES] - ints[NEURONS], ints[SOURCES], True
+    for t in range(ints[STREAMS]):
+        good = good and finite(s[cur, t, here:m]) and finite(lam[t])
+    return good
+
+
+@kernel
 def _answer(i, t, law, cur, m, here, acts, arcs, s, w, starts, tails, both):
     """Returns the state of a neuron, or under least action its drive."""
     if law == HAMILTONIAN:
@@ -313,8 +345,8 @@ def learn(
                     square = _square(w, m, tails) + number(floats[SPEED] ** 2) * _square(
                         p, m, tails
                     )
-                    for t in range(streams):
-                        square += squares(s[cur, t, here:m], n) + squares(lam[t], n)
+                    of_x, of_costates = _squares_of_neurons(cur, ints, s, lam, many)
+                    square += of_x + of_costates
                     forward = square <= floats[RADIUS]
                 signs = 0 if forward else 1
             elif ints[BY_SAMPLE] == 1 and h > 0:
@@ -460,9 +492,8 @@ def learn(
         if thread == 0:
             if ints[BLIND] == hops:
                 _answers(out[k], outputs, law, cur, m, here, acts, arcs, s, w, starts, tails, both)
-            sound = True
+            sound = _are_finite(cur, ints, s, lam, many)
             for t in range(streams):
-                sound = sound and finite(s[cur, t, here:m]) and finite(lam[t])
                 if turned is not None:
                     sound = sound and finite(turned[3][cur, t]) and finite(turned[4][t])
             if rates is not None:
@@ -484,10 +515,8 @@ def learn(
                     total += share[t] * loss(ints[LOSS], floats[LOSS_SETTING], out[k, t], z[k, t])
                 losses[k] = number(total)
             if ints[RECORD_NORMS] == 1:
-                of_x, of_costates = number(0), number(0)
+                of_x, of_costates = _squares_of_neurons(cur, ints, s, lam, many)
                 for t in range(streams):
-                    of_x += squares(s[cur, t, here:m], n)
-                    of_costates += squares(lam[t], n)
                     if turned is not None:
                         of_x += squares(turned[3][cur, t], n)
                         of_costates += squares(turned[4][t], n)

@@ -16,8 +16,9 @@ from .codes import LANES, LINE
 from .dense import add_and_clear, copy
 from .hop import activate, multiply
 from .jit import apart, inner, kernel
-from .lanes import WIDE, add_products, fetch, force_of_lanes, turn_eight
+from .lanes import WIDE, add_products, fetch, turn_eight
 from .move_lanes import move_eight
+from .neurons import finite, squares
 from .places import (
     FORWARD,
     IMPLICIT,
@@ -42,8 +43,7 @@ def room_for_many(plan: Plan, stride: int) -> dict[str, np.ndarray]:
 
     That is, of sources: `said`, before and after a hop by turns, `(2, sources, lanes)`, and `back`,
     what they get back, `(parts, sources, lanes)`; of neurons, `(neurons, lanes)`: `a`, `slopes`,
-    `coef`, `lam`, `lx`. Then `said_by_stream`, for forces: `(2, panels, streams, WIDE)`, and
-    `force`, on a few columns of eight rows of each part.
+    `coef`, `lam`, `lx`. Then `said_by_stream`, for forces: `(2, panels, streams, WIDE)`.
 
     **Arguments:** `plan`: of the learner; `stride`: numbers from one row to the next.
     """
@@ -59,7 +59,6 @@ def room_for_many(plan: Plan, stride: int) -> dict[str, np.ndarray]:
         "said": new(2, stride, lanes),
         "back": new(parts, stride, lanes),
         "said_by_stream": new(2, panels, eights * LANES, WIDE),
-        "force": new(parts, LANES * WIDE),
     }
 
 
@@ -185,6 +184,30 @@ def move_many(first, last, ints, signs, gains, many):
             _follow(keep, pull, total[low:high], lam[low:high])
 
 
+@kernel
+def are_finite(cur, ints, many):
+    """Returns whether the states and costates of all streams are finite."""
+    lanes, sources, lam, said, streams = many[0], many[1], many[5], many[7], ints[STREAMS]
+    at, good = (cur * sources + ints[SOURCES] - ints[NEURONS]) * lanes, True
+    for i in range(ints[NEURONS]):
+        state, costate = at + i * lanes, i * lanes
+        good = good and finite(said[state : state + streams])
+        good = good and finite(lam[costate : costate + streams])
+    return good
+
+
+@kernel
+def squares_of_many(cur, ints, many):
+    """Returns the sums of squares of the states, and of the costates, of all streams."""
+    lanes, sources, lam, said, streams = many[0], many[1], many[5], many[7], ints[STREAMS]
+    at, states = (cur * sources + ints[SOURCES] - ints[NEURONS]) * lanes, said.dtype.type(0)
+    costates = states
+    for i in range(ints[NEURONS]):
+        states += squares(said[at + i * lanes :], streams)
+        costates += squares(lam[i * lanes :], streams)
+    return states, costates
+
+
 @inner
 def _drive(top, bottom, left, deep, then, w, stride, streams, many):
     """Adds to the drives of some rows what some columns bring."""
@@ -213,6 +236,13 @@ def drive_many(which, ints, w, many):
 
 
 @inner
+def _ask(at, rows, step, of):
+    """Asks for a few columns of some rows."""
+    for r in range(rows):
+        fetch(of, at + r * step, WIDE)
+
+
+@inner
 def _send_back(q, top, bottom, j, wide, w, stride, streams, many):
     """Adds to what some sources get back of what some rows send."""
     lanes, sources, coef, back = many[0], many[1], many[4], many[8]
@@ -226,14 +256,6 @@ def _send_back(q, top, bottom, j, wide, w, stride, streams, many):
             )  # fmt: skip
 
 
-@inner
-def _ask(at, rows, step, w, p):
-    """Asks for a few columns of some rows."""
-    for r in range(rows):
-        fetch(w, at + r * step, WIDE)
-        fetch(p, at + r * step, WIDE)
-
-
 @kernel
 def through_many(q, first, last, mode, now, then, ints, moving, w, p, v, many):
     """Takes the rows of a part through a hop, under the Hamiltonian law.
@@ -242,11 +264,11 @@ def through_many(q, first, last, mode, now, then, ints, moving, w, p, v, many):
     say was said of which forces and drives are made; rows have room up to the next line, and there
     is room for as many as `whole_rows`, with zeros in it; `many`: see `for_loops`.
     """
-    lanes, sources, a, coef, by_stream, f = many[0], many[1], many[2], many[4], many[9], many[10]
+    lanes, sources, a, coef, by_stream = many[0], many[1], many[2], many[4], many[9]
     m, stride, streams = ints[SOURCES], w.shape[1], _lanes_of(ints[STREAMS])
     mass, implicit = ints[MASS], ints[IMPLICIT] == 1
     eight, panels = np.int64(LANES), (sources + WIDE - 1) // WIDE
-    own, end = q * LANES * WIDE, (last + LANES - 1) // LANES * LANES
+    end = (last + LANES - 1) // LANES * LANES
     for top in range(first, end, BLOCK):
         bottom = min(top + BLOCK, end)
         _clear(a[top * lanes : bottom * lanes])
@@ -259,12 +281,11 @@ def through_many(q, first, last, mode, now, then, ints, moving, w, p, v, many):
                 of = (now * panels + j // WIDE) * streams * WIDE
                 for i in range(top, bottom, LANES):
                     at = i * stride + j
-                    _ask(at + WIDE, eight, stride, w, p)
                     if mode != LEARN:
                         continue
-                    force_of_lanes(
-                        coef, i * lanes, lanes, by_stream, of, np.int64(WIDE), wide, f, own,
-                        ints[STREAMS],
+                    _ask(at + WIDE, eight, stride, p)
+                    move_eight(
+                        w, p, v, at, stride, wide, coef, i * lanes, lanes, by_stream, of,
+                        np.int64(WIDE), ints[STREAMS], mass, implicit, moving,
                     )  # fmt: skip
-                    move_eight(w, p, v, at, stride, wide, f, own, mass, implicit, moving)
             _drive(top, bottom, left, min(deep, m - left), then, w, stride, streams, many)

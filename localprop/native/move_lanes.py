@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .codes import ADAPTIVE, CONSTANT, GROWING, LANES
 from .jit import inner
-from .lanes import HALF, WIDE, Numbers
+from .lanes import HALF, WIDE, Numbers, variable
 
 
 def moved(
@@ -51,7 +51,7 @@ def moved(
 
 
 def _move(lanes: int) -> Any:
-    """Returns an intrinsic that moves some columns of eight rows."""
+    """Returns an intrinsic that moves some columns of eight rows, under a sum over the streams."""
 
     @intrinsic
     def move_rows(
@@ -61,8 +61,13 @@ def _move(lanes: int) -> Any:
         v: Any,
         at: Any,
         step: Any,
-        f: Any,
-        own: Any,
+        x: Any,
+        x0: Any,
+        x_step: Any,
+        d: Any,
+        d0: Any,
+        d_step: Any,
+        streams: Any,
         mass: Any,
         implicit: Any,
         decay: Any,
@@ -73,20 +78,30 @@ def _move(lanes: int) -> Any:
         v_gain: Any,
         floor: Any,
     ) -> Any:
-        del typing, at, step, own, implicit, decay, keep, push, pace, v_keep, v_gain, floor
-        size, numbers = types.intp, (w.dtype,) * 7
-        signature = types.void(w, p, v, size, size, f, size, mass, types.boolean, *numbers)
+        del typing, at, step, x0, x_step, d0, d_step, streams
+        del implicit, decay, keep, push, pace, v_keep, v_gain, floor
+        pair, numbers = (types.intp, types.intp), (w.dtype,) * 7
+        signature = types.void(
+            w, p, v, *pair, x, *pair, d, *pair, types.intp, mass, types.boolean, *numbers
+        )
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             of = Numbers(context, builder, signature.args, lanes)
-            w, p, v, f = (of.data(signature.args[k], args[k]) for k in (0, 1, 2, 5))
-            at, step, own, code, implicit = (args[k] for k in (3, 4, 6, 7, 8))
-            moving = [of.everywhere(number) for number in args[9:]]
+            w, p, v, x, d = (of.data(signature.args[k], args[k]) for k in (0, 1, 2, 5, 8))
+            at, step, x0, x_step, d0, d_step, streams, code, implicit = (
+                args[k] for k in (3, 4, 6, 7, 9, 10, 11, 12, 13)
+            )
+            moving = [of.everywhere(number) for number in args[14:]]
+            sums = [variable(builder, of.zero()) for _ in range(LANES)]
+            with cgutils.for_range(builder, streams) as loop:
+                said = of.load(d, builder.add(d0, builder.mul(loop.index, d_step)))
+                first = builder.add(x0, loop.index)
+                for total, place in zip(sums, of.rows(first, x_step, LANES), strict=True):
+                    builder.store(of.fused(builder.load(total), of.spread(x, place), said), total)
             for kind in (CONSTANT, ADAPTIVE, GROWING):
                 with builder.if_then(builder.icmp_signed("==", code, code.type(kind))):
-                    places = of.rows(at, step, LANES), of.rows(own, own.type(lanes), LANES)
-                    for place, of_force in zip(*places, strict=True):
-                        force, whole = of.load(f, of_force), (place, None)
+                    for total, place in zip(sums, of.rows(at, step, LANES), strict=True):
+                        force, whole = builder.load(total), (place, None)
                         once, pushed = (of.everywhere(1.0), force), (moving[2], force)
                         here = moved(of, kind, implicit, moving, (w, p, v), whole, once, pushed)
                         of.store(here, w, place)
@@ -101,21 +116,24 @@ _wide, _half = _move(WIDE), _move(HALF)
 
 
 @inner
-def move_eight(w, p, v, at, stride, lanes, f, own, mass, implicit, moving):
-    """Moves some columns of eight rows under a force.
+def move_eight(
+    w, p, v, at, stride, lanes, x, x0, x_step, d, d0, d_step, streams, mass, implicit, moving
+):  # fmt: skip
+    """Moves some columns of eight rows under the force $f_{ji} = \\sum_s x_{js} d_{si}$.
 
-    **Arguments:** of arrays in one piece. `w`, `p`, `v`: element $(r, k)$ at `at + r * stride + k`;
-    `lanes`: how many columns, as many as are `WIDE` or `HALF`; `f`: $(r, k)$ at `own + r * lanes +
-    k`; `moving`: see `loop`.
+    **Arguments:** of arrays in one piece. `w`, `p`, `v`: element $(j, i)$ at `at + j * stride + i`;
+    `lanes`: how many columns, as many as are `WIDE` or `HALF`; `x`: element $(j, s)$ at `x0 + j *
+    x_step + s`; `d`: $(s, i)$ at `d0 + s * d_step + i`; `streams`: how many $s$; `moving`: see
+    `loop`.
     """
     keep, push, step, v_keep, v_gain, floor, decay, _ = moving
     if lanes == WIDE:
         _wide(
-            w, p, v, at, stride, f, own, mass, implicit, decay, keep, push, step, v_keep, v_gain,
-            floor,
+            w, p, v, at, stride, x, x0, x_step, d, d0, d_step, streams, mass, implicit, decay, keep,
+            push, step, v_keep, v_gain, floor,
         )  # fmt: skip
     else:
         _half(
-            w, p, v, at, stride, f, own, mass, implicit, decay, keep, push, step, v_keep, v_gain,
-            floor,
+            w, p, v, at, stride, x, x0, x_step, d, d0, d_step, streams, mass, implicit, decay, keep,
+            push, step, v_keep, v_gain, floor,
         )  # fmt: skip
