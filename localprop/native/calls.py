@@ -23,7 +23,8 @@ from numba.core.registry import cpu_target
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import from_dtype
 
-WIDTH = 5  # numbers for an argument: its address, and sizes along at most four axes
+AXES = 4  # at most
+WIDTH = 1 + 2 * AXES  # numbers for an argument: its address, and sizes and steps along the axes
 WELL = -1  # what a loop that returns a number returns where all is well
 WORD = ir.IntType(64)
 KINDS = {bool: types.boolean, int: types.int64, float: types.float64}
@@ -74,8 +75,8 @@ class Calls:
     def add(self, loop: Any, *arguments: Any) -> None:
         """Adds a call.
 
-        **Arguments:** `loop`: compiled by Numba; `arguments`: arrays in one piece, numbers, tuples
-        of arrays, `None`.
+        **Arguments:** `loop`: compiled by Numba; `arguments`: arrays, numbers, tuples of arrays and
+        of numbers, `None`.
         """
         given = [*_flat(arguments)]
         known = _known(loop, _sort(arguments), arguments)
@@ -84,10 +85,9 @@ class Calls:
             if a is None:
                 continue
             place = a.place if isinstance(a, Now) else np.asarray(a)
-            if not place.flags.c_contiguous:
-                raise TypeError(f"an array of shape {place.shape} that is not in one piece")
             row[0] = place.__array_interface__["data"][0]
             row[1 : 1 + place.ndim] = place.shape
+            row[1 + AXES : 1 + AXES + place.ndim] = place.strides
             self._arguments.append(place)
         self._arguments.append(table)
         self._steps.append((*known, table.__array_interface__["data"][0]))
@@ -121,7 +121,7 @@ def _flat(arguments: tuple[Any, ...]) -> Iterator[Any]:
 def _sort(a: Any) -> Any:
     """Returns what tells arguments of one kind from others, soon: Numba takes its time."""
     if isinstance(a, np.ndarray):
-        return a.dtype.num, a.ndim
+        return a.dtype.num, a.ndim, _layout(a)
     if isinstance(a, tuple) and not isinstance(a, Now):
         return tuple(map(_sort, a))
     return a.place.dtype.num if isinstance(a, Now) else type(a)
@@ -150,8 +150,13 @@ def _kind(a: Any) -> Any:
     if isinstance(a, tuple):
         return types.BaseTuple.from_types([_kind(part) for part in a])
     if isinstance(a, np.ndarray):
-        return types.Array(from_dtype(a.dtype), a.ndim, "C")
+        return types.Array(from_dtype(a.dtype), a.ndim, _layout(a))
     return KINDS[type(a)]
+
+
+def _layout(a: np.ndarray) -> str:
+    """Returns in what order an array's numbers lie, as Numba calls it."""
+    return "C" if a.flags.c_contiguous else "F" if a.flags.f_contiguous else "A"
 
 
 _libraries: list[Any] = []  # kept, for what they hold is called by its address
@@ -215,13 +220,11 @@ def _caller(returns: Any, kinds: tuple[Any, ...]) -> int:
 
 
 def _array(context: Any, builder: Any, kind: Any, read: Any) -> Any:
-    """Returns an array as loops take it, of the address and the sizes that are read."""
+    """Returns an array as loops take it, of the address, sizes and steps that are read."""
     a = make_array(kind)(context, builder)
     size = context.get_abi_sizeof(context.get_data_type(kind.dtype))
     shape = [read(1 + axis) for axis in range(kind.ndim)]
-    strides: list[Any] = [WORD(size)]
-    for length in reversed(shape[1:]):
-        strides.insert(0, builder.mul(strides[0], length))
+    strides = [read(1 + AXES + axis) for axis in range(kind.ndim)]
     populate_array(
         a,
         data=builder.inttoptr(read(0), a.data.type),

@@ -113,16 +113,17 @@ class Engine:
         parts, size = plan.ints["parts"], _odd_lines(self.m)
         wide = n if streams == 1 else _odd_lines(n)
         new = lambda *shape: aligned(shape, plan.dtype)  # noqa: E731
+        own = (0, 0) if self.many else (streams, wide)
         found = {
             "gains": new(4, 2, n),
             "share": np.zeros(streams),
-            "a": new(streams, wide),
-            "slopes": new(streams, wide),
-            "coef": new(streams, wide),
+            "a": new(*own),
+            "slopes": new(*own),
+            "coef": new(*own),
             "force": new(parts, plan.longest),
             "shown": new(streams, len(plan.outputs)),
-            "s": new(2, streams, size),
-            "error": new(streams, wide),
+            "s": new(2, *((0, 0) if self.many else (streams, size))),
+            "error": new(*own),
             "lx": new(streams, wide),
         }
         if plan.frequencies is not None:
@@ -130,7 +131,8 @@ class Engine:
         found["shared"] = found["many"] = None
         if self.many:
             room = self.of_many.room_for_many(plan, self.stride)
-            found |= self.of_many.by_stream(room, plan) | {"many": self.of_many.for_loops(room)}
+            found["s"] = self.of_many.said_by_each(room, plan)
+            found["many"] = self.of_many.for_loops(room)
         elif self.shares:
             found["shared"] = self.sharing.room_for_streams(plan, self.stride)
         gathered = self.many or (self.shares and not self.dense)
@@ -277,9 +279,6 @@ class Engine:
         losses = np.empty(count if "loss" in record else 0, dtype)
         norms = np.empty((count if ints[RECORD_NORMS] else 0, 4), dtype)
         state, c = np.zeros(STATE, np.int64), self._scratch()
-        if self.many:
-            c["lam"][...] = lam
-            lam = c["lam"]
         turned = self.parts.turned(c, side, side_of_lam)
         rates = self.parts.rates(phase)
         threads = 1
@@ -315,7 +314,7 @@ class Engine:
         whole = self.parts.whole
         after = _phase(
             x=self.parts.paired(x, side),
-            costate=self.parts.paired(lam.copy() if self.many else lam, side_of_lam),
+            costate=self.parts.paired(lam, side_of_lam),
             w=whole(w, rates, 0),
             momentum=whole(p, rates, 1),
             mass=None if fields["mass"] is None else whole(v, rates, 2),

@@ -16,10 +16,14 @@ from .many_streams import (
     are_finite,
     drive_many,
     feel_many,
+    hand_costates,
     lay_many,
     move_many,
+    rest_of_many,
     squares_of_many,
     states_of_many,
+    take_costates,
+    take_slopes,
     through_many,
 )
 from .neurons import activated, finite, leak, squares
@@ -203,7 +207,7 @@ def _show(u, s, tails, both):
 
 
 @kernel
-def _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates):
+def _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates, many):
     """Puts states and costates of a stream at rest, and its traces."""
     each = e.shape[0] // lam.shape[0]  # 2 of a pair
     for k in range(each):
@@ -216,6 +220,8 @@ def _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates):
     for i in range(lam.shape[1]):
         lam[t, i] = 0
         say(i, t, cur, lam[t, i], here, s, tails, both)
+    if many is not None:
+        rest_of_many(t, lam.shape[1], many)
 
 
 @kernel
@@ -316,6 +322,8 @@ def learn(
         _fill(x, s, here, g, tails, both)
         if turned is not None:
             copy_sides(turned[2], turned[3][cur])
+        if many is not None:
+            take_costates(lam, many)
         state[0] = -1
     for k in range(samples):
         duration = floats[DURATION] if durations is None else np.float64(durations[k])
@@ -326,7 +334,7 @@ def learn(
             if begins is not None:
                 for t in range(streams):
                     if begins[k, t] != 0:
-                        _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates)
+                        _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates, many)
             if ints[INSTANT] == 0 and duration != before:
                 _find_gains(0, n, ints, floats, speeds, duration, tau, gains, turned, rates)
         if duration != before:
@@ -441,6 +449,8 @@ def learn(
                     ints[LOSS], floats[LOSS_SETTING], shown, z[k], k, weights, share,
                     law == HAMILTONIAN, outputs, lx,
                 )  # fmt: skip
+                if many is not None:
+                    take_slopes(lx, outputs, many)
             for q in range(begin, end):
                 first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
                 if alone is not None:
@@ -543,6 +553,8 @@ def learn(
                 x[t, i] = s[cur, t, here + i]
         if turned is not None:
             copy_sides(turned[3][cur], turned[2])
+        if many is not None:
+            hand_costates(many, lam)
         moments[0], hops_made[0] = clock, hop
         for k in range(threads):
             if state[0] < 0 and state[1 + k] == 0:

@@ -72,11 +72,9 @@ def is_many(plan: Plan) -> bool:
     return plan.tails is None and plan.ints["streams"] >= MANY
 
 
-def by_stream(found: dict[str, np.ndarray], plan: Plan) -> dict[str, np.ndarray]:
-    """Returns what loops index by stream first, of the arrays of `room_for_many`."""
-    streams, n, m = (plan.ints[name] for name in ("streams", "neurons", "sources"))
-    named = {name: found[name][:n, :streams].T for name in ("a", "slopes", "coef", "lam", "lx")}
-    return named | {"s": found["said"][:, :m, :streams].transpose(0, 2, 1)}
+def said_by_each(found: dict[str, np.ndarray], plan: Plan) -> np.ndarray:
+    """Returns what all loops know as `s`, stream by stream, of the arrays of `room_for_many`."""
+    return found["said"][:, : plan.ints["sources"], : plan.ints["streams"]].transpose(0, 2, 1)
 
 
 def for_loops(found: dict[str, np.ndarray]) -> tuple[Any, ...]:
@@ -107,6 +105,41 @@ def _clear(of):
         of[k] = 0
 
 
+@kernel
+def take_costates(lam, many):
+    """Puts costates, `(streams, neurons)`, into lanes."""
+    lanes, own = many[0], many[5]
+    for t in range(lam.shape[0]):
+        for i in range(lam.shape[1]):
+            own[i * lanes + t] = lam[t, i]
+
+
+@kernel
+def hand_costates(many, lam):
+    """Takes costates, `(streams, neurons)`, out of lanes."""
+    lanes, own = many[0], many[5]
+    for t in range(lam.shape[0]):
+        for i in range(lam.shape[1]):
+            lam[t, i] = own[i * lanes + t]
+
+
+@kernel
+def rest_of_many(t, n, many):
+    """Puts the costates of a stream at rest."""
+    lanes, own = many[0], many[5]
+    for i in range(n):
+        own[i * lanes + t] = 0
+
+
+@kernel
+def take_slopes(slope, outputs, many):
+    """Puts the slopes of the losses at the outputs, `(streams, neurons)`, into lanes."""
+    lanes, own = many[0], many[6]
+    for o in range(outputs.size):
+        for t in range(slope.shape[0]):
+            own[outputs[o] * lanes + t] = slope[t, outputs[o]]
+
+
 @inner
 def _lanes_of(streams):
     """Returns how many lanes there is something in, and zeros: eights."""
@@ -124,7 +157,7 @@ def lay_many(first, last, which, ints, many):
         place = (which * panels + j // WIDE) * streams * WIDE + j % WIDE
         if j % LANES == 0 and j + LANES <= last:
             for t in range(0, streams, LANES):
-                turn_eight(said, at + t, lanes, to, place + t * WIDE, np.int64(WIDE))
+                turn_eight(said, at + t, lanes, to, place + t * WIDE, np.int64(WIDE))  # pyright: ignore
             j += LANES
         else:
             for t in range(streams):

@@ -9,7 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from alike import assert_alike, assert_threads_and_cuts_change_no_bit, samples
+from alike import assert_alike, assert_same, assert_threads_and_cuts_change_no_bit, samples
 
 from localprop import (
     Adaptive,
@@ -17,8 +17,10 @@ from localprop import (
     Digraph,
     Growing,
     Hamiltonian,
+    HamiltonianTrack,
     Learner,
     LeastAction,
+    SignFlip,
     SquaredError,
     Traces,
 )
@@ -82,6 +84,35 @@ def test_many_streams_follow_xla_block_by_block(neurons, streams, mass, order):
     learners = pair(Digraph.complete(neurons, 2, (0, 7), speed=1.5), law, streams)
     assert engine_of(learners[0]).many
     assert_alike(*learners, samples(learners[0], 1, **SHOWN), 1e-10)
+
+
+# The ball is left, and come back to, on the way.
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("streams", "radius"), [(9, 60.0), (40, 22.0)])
+@pytest.mark.parametrize("kind", ["periods", "cosine", "ball"])
+def test_policies_follow_xla(kind, streams, radius):
+    policy = {
+        "periods": SignFlip(2),
+        "cosine": SignFlip(omega=2.3),
+        "ball": HamiltonianTrack(radius, speed=1.5),
+    }[kind]
+    law = Hamiltonian(policy, mass=50.0, dissipation=0.5)
+    learners = pair(Digraph.complete(6, 2, speed=1.5), law, streams)
+    assert_alike(*learners, samples(learners[0], 4, **SHOWN), 1e-10)
+
+
+@pytest.mark.parametrize("streams", [3, 40])
+def test_samples_that_come_one_by_one_are_learned_to_the_same_bit(streams):
+    learner = Learner(Digraph.complete(5, 2), COST, hops=3, streams=streams, engine="native")
+    stream, phase = samples(learner, 5, length=5), learner.init(jax.random.key(0))
+    after, told = learner.run(phase, stream, ("output",))
+    for k in range(5):
+        found = learner.predict(phase, stream.u[k])
+        expected = learner.predict_many(phase, stream.u[k : k + 1])[0]
+        np.testing.assert_array_equal(found, expected)
+        phase, output = learner.step(phase, stream.u[k], stream.z[k])
+        np.testing.assert_array_equal(output, told["output"][k])
+    assert_same(phase, after)
 
 
 @pytest.mark.usefixtures("x64")
