@@ -33,7 +33,7 @@ from .places import (
 from .plan import Plan
 from .room import aligned
 
-MANY = 32  # streams, from which on each is worth a lane
+MANY = LANES + 1  # streams, from which on each is worth a lane
 BLOCK, DEEP = 64, 256  # rows, and columns of which drives are taken at once
 FEW_SOURCES = 128  # that lie near each other anyway
 
