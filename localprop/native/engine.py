@@ -117,12 +117,12 @@ class Engine:
         found = {
             "gains": new(4, 2, n),
             "share": np.zeros(streams),
+            "weight": np.zeros(streams),
             "a": new(*own),
             "slopes": new(*own),
             "coef": new(*own),
             "force": new(parts, plan.longest),
             "shown": new(streams, len(plan.outputs)),
-            "s": new(2, *((0, 0) if self.many else (streams, size))),
             "error": new(*own),
             "lx": new(streams, wide),
         }
@@ -131,12 +131,13 @@ class Engine:
         found["shared"] = found["many"] = None
         if self.many:
             room = self.of_many.room_for_many(plan, self.stride)
-            found["s"] = self.of_many.said_by_each(room, plan)
+            found |= {"s": self.of_many.said_by_each(room, plan), "g": new(0, 0, 0)}
             found["many"] = self.of_many.for_loops(room)
-        elif self.shares:
+        else:
+            gathers = self.shares and not self.dense
+            found |= {"s": new(2, streams, size), "g": new(0 if gathers else parts, streams, size)}
+        if self.shares and not self.many:
             found["shared"] = self.sharing.room_for_streams(plan, self.stride)
-        gathered = self.many or (self.shares and not self.dense)
-        found["g"] = new(0, 0, 0) if gathered else new(parts, streams, size)
         if self.here > plan.ints["inputs"]:
             found["s"][:, :, self.here - 1] = 1
         found["both"] = None if self.dense else new(streams, self.m, 2)
@@ -294,9 +295,9 @@ class Engine:
             threads,
             (
                 count, ints, self.floats, plan.speeds, plan.acts, plan.outputs, plan.arcs,
-                state[ARRIVED:], state, c["gains"], c["share"], c["a"], c["slopes"], c["coef"],
-                c["force"], c["shown"], c["s"], x, lam, c["error"], c["g"], c["lx"], w, p, v, e,
-                w.reshape(-1), p.reshape(-1), v.reshape(-1), e.reshape(-1), mean,
+                state[ARRIVED:], state, c["gains"], c["share"], c["weight"], c["a"], c["slopes"],
+                c["coef"], c["force"], c["shown"], c["s"], x, lam, c["error"], c["g"], c["lx"], w,
+                p, v, e, w.reshape(-1), p.reshape(-1), v.reshape(-1), e.reshape(-1), mean,
                 mean.reshape(-1), tuple(given), moments, hops,
                 _writable(u.reshape(len(u), streams, plan.ints["inputs"])),
                 _writable(z.reshape(len(z), streams, len(plan.outputs))),
@@ -385,7 +386,8 @@ class Engine:
     def _handed(self, a: np.ndarray, threads: int) -> np.ndarray:
         """Returns what a phase is given of an array of the loop's, in the network's order.
 
-        Where that has room between its rows, it is the rows without it, in the same memory.
+        Where that has room between its rows and behind them, it is the rows without it, in the same
+        memory.
         """
         if a.size and self.tiles is not None and self.tiles.some:
             to = self.room.array()

@@ -93,13 +93,20 @@ def activate(code, a, y, slopes):
 
 
 @inner
+def same_until(first, last, acts):
+    """Returns where neurons begin that have another activation than the first."""
+    end = first + 1
+    while end < last and acts[end] == acts[first]:
+        end += 1
+    return end
+
+
+@inner
 def tend(first, last, here, acts, a, y, slopes):
     """Finds what neurons of all streams tend to, and their slopes."""
     i = first
     while i < last:
-        end = i + 1
-        while end < last and acts[end] == acts[i]:
-            end += 1
+        end = same_until(i, last, acts)
         for t in range(len(y)):
             activate(acts[i], a[t, i:end], y[t, here + i : here + end], slopes[t, i:end])
         i = end
@@ -190,11 +197,9 @@ def move_rows(
     # Which arrays there are, the compiler has to see in a condition of its own.
     if w.ndim == 2:  # noqa: SIM102
         if plain:
-            # Whole vectors: behind its sources a row has zeros, and they stay, unless 0 is divided
-            # by 0.
-            size, room = s.shape[2], w.shape[1] if mass == CONSTANT or floor > 0 else m
+            size = s.shape[2]
             through_rows(
-                first, last, mode == LEARN, room, coef, s, cur * size, (1 - cur) * size, g,
+                first, last, mode == LEARN, coef, s, cur * size, (1 - cur) * size, g,
                 q * size, a, w, p, v, mass, implicit, moving,
             )  # fmt: skip
             return

@@ -1,9 +1,10 @@
-"""Small matrix products, whose weights lie side by side in the lanes of vectors.
+"""Small matrix products in the lanes of vectors, and the vectors that they are made of.
 
 In a chain a row of weights has a number for each neuron that it leads to, and room up to the next
 eight. What flows forward there (`add_forward`) is summed row after row in every lane, so a sum
 hangs neither on how wide vectors are nor on how many streams there are. In a digraph a row has a
-number for each neuron that it comes from; its products are summed in as many lanes as there are.
+number for each neuron that it comes from; its products are summed in as many lanes as there are, or
+each stream has a lane of its own (`add_products`).
 """
 
 from __future__ import annotations
@@ -81,14 +82,6 @@ class Numbers:
             self.store(value, base, offset, wanted)
         else:
             self._masked("store", ir.VoidType(), base, offset, wanted, value)
-
-    def only(self, value: Any, wanted: Any) -> Any:
-        """Returns a vector with zeros in the lanes that are not wanted."""
-        if wanted is None:
-            return value
-        if isinstance(wanted, int):
-            return self.padded(self.chosen(value, value, list(range(wanted))))
-        return self.builder.select(wanted, value, self.zero())
 
     def _masked(self, name: str, kind: Any, base: Any, offset: Any, wanted: Any, value: Any) -> Any:
         place, number = self.place(base, offset, self.lanes), ir.IntType(32)
@@ -252,10 +245,9 @@ def _back(rows: int, streams: int) -> Any:
             whole = builder.sdiv(wanted, wide)
 
             def add(offset: Any, totals: Any, lanes: int) -> None:
-                loaded = [of.load(d, builder.add(back, offset), lanes) for back in backs]
-                loaded = [of.padded(back) for back in loaded]
+                loaded = [of.some(d, builder.add(back, offset), lanes) for back in backs]
                 for r, place in enumerate(weights):
-                    weight = of.padded(of.load(w, builder.add(place, offset), lanes))
+                    weight = of.some(w, builder.add(place, offset), lanes)
                     for back, own in zip(loaded, totals, strict=True):
                         builder.store(of.fused(builder.load(own[r]), weight, back), own[r])
 

@@ -85,6 +85,8 @@ from .rows_of_streams import drive_rows, through_few
 from .subnormal import back_to, without_subnormals
 from .tiles import are_tiled, through_tiles
 
+SMALLEST = 1.2e-38  # that is no subnormal number in single precision
+
 
 @inner
 def cut(q, parts, n, by):
@@ -162,6 +164,7 @@ def _moving(ints, floats, number, tau, x_sign, costate_sign):
     elif mass == ADAPTIVE:
         v_keep = math.exp(-floats[DECAY] * tau)
         v_gain = 1 - v_keep
+        floor = max(floor, SMALLEST)  # or in the room behind rows 0 would be divided by 0
     return (
         number(keep), number(push), number(step), number(v_keep), number(v_gain), number(floor),
         number(floats[WEIGHT_DECAY]), number(floats[STIFFNESS]),
@@ -177,8 +180,8 @@ def _take(first, last, m, of, to, starts):
                 to[i, j] = of[i, j]
             for j in range(m, to.shape[1]):
                 to[i, j] = 0
-        for i in range(last if last == len(of) else len(to), len(to)):
-            to[i] = 0
+        if last == len(of):
+            to[last:] = 0
     else:
         for k in range(starts[first], starts[last]):
             to[k] = of[k]
@@ -283,10 +286,10 @@ def _answers(
 @kernel
 def learn(
     thread, threads, samples, ints, floats, speeds, acts, outputs, arcs, arrived, state, gains,
-    share, a, slopes, coef, force, shown, s, x, lam, error, g, lx, w, p, v, e, flat_w, flat_p,
-    flat_v, flat_e, mean, flat_mean, given, moments, hops_made, u, z, durations, weights, begins,
-    out, losses, norms, watch, starts, tails, both, tiles, turned, rates, shared,
-    many, alone,
+    share, weight, a, slopes, coef, force, shown, s, x, lam, error, g, lx, w, p, v, e, flat_w,
+    flat_p, flat_v, flat_e, mean, flat_mean, given, moments, hops_made, u, z, durations, weights,
+    begins, out, losses, norms, watch, starts, tails, both, tiles, turned, rates, shared, many,
+    alone,
 ):  # fmt: skip
     """Learns samples, one after the other, up to the first that does harm.
 
@@ -331,6 +334,10 @@ def learn(
         if thread == 0:
             _show(u[k], s, tails, both)
             share_out(z[k], share)
+            for t in range(streams):
+                weight[t] = 1.0 if weights is None else np.float64(weights[k, t])
+                if law == HAMILTONIAN:
+                    weight[t] *= share[t]
             if begins is not None:
                 for t in range(streams):
                     if begins[k, t] != 0:
@@ -379,10 +386,7 @@ def learn(
                     lay_many(thread * m // threads, (thread + 1) * m // threads, cur, ints, many)
                     if thread == 0:  # inputs, which are the same before a hop and after it
                         lay_many(none, here, 1 - cur, ints, many)
-                    for q in range(begin, end):
-                        first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
-                        through_many(q, first, last, drives, cur, cur, ints, moving, w, p, v, many)
-                    turn = wait(arrived, threads, turn)
+                    drive_many(low, high, cur, ints, w, many)
             if shared is not None:  # noqa: SIM102
                 if fresh:
                     fresh = False
@@ -391,7 +395,7 @@ def learn(
                         lay_arcs(left, right, cur, s, shared)
                         if thread == 0:
                             lay_arcs(none, here, 1 - cur, s, shared)
-                    turn = wait(arrived, threads, turn)
+                        turn = wait(arrived, threads, turn)
                     for q in range(begin, end):
                         first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
                         if w.ndim == 2:
@@ -445,10 +449,7 @@ def learn(
                 for t in range(streams):
                     for o in range(outputs.size):
                         shown[t, o] = s[cur, t, here + outputs[o]]
-                loss_slopes(
-                    ints[LOSS], floats[LOSS_SETTING], shown, z[k], k, weights, share,
-                    law == HAMILTONIAN, outputs, lx,
-                )  # fmt: skip
+                loss_slopes(ints[LOSS], floats[LOSS_SETTING], shown, z[k], weight, outputs, lx)
                 if many is not None:
                     take_slopes(lx, outputs, many)
             for q in range(begin, end):
@@ -585,7 +586,7 @@ def relax(
         for h in range(hops):
             signs = 1 if ints[BY_SAMPLE] == 1 and h > 0 else 0
             if many is not None:
-                drive_many(cur, ints, w, many)
+                drive_many(none, n, cur, ints, w, many)
                 states_of_many(none, n, cur, ints, signs, acts, gains, many)
             if shared is not None:
                 drive_rows(cur, m, a, s, w, shared)

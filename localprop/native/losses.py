@@ -77,21 +77,17 @@ def loss(kind, setting, y, z):
 
 
 @kernel
-def loss_slopes(kind, setting, y, z, sample, weights, share, has_share, outputs, slopes):
+def loss_slopes(kind, setting, y, z, weight, outputs, slopes):
     """Sets the slopes of the losses at the outputs; what is elsewhere stays.
 
-    **Arguments:** `kind`, `setting`: as for `loss`; `y`, `z`: `(streams, outputs)`; `weights`: of
-    each `sample` and stream, or `None`; `share`: of each stream, counted if `has_share`; `outputs`:
-    their neurons; `slopes`: `(streams, neurons)`.
+    **Arguments:** `kind`, `setting`: as for `loss`; `y`, `z`: `(streams, outputs)`; `weight`: of
+    each stream; `outputs`: their neurons; `slopes`: `(streams, neurons)`.
     """
     for t in range(len(z)):
-        weight = 1.0 if weights is None else np.float64(weights[sample, t])
-        if has_share:
-            weight *= share[t]
         for k in range(z.shape[1]):
             slopes[t, outputs[k]] = 0
         if kind == CROSS_ENTROPY:
-            _add_slope_of_chances(setting, y[t], z[t], weight, outputs, slopes[t])
+            _add_slope_of_chances(setting, y[t], z[t], weight[t], outputs, slopes[t])
             continue
         for k in range(z.shape[1]):
             if math.isnan(z[t, k]):
@@ -101,7 +97,7 @@ def loss_slopes(kind, setting, y, z, sample, weights, share, has_share, outputs,
                 pull = setting * pull
             elif abs(pull) > setting:
                 pull = math.copysign(setting, pull)
-            slopes[t, outputs[k]] += slopes.dtype.type(weight * pull)
+            slopes[t, outputs[k]] += slopes.dtype.type(weight[t] * pull)
 
 
 @kernel

@@ -3,7 +3,8 @@
 What belongs to neurons and sources has the streams side by side, so that activations are found
 without regard to which stream is which, and drives, and errors that go back, are products of small
 matrices. Only the force on weights is summed over streams: for it what sources say lies side by
-side as well. A block of rows passes by a few columns, which stay near.
+side as well. A block of rows passes by a few columns, which stay near. What is in lanes behind the
+streams is nobody's, and never comes into any other lane.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ import numpy as np
 
 from .codes import LANES, LINE
 from .dense import add_and_clear, copy
-from .hop import activate, multiply
+from .hop import activate, multiply, same_until
 from .jit import apart, inner, kernel
 from .lanes import WIDE, add_products, fetch, turn_eight
 from .move_lanes import move_eight
 from .neurons import finite, squares
 from .places import (
-    FORWARD,
     IMPLICIT,
     INSTANT,
     LEARN,
@@ -37,13 +37,19 @@ MANY = LANES + 1  # streams, from which on each is worth a lane
 BLOCK, DEEP = 64, 256  # rows, and columns of which drives are taken at once
 FEW_SOURCES = 128  # that lie near each other anyway
 
+# Places in what is `many` to the loops: how many lanes, and sources with the room behind them; then
+# the arrays of `room_for_many`.
+LANED, ROWS, DRIVES, SLOPES, COEFFICIENTS, COSTATES, PULLS, SAID, BACK, BY_STREAM = range(10)
+NAMES = ("drives", "slopes", "coefficients", "costates", "pulls", "said", "back", "by_stream")
+
 
 def room_for_many(plan: Plan, stride: int) -> dict[str, np.ndarray]:
-    """Returns arrays whose last axis has a lane for each stream, and room up to a whole line.
+    """Returns arrays by `NAMES`; the last axis, but of `by_stream`, has a lane for each stream.
 
-    That is, of sources: `said`, before and after a hop by turns, `(2, sources, lanes)`, and `back`,
-    what they get back, `(parts, sources, lanes)`; of neurons, `(neurons, lanes)`: `a`, `slopes`,
-    `coef`, `lam`, `lx`. Then `said_by_stream`, for forces: `(2, panels, streams, WIDE)`.
+    Of neurons, `(neurons, lanes)`: `drives`, `slopes`, `coefficients` of errors, `costates`, and
+    `pulls`, the slopes of the loss. Of sources: `said`, before and after a hop by turns, `(2,
+    sources, lanes)`; `back`, what they get back, `(parts, sources, lanes)`; and `by_stream`, what
+    they said, for forces, `(2, panels, streams, WIDE)`.
 
     **Arguments:** `plan`: of the learner; `stride`: numbers from one row to the next.
     """
@@ -51,15 +57,11 @@ def room_for_many(plan: Plan, stride: int) -> dict[str, np.ndarray]:
     lines = -(-streams // LINE)
     # Rows of an odd number of lines, or all of a column fall on a few places of a cache.
     lanes = (lines if stride <= FEW_SOURCES else lines | 1) * LINE
-    rows = whole_rows(n)
-    new = lambda *shape: aligned(shape, plan.dtype)  # noqa: E731
-    found = {name: new(rows, lanes) for name in ("a", "slopes", "coef", "lam", "lx")}
     panels, eights = -(-stride // WIDE), -(-streams // LANES)
-    return found | {
-        "said": new(2, stride, lanes),
-        "back": new(parts, stride, lanes),
-        "said_by_stream": new(2, panels, eights * LANES, WIDE),
-    }
+    shapes: dict[str, tuple[int, ...]] = {name: (whole_rows(n), lanes) for name in NAMES}
+    shapes |= {"said": (2, stride, lanes), "back": (parts, stride, lanes)}
+    shapes["by_stream"] = 2, panels, eights * LANES, WIDE
+    return {name: aligned(shape, plan.dtype) for name, shape in shapes.items()}
 
 
 def whole_rows(n: int) -> int:
@@ -78,10 +80,9 @@ def said_by_each(found: dict[str, np.ndarray], plan: Plan) -> np.ndarray:
 
 
 def for_loops(found: dict[str, np.ndarray]) -> tuple[Any, ...]:
-    """Returns what `many` is to the loops: the numbers of lanes and of sources, and the arrays of
-    `room_for_many` in its order, each of one axis."""
-    _, sources, lanes = found["said"].shape
-    return lanes, sources, *(array.reshape(-1) for array in found.values())
+    """Returns what `many` is to the loops, of arrays of one axis each."""
+    _, rows, lanes = found["said"].shape
+    return lanes, rows, *(found[name].reshape(-1) for name in NAMES)
 
 
 @apart
@@ -98,17 +99,10 @@ def _follow(keep, pull, by, to):
         to[k] = keep * to[k] + pull * by[k]
 
 
-@apart
-def _clear(of):
-    """Leaves nothing of numbers."""
-    for k in range(of.size):
-        of[k] = 0
-
-
 @kernel
 def take_costates(lam, many):
     """Puts costates, `(streams, neurons)`, into lanes."""
-    lanes, own = many[0], many[5]
+    lanes, own = many[LANED], many[COSTATES]
     for t in range(lam.shape[0]):
         for i in range(lam.shape[1]):
             own[i * lanes + t] = lam[t, i]
@@ -117,7 +111,7 @@ def take_costates(lam, many):
 @kernel
 def hand_costates(many, lam):
     """Takes costates, `(streams, neurons)`, out of lanes."""
-    lanes, own = many[0], many[5]
+    lanes, own = many[LANED], many[COSTATES]
     for t in range(lam.shape[0]):
         for i in range(lam.shape[1]):
             lam[t, i] = own[i * lanes + t]
@@ -126,7 +120,7 @@ def hand_costates(many, lam):
 @kernel
 def rest_of_many(t, n, many):
     """Puts the costates of a stream at rest."""
-    lanes, own = many[0], many[5]
+    lanes, own = many[LANED], many[COSTATES]
     for i in range(n):
         own[i * lanes + t] = 0
 
@@ -134,7 +128,7 @@ def rest_of_many(t, n, many):
 @kernel
 def take_slopes(slope, outputs, many):
     """Puts the slopes of the losses at the outputs, `(streams, neurons)`, into lanes."""
-    lanes, own = many[0], many[6]
+    lanes, own = many[LANED], many[PULLS]
     for o in range(outputs.size):
         for t in range(slope.shape[0]):
             own[outputs[o] * lanes + t] = slope[t, outputs[o]]
@@ -142,14 +136,14 @@ def take_slopes(slope, outputs, many):
 
 @inner
 def _lanes_of(streams):
-    """Returns how many lanes there is something in, and zeros: eights."""
+    """Returns in how many lanes all streams are: eights."""
     return (streams + LANES - 1) // LANES * LANES
 
 
 @kernel
 def lay_many(first, last, which, ints, many):
     """Lays out by stream what some sources say, before a hop or after it."""
-    lanes, sources, said, to = many[0], many[1], many[7], many[9]
+    lanes, sources, said, to = many[LANED], many[ROWS], many[SAID], many[BY_STREAM]
     streams = _lanes_of(ints[STREAMS])
     panels, j = (sources + WIDE - 1) // WIDE, first
     while j < last:
@@ -168,14 +162,13 @@ def lay_many(first, last, which, ints, many):
 @kernel
 def states_of_many(first, last, cur, ints, signs, acts, gains, many):
     """Takes neurons of all streams to their next states, and finds their slopes."""
-    lanes, sources, a, slopes, said = many[0], many[1], many[2], many[3], many[7]
+    lanes, sources, said = many[LANED], many[ROWS], many[SAID]
+    a, slopes = many[DRIVES], many[SLOPES]
     here = ints[SOURCES] - ints[NEURONS]
     old, new = (cur * sources + here) * lanes, ((1 - cur) * sources + here) * lanes
     i = first
     while i < last:
-        end = i + 1
-        while end < last and acts[end] == acts[i]:
-            end += 1
+        end = same_until(i, last, acts)
         low, high = i * lanes, end * lanes
         activate(acts[i], a[low:high], said[new + low : new + high], slopes[low:high])
         i = end
@@ -190,15 +183,16 @@ def states_of_many(first, last, cur, ints, signs, acts, gains, many):
 @kernel
 def feel_many(first, last, many):
     """Finds the errors of neurons of all streams."""
-    low, high = first * many[0], last * many[0]
-    multiply(many[5][low:high], many[3][low:high], many[4][low:high])
+    low, high = first * many[LANED], last * many[LANED]
+    multiply(many[COSTATES][low:high], many[SLOPES][low:high], many[COEFFICIENTS][low:high])
 
 
 @kernel
 def move_many(first, last, ints, signs, gains, many):
     """Adds up what neurons of all streams get back, in the order of the parts, and the slope of
     the loss, and moves their costates."""
-    lanes, sources, coef, lam, slope, back = many[0], many[1], many[4], many[5], many[6], many[8]
+    lanes, sources, back, slope = many[LANED], many[ROWS], many[BACK], many[PULLS]
+    coef, lam = many[COEFFICIENTS], many[COSTATES]
     here, instant = ints[SOURCES] - ints[NEURONS], ints[INSTANT] == 1
     low, high = first * lanes, last * lanes
     total = lam if instant else coef
@@ -220,7 +214,8 @@ def move_many(first, last, ints, signs, gains, many):
 @kernel
 def are_finite(cur, ints, many):
     """Returns whether the states and costates of all streams are finite."""
-    lanes, sources, lam, said, streams = many[0], many[1], many[5], many[7], ints[STREAMS]
+    lanes, sources, streams = many[LANED], many[ROWS], ints[STREAMS]
+    lam, said = many[COSTATES], many[SAID]
     at, good = (cur * sources + ints[SOURCES] - ints[NEURONS]) * lanes, True
     for i in range(ints[NEURONS]):
         state, costate = at + i * lanes, i * lanes
@@ -232,7 +227,8 @@ def are_finite(cur, ints, many):
 @kernel
 def squares_of_many(cur, ints, many):
     """Returns the sums of squares of the states, and of the costates, of all streams."""
-    lanes, sources, lam, said, streams = many[0], many[1], many[5], many[7], ints[STREAMS]
+    lanes, sources, streams = many[LANED], many[ROWS], ints[STREAMS]
+    lam, said = many[COSTATES], many[SAID]
     at, states = (cur * sources + ints[SOURCES] - ints[NEURONS]) * lanes, said.dtype.type(0)
     costates = states
     for i in range(ints[NEURONS]):
@@ -244,7 +240,7 @@ def squares_of_many(cur, ints, many):
 @inner
 def _drive(top, bottom, left, deep, then, w, stride, streams, many):
     """Adds to the drives of some rows what some columns bring."""
-    lanes, sources, a, said = many[0], many[1], many[2], many[7]
+    lanes, sources, a, said = many[LANED], many[ROWS], many[DRIVES], many[SAID]
     one = np.int64(1)
     for group in range(0, streams, WIDE):
         few, of = min(WIDE, streams - group), (then * sources + left) * lanes + group
@@ -256,29 +252,22 @@ def _drive(top, bottom, left, deep, then, w, stride, streams, many):
 
 
 @kernel
-def drive_many(which, ints, w, many):
-    """Takes the drives of all rows, of which there need not be room behind them."""
-    lanes, a, n, m, stride = many[0], many[2], ints[NEURONS], ints[SOURCES], w.shape[1]
+def drive_many(first, last, which, ints, w, many):
+    """Takes the drives of some rows, of which there need not be room behind them."""
+    lanes, a, m, stride = many[LANED], many[DRIVES], ints[SOURCES], w.shape[1]
     streams = _lanes_of(ints[STREAMS])
-    for top in range(0, n, BLOCK):
-        bottom = min(top + BLOCK, n)
-        _clear(a[top * lanes : bottom * lanes])
+    for top in range(first, last, BLOCK):
+        bottom = min(top + BLOCK, last)
+        a[top * lanes : bottom * lanes] = 0
         for left in range(0, m, DEEP):
             deep = min(DEEP, m - left)
             _drive(top, bottom, left, deep, which, w, stride, streams, many)
 
 
 @inner
-def _ask(at, rows, step, of):
-    """Asks for a few columns of some rows."""
-    for r in range(rows):
-        fetch(of, at + r * step, WIDE)
-
-
-@inner
 def _send_back(q, top, bottom, j, wide, w, stride, streams, many):
     """Adds to what some sources get back of what some rows send."""
-    lanes, sources, coef, back = many[0], many[1], many[4], many[8]
+    lanes, sources, coef, back = many[LANED], many[ROWS], many[COEFFICIENTS], many[BACK]
     one, eight = np.int64(1), np.int64(LANES)
     for group in range(0, streams, WIDE):
         few = min(WIDE, streams - group)
@@ -293,32 +282,30 @@ def _send_back(q, top, bottom, j, wide, w, stride, streams, many):
 def through_many(q, first, last, mode, now, then, ints, moving, w, p, v, many):
     """Takes the rows of a part through a hop, under the Hamiltonian law.
 
-    **Arguments:** `mode`: `FORWARD` finds drives alone; `now`, `then`: 0 or 1, when what sources
-    say was said of which forces and drives are made; rows have room up to the next line, and there
-    is room for as many as `whole_rows`, with zeros in it; `many`: see `for_loops`.
+    **Arguments:** `first`, `last`: where others begin, multiples of eight, or behind all; `mode`:
+    `LEARN`, or else they do not move; `now`, `then`: 0 or 1, when what sources say was said of
+    which forces and drives are made; rows have room up to the next line, and there is room for as
+    many as `whole_rows`, with zeros in it; `many`: see `for_loops`.
     """
-    lanes, sources, a, coef, by_stream = many[0], many[1], many[2], many[4], many[9]
+    lanes, rows, a, coef = many[LANED], many[ROWS], many[DRIVES], many[COEFFICIENTS]
     m, stride, streams = ints[SOURCES], w.shape[1], _lanes_of(ints[STREAMS])
-    mass, implicit = ints[MASS], ints[IMPLICIT] == 1
-    eight, panels = np.int64(LANES), (sources + WIDE - 1) // WIDE
-    end = (last + LANES - 1) // LANES * LANES
+    mass, implicit, width = ints[MASS], ints[IMPLICIT] == 1, np.int64(WIDE)
+    panels, end = (rows + WIDE - 1) // WIDE, (last + LANES - 1) // LANES * LANES
     for top in range(first, end, BLOCK):
         bottom = min(top + BLOCK, end)
-        _clear(a[top * lanes : bottom * lanes])
+        a[top * lanes : bottom * lanes] = 0
         for left in range(0, m, DEEP):
             deep = min(DEEP, stride - left)
-            right = left if mode == FORWARD else left + deep
-            for j in range(left, right, WIDE):
-                wide = min(WIDE, right - j)
+            for j in range(left, left + deep, WIDE):
+                wide, of = min(WIDE, left + deep - j), (now * panels + j // WIDE) * streams * WIDE
                 _send_back(q, top, bottom, j, min(wide, m - j), w, stride, streams, many)
-                of = (now * panels + j // WIDE) * streams * WIDE
-                for i in range(top, bottom, LANES):
-                    at = i * stride + j
-                    if mode != LEARN:
-                        continue
-                    _ask(at + WIDE, eight, stride, p)
-                    move_eight(
-                        w, p, v, at, stride, wide, coef, i * lanes, lanes, by_stream, of,
-                        np.int64(WIDE), ints[STREAMS], mass, implicit, moving,
-                    )  # fmt: skip
+                if mode == LEARN:
+                    for i in range(top, bottom, LANES):
+                        at = i * stride + j
+                        for r in range(LANES):  # which move after these
+                            fetch(p, at + WIDE + r * stride, WIDE)
+                        move_eight(
+                            w, p, v, at, stride, wide, coef, i * lanes, lanes, many[BY_STREAM], of,
+                            width, ints[STREAMS], mass, implicit, moving,
+                        )  # fmt: skip
             _drive(top, bottom, left, min(deep, m - left), then, w, stride, streams, many)

@@ -11,6 +11,13 @@ from .codes import ADAPTIVE, CONSTANT, GROWING, LANES
 from .jit import inner
 from .lanes import HALF, WIDE, Numbers, variable
 
+PUSH = 1  # the place of `push` in `moving`
+
+
+def in_all_lanes(of: Numbers, moving: Any) -> list[Any]:
+    """Returns the numbers by which weights move, a vector of each; `moving`: see `loop`."""
+    return [of.everywhere(number) for number in cgutils.unpack_tuple(of.builder, moving)]
+
 
 def moved(
     of: Numbers,
@@ -24,12 +31,12 @@ def moved(
 ) -> Any:
     """Returns code for weights after a hop, and stores their momenta and masses: `dense.move`.
 
-    **Arguments:** `implicit`: whether they follow the new momenta; `moving`: decay, and the numbers
-    of `dense.move` from `keep` on, in all lanes; `state`: where weights, momenta and masses are;
-    `at`: the place, and the lanes that are wanted, see `Numbers.some`; `force`: two factors of it,
-    but for what decays; `pushed`: two of it times `push`.
+    **Arguments:** `implicit`: whether they follow the new momenta; `moving`: `in_all_lanes`;
+    `state`: where weights, momenta and masses are; `at`: the place, and the lanes that are wanted,
+    see `Numbers.some`; `force`: two factors of it, but for what decays; `pushed`: two of it times
+    `push`.
     """
-    (w, p, v), (decay, keep, push, step, v_keep, v_gain, floor) = state, moving
+    (w, p, v), (keep, push, step, v_keep, v_gain, floor, decay, _) = state, moving
     here, old = of.some(w, *at), of.some(p, *at)
     new = of.product(keep, old)
     if mass == CONSTANT:
@@ -70,19 +77,12 @@ def _move(lanes: int) -> Any:
         streams: Any,
         mass: Any,
         implicit: Any,
-        decay: Any,
-        keep: Any,
-        push: Any,
-        pace: Any,
-        v_keep: Any,
-        v_gain: Any,
-        floor: Any,
+        moving: Any,
     ) -> Any:
         del typing, at, step, x0, x_step, d0, d_step, streams
-        del implicit, decay, keep, push, pace, v_keep, v_gain, floor
-        pair, numbers = (types.intp, types.intp), (w.dtype,) * 7
+        pair = types.intp, types.intp
         signature = types.void(
-            w, p, v, *pair, x, *pair, d, *pair, types.intp, mass, types.boolean, *numbers
+            w, p, v, *pair, x, *pair, d, *pair, types.intp, mass, implicit, moving
         )
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -91,7 +91,7 @@ def _move(lanes: int) -> Any:
             at, step, x0, x_step, d0, d_step, streams, code, implicit = (
                 args[k] for k in (3, 4, 6, 7, 9, 10, 11, 12, 13)
             )
-            moving = [of.everywhere(number) for number in args[14:]]
+            moving = in_all_lanes(of, args[14])
             sums = [variable(builder, of.zero()) for _ in range(LANES)]
             with cgutils.for_range(builder, streams) as loop:
                 said = of.load(d, builder.add(d0, builder.mul(loop.index, d_step)))
@@ -102,7 +102,7 @@ def _move(lanes: int) -> Any:
                 with builder.if_then(builder.icmp_signed("==", code, code.type(kind))):
                     for total, place in zip(sums, of.rows(at, step, LANES), strict=True):
                         force, whole = builder.load(total), (place, None)
-                        once, pushed = (of.everywhere(1.0), force), (moving[2], force)
+                        once, pushed = (of.everywhere(1.0), force), (moving[PUSH], force)
                         here = moved(of, kind, implicit, moving, (w, p, v), whole, once, pushed)
                         of.store(here, w, place)
             return context.get_dummy_value()
@@ -126,14 +126,7 @@ def move_eight(
     x_step + s`; `d`: $(s, i)$ at `d0 + s * d_step + i`; `streams`: how many $s$; `moving`: see
     `loop`.
     """
-    keep, push, step, v_keep, v_gain, floor, decay, _ = moving
     if lanes == WIDE:
-        _wide(
-            w, p, v, at, stride, x, x0, x_step, d, d0, d_step, streams, mass, implicit, decay, keep,
-            push, step, v_keep, v_gain, floor,
-        )  # fmt: skip
+        _wide(w, p, v, at, stride, x, x0, x_step, d, d0, d_step, streams, mass, implicit, moving)
     else:
-        _half(
-            w, p, v, at, stride, x, x0, x_step, d, d0, d_step, streams, mass, implicit, decay, keep,
-            push, step, v_keep, v_gain, floor,
-        )  # fmt: skip
+        _half(w, p, v, at, stride, x, x0, x_step, d, d0, d_step, streams, mass, implicit, moving)

@@ -36,8 +36,8 @@ CODES = {activation: code for code, activation in enumerate(ACTIVATIONS.values()
 
 # Rows go to threads in parts, and what the parts send back is added up in their order: how many
 # there are hangs on the network and its streams alone, so that no result hangs on how many threads.
-# What a part sends back of many streams is much beside small weights, and goes from core to core:
-# a part has at least sixteen rows for each stream.
+# What a part sends back of several streams is much beside small weights, and goes from core to
+# core: where there are more than two parts, each has sixteen rows for a stream.
 PARTS, FEW_PARTS, ROWS_FOR_STREAM = 8, 2, 16
 # Weights from which on it is worth it; of several streams, that many times as much work.
 DENSE_FROM, SPARSE_FROM, WORK_FROM = 1 << 18, 1 << 20, 4
@@ -100,8 +100,10 @@ def plan_of(learner: Any) -> Plan:
     enough = DENSE_FROM if dense else SPARSE_FROM
     ints["parts"] = 1
     if work >= enough:
-        most = ints["neurons"] // (ROWS_FOR_STREAM * ints["streams"]) if dense else FEW_PARTS
-        ints["parts"] = min(PARTS, max(most, FEW_PARTS), ints["neurons"])
+        parts = PARTS if dense else FEW_PARTS
+        if ints["streams"] > 1:
+            parts = min(parts, ints["neurons"] // (ROWS_FOR_STREAM * ints["streams"]))
+        ints["parts"] = min(max(parts, FEW_PARTS), ints["neurons"])
     elif work * ints["streams"] >= WORK_FROM * enough:
         ints["parts"] = min(FEW_PARTS, ints["neurons"])
     lead = () if streams is None else (streams,)

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from .codes import ADAPTIVE, CONSTANT, GROWING, LANES
 from .jit import inner
 from .lanes import HALF, Numbers, store_sums, variable
-from .move_lanes import moved
+from .move_lanes import PUSH, in_all_lanes, moved
 
 TOGETHER, HEAVY = 4, 2  # rows; and of those whose masses change
 STILL = -1  # in the place of a mass: weights do not move
@@ -34,7 +34,6 @@ def _through(rows: int) -> Any:
         v: Any,
         at: Any,
         step: Any,
-        wanted: Any,
         c: Any,
         first: Any,
         s: Any,
@@ -45,29 +44,20 @@ def _through(rows: int) -> Any:
         a: Any,
         mass: Any,
         implicit: Any,
-        decay: Any,
-        keep: Any,
-        push: Any,
-        pace: Any,
-        v_keep: Any,
-        v_gain: Any,
-        floor: Any,
+        moving: Any,
     ) -> Any:
-        del typing, at, step, wanted, first, now, then, back, implicit
-        del decay, keep, push, pace, v_keep, v_gain, floor
-        size, numbers = types.intp, (w.dtype,) * 7
-        places = size, size, size
+        del typing, at, step, first, now, then, back
+        size = types.intp
         signature = types.void(
-            w, p, v, *places, c, size, s, size, size, g, size, a, mass, types.boolean, *numbers
+            w, p, v, size, size, c, size, s, size, size, g, size, a, mass, implicit, moving
         )
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             of = Numbers(context, builder, signature.args, HALF)
-            arrays = (of.data(signature.args[k], args[k]) for k in (0, 1, 2, 6, 8, 11, 13))
+            arrays = (of.data(signature.args[k], args[k]) for k in (0, 1, 2, 5, 7, 10, 12))
             w, p, v, c, s, g, a = arrays
-            at, step, wanted, first, now, then, back = (args[k] for k in (3, 4, 5, 7, 9, 10, 12))
-            code, implicit = args[14:16]
-            moving = [of.everywhere(number) for number in args[16:]]
+            at, step, first, now, then, back = (args[k] for k in (3, 4, 6, 8, 9, 11))
+            code, implicit, moving = args[13], args[14], in_all_lanes(of, args[15])
             errors = [of.spread(c, i) for i in of.rows(first, first.type(1), rows)]
             sums = [variable(builder, of.zero()) for _ in errors]
             each = list(zip(errors, sums, of.rows(at, step, rows), strict=True))
@@ -76,7 +66,7 @@ def _through(rows: int) -> Any:
                 said = of.some(s, builder.add(now, offset), lanes)
                 after = of.some(s, builder.add(then, offset), lanes)
                 to = builder.add(back, offset), lanes
-                got, pushed = of.some(g, *to), of.product(moving[2], said)
+                got, pushed = of.some(g, *to), of.product(moving[PUSH], said)
                 for error, total, begin in few:
                     place = builder.add(begin, offset), lanes
                     here = of.some(w, *place)
@@ -84,17 +74,16 @@ def _through(rows: int) -> Any:
                     if mass != STILL:
                         forces = (error, said), (error, pushed)
                         here = moved(of, mass, implicit, moving, (w, p, v), place, *forces)
-                        here = of.only(here, lanes)  # 0/0 where nothing is wanted
                         of.put(here, w, *place)
                     builder.store(of.fused(builder.load(total), here, after), total)
                 of.put(got, g, *to)
 
-            number = wanted.type
+            number = step.type
             wide, short = number(of.lanes), number(LANES)
-            whole = builder.sdiv(wanted, wide)
+            whole = builder.sdiv(step, wide)
             done = builder.mul(whole, wide)
-            has_short = builder.icmp_signed(">=", builder.sub(wanted, done), short)
-            last = builder.and_(wanted, number(LANES - 1))
+            has_short = builder.icmp_signed(">=", builder.sub(step, done), short)
+            last = builder.and_(step, number(LANES - 1))
             has_last, left = builder.icmp_signed(">", last, number(0)), of.below(last)
 
             def take_all(mass: int, few: Any) -> None:
@@ -104,7 +93,7 @@ def _through(rows: int) -> Any:
                     with builder.if_then(has_short):
                         take(mass, few, done, LANES)
                 with builder.if_then(has_last):
-                    take(mass, few, builder.sub(wanted, last), left)
+                    take(mass, few, builder.sub(step, last), left)
 
             for mass in (STILL, CONSTANT, ADAPTIVE, GROWING):
                 together = rows if mass in (STILL, CONSTANT) else HEAVY
@@ -124,27 +113,26 @@ _some, _one = _through(TOGETHER), _through(1)
 
 @inner
 def through_rows(
-    first, last, learns, m, coef, s, now, then, g, back, a, w, p, v, mass, implicit, moving
+    first, last, learns, coef, s, now, then, g, back, a, w, p, v, mass, implicit, moving
 ):  # fmt: skip
     """Takes some rows through a hop: `dense.send_back`, `add_force`, `finish_force` and `move`, if
     they learn, and the `product` with what the sources say after it.
 
-    **Arguments:** of arrays in one piece. `m`: how many numbers of a row; `coef`, `a`: of row $i$
-    at `i`; `s`: what source $j$ says before the hop at `now + j`, after it at `then + j`; `g`: what
-    it gets back at `back + j`; `v`: not of constant mass; `moving`: see `loop`.
+    **Arguments:** of arrays in one piece. `coef`, `a`: of row $i$ at `i`; `s`: what source $j$ says
+    before the hop at `now + j`, after it at `then + j`; `g`: what it gets back at `back + j`; `w`,
+    `p`, `v`: with zeros where rows have room, `v` not of constant mass; `moving`: see `loop`.
     """
-    keep, push, step, v_keep, v_gain, floor, decay, _ = moving
     stride, i, kind = w.shape[1], first, mass if learns else np.int64(STILL)
     while i < last:
         if i + TOGETHER <= last:
             _some(
-                w, p, v, i * stride, stride, m, coef, i, s, now, then, g, back, a, kind, implicit,
-                decay, keep, push, step, v_keep, v_gain, floor,
+                w, p, v, i * stride, stride, coef, i, s, now, then, g, back, a, kind, implicit,
+                moving,
             )  # fmt: skip
             i += TOGETHER
         else:
             _one(
-                w, p, v, i * stride, stride, m, coef, i, s, now, then, g, back, a, kind, implicit,
-                decay, keep, push, step, v_keep, v_gain, floor,
+                w, p, v, i * stride, stride, coef, i, s, now, then, g, back, a, kind, implicit,
+                moving,
             )  # fmt: skip
             i += 1

@@ -108,7 +108,7 @@ def _fields(phase: Phase) -> dict[str, Any]:
 
 
 def _shown(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an array without the room between its rows, as a phase has it."""
+    """Returns an array without the room between its rows and behind them, as a phase has it."""
     if array.size == np.prod(shape):
         return array.reshape(shape)
     return array[: shape[0], : shape[1]]

@@ -47,7 +47,7 @@ def pair(network, law, streams, **more):
     [
         (3, 2, "constant", np.inf),
         (5, 8, "adaptive", 1.5),
-        (45, 33, "constant", 1.5),
+        (45, 20, "constant", 1.5),
         (126, 33, "constant", 1.5),
         (16, 64, "growing", np.inf),
     ],
@@ -126,7 +126,13 @@ def test_arcs_that_are_held_or_silent_follow_xla():
 
 
 # Rows of a part that are no whole eights, parts that have none, and arcs.
-PARTED = [("dense", 61, 8), ("dense", 20, 5), ("dense", 131, 40), ("sparse", 50, 17)]
+PARTED = [
+    ("dense", 61, 8),
+    ("dense", 12, 5),
+    ("dense", 12, 20),
+    ("dense", 131, 40),
+    ("sparse", 50, 17),
+]
 
 
 @pytest.mark.usefixtures("x64")

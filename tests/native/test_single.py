@@ -30,6 +30,7 @@ LEARNERS = {
     "padded": build(Digraph.complete(20, 2), law=Hamiltonian(mass=Adaptive()), hops=3, settle=1),
     "sparse": build(Digraph.random(9, 2, storage="sparse", density=0.3)),
     "streams": build(Digraph.complete(5, 2, speed=0.7), streams=2, hops=4, settle=0),
+    "many streams": build(Digraph.complete(5, 2, speed=0.7), streams=20, hops=4, settle=0),
     "action": build(Digraph.layered([2, 4, 1]), law=LeastAction()),
 }
 kinds = pytest.mark.parametrize("kind", LEARNERS)
@@ -134,9 +135,10 @@ def test_a_sample_that_does_harm_is_told():
         steps(learner, start, *given, learner.duration)
 
 
-def test_harm_is_forgotten_where_rows_have_room_between_them():
+@pytest.mark.parametrize("streams", [None, 20])
+def test_harm_is_forgotten_where_rows_have_room_between_them(streams):
     network, law = Digraph.complete(20, 2, activation="identity"), Hamiltonian(mass=50.0)
-    learner = build(network, law=law, hops=3, settle=1)
+    learner = build(network, law=law, hops=3, settle=1, streams=streams)
     start, (u, z, *_) = learner.init(jax.random.key(0)), stream(learner)
     expected = learner.step(start, u[1], z[1])
     with pytest.raises(DivergenceError):
