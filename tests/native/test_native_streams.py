@@ -145,7 +145,6 @@ def test_parts_follow_xla(storage, neurons, streams, monkeypatch):
     assert_alike(*learners, samples(learners[0], 3, **SHOWN), 1e-10)
 
 
-@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("storage", "neurons", "streams"), PARTED)
 def test_no_bit_hangs_on_threads_or_cuts(storage, neurons, streams, monkeypatch):
     monkeypatch.setattr(plan, f"{storage.upper()}_FROM", 1)
