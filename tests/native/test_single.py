@@ -30,7 +30,6 @@ LEARNERS = {
     "padded": build(Digraph.complete(20, 2), law=Hamiltonian(mass=Adaptive()), hops=3, settle=1),
     "sparse": build(Digraph.random(9, 2, storage="sparse", density=0.3)),
     "streams": build(Digraph.complete(5, 2, speed=0.7), streams=2, hops=4, settle=0),
-    "many streams": build(Digraph.complete(5, 2, speed=0.7), streams=20, hops=4, settle=0),
     "action": build(Digraph.layered([2, 4, 1]), law=LeastAction()),
 }
 kinds = pytest.mark.parametrize("kind", LEARNERS)
