@@ -297,9 +297,9 @@ def learn(
     that did harm, -1 where none did, or how many there are where it is not known which; then, for
     each thread, whether what it looked at is finite; `given`: where `w`, `p`, `v` and `mean` begin;
     `moments`: time, and samples in the mean of the weights; `watch`: whether weights are looked at
-    after every sample; `turned`, `rates`: see `oscillating`; `shared`: room for
-    weights that streams share (`sharing`), and `many`, where many do (`many_streams`); `alone`:
-    whether streams go one by one. Of these three two are `None`, for what is, is not compiled.
+    after every sample; `turned`, `rates`: see `oscillating`; `shared`: room for weights that a few
+    streams share, or arcs (`sharing`); `many`: for those that many do (`many_streams`); `alone`:
+    whether streams go one by one. Two of the last three are `None`: what is, is not compiled.
     """
     usual = without_subnormals()
     number = w.dtype.type
