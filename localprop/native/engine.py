@@ -75,7 +75,7 @@ class Engine:
         # Where these loops go stream by stream, XLA multiplies matrices (benchmarks/hops.md).
         self.pays = self.streams <= FEW or self.shares
         self.free: list[dict[str, Any]] = []  # scratch that no call is using
-        rows = many_streams.whole_rows(self.n) if self.many else self.n
+        rows = many_streams.in_eights(self.n) if self.many else self.n
         shape = (rows, self.stride) if self.dense else plan.shapes["w"]
         several = 2 + int(ints["mass"] != CONSTANT) + ints["average"]
         self.room = Room(shape, plan.dtype, several)

@@ -57,16 +57,18 @@ def room_for_many(plan: Plan, stride: int) -> dict[str, np.ndarray]:
     lines = -(-streams // LINE)
     # Rows of an odd number of lines, or all of a column fall on a few places of a cache.
     lanes = (lines if stride <= FEW_SOURCES else lines | 1) * LINE
-    panels, eights = -(-stride // WIDE), -(-streams // LANES)
-    shapes: dict[str, tuple[int, ...]] = {name: (whole_rows(n), lanes) for name in NAMES}
+    shapes: dict[str, tuple[int, ...]] = {name: (in_eights(n), lanes) for name in NAMES}
     shapes |= {"said": (2, stride, lanes), "back": (parts, stride, lanes)}
-    shapes["by_stream"] = 2, panels, eights * LANES, WIDE
+    shapes["by_stream"] = 2, -(-stride // WIDE), in_eights(streams), WIDE
     return {name: aligned(shape, plan.dtype) for name, shape in shapes.items()}
 
 
-def whole_rows(n: int) -> int:
-    """Returns how many rows there is room for: eights."""
+def in_eights(n: int) -> int:
+    """Returns how many rows there is room for, or lanes for streams: whole eights."""
     return -(-n // LANES) * LANES
+
+
+_in_eights = inner(in_eights)
 
 
 def is_many(plan: Plan) -> bool:
@@ -134,17 +136,11 @@ def take_slopes(slope, outputs, many):
             own[outputs[o] * lanes + t] = slope[t, outputs[o]]
 
 
-@inner
-def _lanes_of(streams):
-    """Returns in how many lanes all streams are: eights."""
-    return (streams + LANES - 1) // LANES * LANES
-
-
 @kernel
 def lay_many(first, last, which, ints, many):
     """Lays out by stream what some sources say, before a hop or after it."""
     lanes, sources, said, to = many[LANED], many[ROWS], many[SAID], many[BY_STREAM]
-    streams = _lanes_of(ints[STREAMS])
+    streams = _in_eights(ints[STREAMS])
     panels, j = (sources + WIDE - 1) // WIDE, first
     while j < last:
         at = (which * sources + j) * lanes
@@ -255,7 +251,7 @@ def _drive(top, bottom, left, deep, then, w, stride, streams, many):
 def drive_many(first, last, which, ints, w, many):
     """Takes the drives of some rows, of which there need not be room behind them."""
     lanes, a, m, stride = many[LANED], many[DRIVES], ints[SOURCES], w.shape[1]
-    streams = _lanes_of(ints[STREAMS])
+    streams = _in_eights(ints[STREAMS])
     for top in range(first, last, BLOCK):
         bottom = min(top + BLOCK, last)
         a[top * lanes : bottom * lanes] = 0
@@ -285,12 +281,12 @@ def through_many(q, first, last, mode, now, then, ints, moving, w, p, v, many):
     **Arguments:** `first`, `last`: where others begin, multiples of eight, or behind all; `mode`:
     `LEARN`, or else they do not move; `now`, `then`: 0 or 1, when what sources say was said of
     which forces and drives are made; rows have room up to the next line, and there is room for as
-    many as `whole_rows`, with zeros in it; `many`: see `for_loops`.
+    many as `in_eights`, with zeros in it; `many`: see `for_loops`.
     """
     lanes, rows, a, coef = many[LANED], many[ROWS], many[DRIVES], many[COEFFICIENTS]
-    m, stride, streams = ints[SOURCES], w.shape[1], _lanes_of(ints[STREAMS])
+    m, stride, streams = ints[SOURCES], w.shape[1], _in_eights(ints[STREAMS])
     mass, implicit, width = ints[MASS], ints[IMPLICIT] == 1, np.int64(WIDE)
-    panels, end = (rows + WIDE - 1) // WIDE, (last + LANES - 1) // LANES * LANES
+    panels, end = (rows + WIDE - 1) // WIDE, _in_eights(last)
     for top in range(first, end, BLOCK):
         bottom = min(top + BLOCK, end)
         a[top * lanes : bottom * lanes] = 0
