@@ -260,8 +260,10 @@ class Engine:
         **Arguments:** `watch`: for the loop; `call`: what calls it, as `together` does.
         """
         plan, streams = self.plan, self.streams
-        u, z, durations, weights, begins = samples
-        fields, dtype = vars(phase), plan.dtype
+        u, z, lasts, weights, begins = samples
+        fields, dtype, each = vars(phase), plan.dtype, (count, streams)
+        lasts = _each(lasts, (count,), float(plan.floats["duration"]))
+        weights, begins = _each(weights, each, 1.0), _each(begins, each, False)
         x, side = self.parts.neurons(fields["x"])
         lam, side_of_lam = self.parts.neurons(fields["costate"])
         mean = None if fields["average"] is None else fields["average"].w
@@ -301,11 +303,9 @@ class Engine:
                 mean.reshape(-1), tuple(given), moments, hops,
                 _writable(u.reshape(len(u), streams, plan.ints["inputs"])),
                 _writable(z.reshape(len(z), streams, len(plan.outputs))),
-                None if durations is None else _writable(durations),
-                None if weights is None else _each(weights, streams),
-                None if begins is None else _each(begins, streams),
-                out, losses, norms, watch, plan.starts, plan.tails, c["both"],
-                c["tiles"], turned, rates, c["shared"], c["many"], None if self.shares else True,
+                lasts, weights, begins, out, losses, norms, watch, plan.starts, plan.tails,
+                c["both"], c["tiles"], turned, rates, c["shared"], c["many"],
+                None if self.shares else True,
             ),
         )  # fmt: skip
         self.free.append(c)
@@ -422,9 +422,16 @@ def _writable(a: Any) -> np.ndarray:
     return a if a.flags.writeable else np.asarray(_View(a))
 
 
-def _each(a: np.ndarray, streams: int) -> np.ndarray:
-    """Returns one number for each sample and stream."""
-    return np.array(np.broadcast_to(a.reshape(len(a), a.size // max(len(a), 1)), (len(a), streams)))
+def _each(a: Any, shape: tuple[int, ...], usual: float | bool) -> np.ndarray:
+    """Returns a number for each sample, or stream of it, the usual one where none are given.
+
+    The loop is handed these always: without them it would be compiled once more.
+    """
+    kind = type(usual)
+    if a is None:
+        return np.full(shape, usual, kind)
+    a = np.asarray(a[: shape[0]], kind).reshape(shape[0], *[-1] * (len(shape) - 1))
+    return np.array(np.broadcast_to(a, shape), order="C")
 
 
 def _phase(**fields: Any) -> Phase:

@@ -43,7 +43,6 @@ from .places import (
     COSTATE_FRICTION,
     COSTATE_SIGN,
     DECAY,
-    DURATION,
     EVERY,
     EXPONENTIAL,
     FLOOR,
@@ -329,19 +328,18 @@ def learn(
             take_costates(lam, many)
         state[0] = -1
     for k in range(samples):
-        duration = floats[DURATION] if durations is None else np.float64(durations[k])
+        duration = durations[k]
         tau = np.float64(number(duration / hops))
         if thread == 0:
             _show(u[k], s, tails, both)
             share_out(z[k], share)
             for t in range(streams):
-                weight[t] = 1.0 if weights is None else np.float64(weights[k, t])
+                weight[t] = weights[k, t]
                 if law == HAMILTONIAN:
                     weight[t] *= share[t]
-            if begins is not None:
-                for t in range(streams):
-                    if begins[k, t] != 0:
-                        _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates, many)
+            for t in range(streams):
+                if begins[k, t]:
+                    _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates, many)
             if ints[INSTANT] == 0 and duration != before:
                 _find_gains(0, n, ints, floats, speeds, duration, tau, gains, turned, rates)
         if duration != before:

@@ -17,12 +17,11 @@ INTS = (
 ) = range(len(INTS))  # fmt: skip
 
 FLOATS = (
-    "duration", "x_sign", "costate_sign", "friction", "omega", "radius", "speed", "m", "rate",
-    "decay", "floor", "weight_decay", "loss_setting", "costate_friction", "stiffness",
-    "neuron_mass", "neuron_friction", "neuron_speed", "over",
+    "x_sign", "costate_sign", "friction", "omega", "radius", "speed", "m", "rate", "decay", "floor",
+    "weight_decay", "loss_setting", "costate_friction", "stiffness", "neuron_mass",
+    "neuron_friction", "neuron_speed", "over",
 )  # fmt: skip
 (
-    DURATION, X_SIGN, COSTATE_SIGN, FRICTION, OMEGA, RADIUS, SPEED, M, RATE, DECAY, FLOOR,
-    WEIGHT_DECAY, LOSS_SETTING, COSTATE_FRICTION, STIFFNESS, NEURON_MASS, NEURON_FRICTION,
-    NEURON_SPEED, OVER,
+    X_SIGN, COSTATE_SIGN, FRICTION, OMEGA, RADIUS, SPEED, M, RATE, DECAY, FLOOR, WEIGHT_DECAY,
+    LOSS_SETTING, COSTATE_FRICTION, STIFFNESS, NEURON_MASS, NEURON_FRICTION, NEURON_SPEED, OVER,
 ) = range(len(FLOATS))  # fmt: skip
