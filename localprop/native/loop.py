@@ -199,13 +199,23 @@ def _fill(x, s, here, g, tails, both):
 
 
 @kernel
-def _show(u, s, tails, both):
-    """Puts an input among the sources."""
+def _show(u, which, s, tails, both):
+    """Puts an input among the sources, before a hop or after it."""
+    none = np.int64(0)
     for t in range(u.shape[0]):
         for j in range(u.shape[1]):
-            s[0, t, j] = s[1, t, j] = u[t, j]
-            if tails is not None:
-                both[t, j, 0] = both[t, j, 1] = u[t, j]
+            say(j, t, which, u[t, j], none, s, tails, both)
+
+
+@kernel
+def _goes_on(k, samples, begins):
+    """Returns whether there is such a sample, and every stream goes on there."""
+    if k >= samples:
+        return False
+    for t in range(begins.shape[1]):  # noqa: SIM110
+        if begins[k, t]:
+            return False
+    return True
 
 
 @kernel
@@ -310,11 +320,13 @@ def learn(
     # Not the constants 0 and 1, for which all that they are handed to would be compiled apart.
     turn, cur, clock, hop, before = np.int64(1), np.int64(0), moments[0], hops_made[0], np.nan
     drives, none, by = np.int64(FORWARD), np.int64(0), np.int64(1)
-    if shared is not None:  # noqa: SIM102
+    together, driven = False, False  # streams; and neurons, by what sources say now
+    if shared is not None:
+        together = True
         if w.ndim == 2:
             by = np.int64(LINE)  # rows, whose drives are a line that no two threads write
     if many is not None:
-        by = np.int64(LINE)
+        together, by = True, np.int64(LINE)
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     for to, of in zip((w, p, v, mean), given):  # noqa: B905
         if of.size > 0:
@@ -331,7 +343,8 @@ def learn(
         duration = durations[k]
         tau = np.float64(number(duration / hops))
         if thread == 0:
-            _show(u[k], s, tails, both)
+            _show(u[k], cur, s, tails, both)
+            _show(u[k], 1 - cur, s, tails, both)
             share_out(z[k], share)
             for t in range(streams):
                 weight[t] = weights[k, t]
@@ -369,7 +382,7 @@ def learn(
             if settles:
                 mode = SETTLE if law == HAMILTONIAN else FORWARD
             moving = ahead if signs == 0 or ints[BY_SAMPLE] == 1 else back
-            fresh = h == 0
+            fresh = h == 0 and not driven
             if tails is not None:  # noqa: SIM102
                 if fresh and are_tiled(tiles):
                     fresh = False
@@ -379,20 +392,22 @@ def learn(
                             moving, a, coef, s, g, w, p, v, tiles,
                         )  # fmt: skip
                     turn = wait(arrived, threads, turn)
-            if many is not None:  # noqa: SIM102
+            # Inputs, the same after the hop, were laid out before it, or are with all sources.
+            if many is not None:
+                if h == 0 and thread == 0:
+                    lay_many(none, here, 1 - cur, ints, many)
                 if fresh:
                     lay_many(thread * m // threads, (thread + 1) * m // threads, cur, ints, many)
-                    if thread == 0:  # inputs, which are the same before a hop and after it
-                        lay_many(none, here, 1 - cur, ints, many)
                     drive_many(low, high, cur, ints, w, many)
-            if shared is not None:  # noqa: SIM102
+            if shared is not None:
+                if tails is not None:  # noqa: SIM102
+                    if h == 0 and thread == 0:
+                        lay_arcs(none, here, 1 - cur, s, shared)
                 if fresh:
                     fresh = False
                     if tails is not None:
                         left, right = thread * m // threads, (thread + 1) * m // threads
                         lay_arcs(left, right, cur, s, shared)
-                        if thread == 0:
-                            lay_arcs(none, here, 1 - cur, s, shared)
                         turn = wait(arrived, threads, turn)
                     for q in range(begin, end):
                         first, last = cut(q, parts, n, by), cut(q + 1, parts, n, by)
@@ -426,6 +441,15 @@ def learn(
                 states_of_many(low, high, cur, ints, signs, acts, gains, many)
                 feel_many(low, high, many)
                 lay_many(here + low, here + high, 1 - cur, ints, many)
+            # The last hop finds drives by the next input already, where streams go on.
+            driven = together and h == hops - 1 and _goes_on(k + 1, samples, begins)
+            if driven and thread == 0:
+                _show(u[k + 1], 1 - cur, s, tails, both)
+                if many is not None:
+                    lay_many(none, here, 1 - cur, ints, many)
+                if shared is not None:  # noqa: SIM102
+                    if tails is not None:
+                        lay_arcs(none, here, 1 - cur, s, shared)
             if rates is not None:
                 lapse = tau
                 if ints[BY_SAMPLE] == 1:
@@ -578,7 +602,8 @@ def relax(
     for k in range(rows):
         cur = none
         _fill(x, s, here, g, tails, both)
-        _show(u[k], s, tails, both)
+        _show(u[k], cur, s, tails, both)
+        _show(u[k], 1 - cur, s, tails, both)
         if turned is not None:
             copy_sides(turned[2], turned[3][cur])
         for h in range(hops):

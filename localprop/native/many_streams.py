@@ -34,8 +34,9 @@ from .plan import Plan
 from .room import aligned
 
 MANY = LANES + 1  # streams, from which on each is worth a lane
-BLOCK, DEEP = 64, 256  # rows, and columns of which drives are taken at once
-FEW_SOURCES = 128  # that lie near each other anyway
+BLOCK, DEEP = 48, 128  # rows, and columns of which drives are taken at once
+NEAR = 1 << 16  # numbers of sources that stay near while rows pass by
+MANY_LINES = 8  # of a row, of which eights lie on the same places of a cache
 
 # Places in what is `many` to the loops: how many lanes, and sources with the room behind them; then
 # the arrays of `room_for_many`.
@@ -56,7 +57,7 @@ def room_for_many(plan: Plan, stride: int) -> dict[str, np.ndarray]:
     streams, parts, n = (plan.ints[name] for name in ("streams", "parts", "neurons"))
     lines = -(-streams // LINE)
     # Rows of an odd number of lines, or all of a column fall on a few places of a cache.
-    lanes = (lines if stride <= FEW_SOURCES else lines | 1) * LINE
+    lanes = (lines if lines < MANY_LINES else lines | 1) * LINE
     shapes: dict[str, tuple[int, ...]] = {name: (in_eights(n), lanes) for name in NAMES}
     shapes |= {"said": (2, stride, lanes), "back": (parts, stride, lanes)}
     shapes["by_stream"] = 2, -(-stride // WIDE), in_eights(streams), WIDE
@@ -274,6 +275,23 @@ def _send_back(q, top, bottom, j, wide, w, stride, streams, many):
             )  # fmt: skip
 
 
+@inner
+def _move_columns(top, bottom, j, wide, now, ints, moving, w, p, v, many):
+    """Moves some columns of some rows."""
+    lanes, sources, coef, stride = many[LANED], many[ROWS], many[COEFFICIENTS], w.shape[1]
+    panels, streams, width = (sources + WIDE - 1) // WIDE, _in_eights(ints[STREAMS]), np.int64(WIDE)
+    of = (now * panels + j // WIDE) * streams * WIDE
+    for i in range(top, bottom, LANES):
+        at = i * stride + j
+        for row in range(at + WIDE, at + WIDE + LANES * stride, stride):  # which move after these
+            fetch(w, row, WIDE)
+            fetch(p, row, WIDE)
+        move_eight(
+            w, p, v, at, stride, wide, coef, i * lanes, lanes, many[BY_STREAM], of, width,
+            ints[STREAMS], ints[MASS], ints[IMPLICIT] == 1, moving,
+        )  # fmt: skip
+
+
 @kernel
 def through_many(q, first, last, mode, now, then, ints, moving, w, p, v, many):
     """Takes the rows of a part through a hop, under the Hamiltonian law.
@@ -283,25 +301,19 @@ def through_many(q, first, last, mode, now, then, ints, moving, w, p, v, many):
     which forces and drives are made; rows have room up to the next line, and there is room for as
     many as `in_eights`, with zeros in it; `many`: see `for_loops`.
     """
-    lanes, rows, a, coef = many[LANED], many[ROWS], many[DRIVES], many[COEFFICIENTS]
-    m, stride, streams = ints[SOURCES], w.shape[1], _in_eights(ints[STREAMS])
-    mass, implicit, width = ints[MASS], ints[IMPLICIT] == 1, np.int64(WIDE)
-    panels, end = (rows + WIDE - 1) // WIDE, _in_eights(last)
-    for top in range(first, end, BLOCK):
-        bottom = min(top + BLOCK, end)
-        a[top * lanes : bottom * lanes] = 0
-        for left in range(0, m, DEEP):
-            deep = min(DEEP, stride - left)
-            for j in range(left, left + deep, WIDE):
-                wide, of = min(WIDE, left + deep - j), (now * panels + j // WIDE) * streams * WIDE
-                _send_back(q, top, bottom, j, min(wide, m - j), w, stride, streams, many)
-                if mode == LEARN:
-                    for i in range(top, bottom, LANES):
-                        at = i * stride + j
-                        for r in range(LANES):  # which move after these
-                            fetch(p, at + WIDE + r * stride, WIDE)
-                        move_eight(
-                            w, p, v, at, stride, wide, coef, i * lanes, lanes, many[BY_STREAM], of,
-                            width, ints[STREAMS], mass, implicit, moving,
-                        )  # fmt: skip
-            _drive(top, bottom, left, min(deep, m - left), then, w, stride, streams, many)
+    lanes, a, m, stride = many[LANED], many[DRIVES], ints[SOURCES], w.shape[1]
+    streams, end = _in_eights(ints[STREAMS]), _in_eights(last)
+    near = max(DEEP, NEAR // lanes // DEEP * DEEP)
+    for begin in range(0, m, near):
+        for top in range(first, end, BLOCK):
+            bottom = min(top + BLOCK, end)
+            if begin == 0:
+                a[top * lanes : bottom * lanes] = 0
+            for left in range(begin, min(begin + near, m), DEEP):
+                deep = min(DEEP, stride - left)
+                for j in range(left, left + deep, WIDE):
+                    wide = min(WIDE, left + deep - j)
+                    _send_back(q, top, bottom, j, min(wide, m - j), w, stride, streams, many)
+                    if mode == LEARN:
+                        _move_columns(top, bottom, j, wide, now, ints, moving, w, p, v, many)
+                _drive(top, bottom, left, min(deep, m - left), then, w, stride, streams, many)

@@ -69,7 +69,8 @@ def test_wide_rows_follow_xla_piece_by_piece(mass, monkeypatch):
     assert_alike(*learners, samples(learners[0], 1, **SHOWN), 1e-10)
 
 
-# Rows and columns that fill a block, and some beside them; streams that fill their lanes, and not.
+# Rows and columns that fill a block, and some beside them; streams that fill their lanes, and not;
+# so many that their sources stay near by a few columns at a time.
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     ("neurons", "streams", "mass", "order"),
@@ -77,6 +78,7 @@ def test_wide_rows_follow_xla_piece_by_piece(mass, monkeypatch):
         (270, 9, "constant", "explicit"),
         (130, 43, "adaptive", "semi-implicit"),
         (133, 64, "growing", "semi-implicit"),
+        (300, 250, "constant", "semi-implicit"),
     ],
 )
 def test_many_streams_follow_xla_block_by_block(neurons, streams, mass, order):
