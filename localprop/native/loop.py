@@ -327,6 +327,9 @@ def learn(
             by = np.int64(LINE)  # rows, whose drives are a line that no two threads write
     if many is not None:
         together, by = True, np.int64(LINE)
+    if tails is not None:  # noqa: SIM102
+        if are_tiled(tiles):
+            together = True
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     for to, of in zip((w, p, v, mean), given):  # noqa: B905
         if of.size > 0:
