@@ -430,8 +430,8 @@ def _each(a: Any, shape: tuple[int, ...], usual: float | bool) -> np.ndarray:
     kind = type(usual)
     if a is None:
         return np.full(shape, usual, kind)
-    a = np.asarray(a[: shape[0]], kind).reshape(shape[0], *[-1] * (len(shape) - 1))
-    return np.array(np.broadcast_to(a, shape), order="C")
+    a = np.asarray(a, kind).reshape(len(a), *[-1] * (len(shape) - 1))
+    return np.array(np.broadcast_to(a[: shape[0]], shape), order="C")
 
 
 def _phase(**fields: Any) -> Phase:

@@ -305,10 +305,11 @@ def learn(
     **Arguments:** `thread` of `threads`; `ints`, `floats`: by the names above; `state`: the sample
     that did harm, -1 where none did, or how many there are where it is not known which; then, for
     each thread, whether what it looked at is finite; `given`: where `w`, `p`, `v` and `mean` begin;
-    `moments`: time, and samples in the mean of the weights; `watch`: whether weights are looked at
-    after every sample; `turned`, `rates`: see `oscillating`; `shared`: room for weights that a few
-    streams share, or arcs (`sharing`); `many`: for those that many do (`many_streams`); `alone`:
-    whether streams go one by one. Two of the last three are `None`: what is, is not compiled.
+    `moments`: time, and samples in the mean of the weights; `durations`: of samples; `weights`,
+    `begins`: `(samples, streams)`; `watch`: whether weights are looked at after every sample;
+    `turned`, `rates`: see `oscillating`; `shared`: room for weights that a few streams share, or
+    arcs (`sharing`); `many`: for those that many do (`many_streams`); `alone`: whether streams go
+    one by one. Two of the last three are `None`: what is, is not compiled.
     """
     usual = without_subnormals()
     number = w.dtype.type
@@ -320,16 +321,17 @@ def learn(
     # Not the constants 0 and 1, for which all that they are handed to would be compiled apart.
     turn, cur, clock, hop, before = np.int64(1), np.int64(0), moments[0], hops_made[0], np.nan
     drives, none, by = np.int64(FORWARD), np.int64(0), np.int64(1)
-    together, driven = False, False  # streams; and neurons, by what sources say now
+    # Whether the last hop of a sample finds drives by the next input, and whether it has.
+    looks_ahead, driven = False, False
     if shared is not None:
-        together = True
+        looks_ahead = True
         if w.ndim == 2:
             by = np.int64(LINE)  # rows, whose drives are a line that no two threads write
     if many is not None:
-        together, by = True, np.int64(LINE)
+        looks_ahead, by = True, np.int64(LINE)
     if tails is not None:  # noqa: SIM102
         if are_tiled(tiles):
-            together = True
+            looks_ahead = True
     ahead = back = _moving(ints, floats, number, 1.0, 1.0, 1.0)
     for to, of in zip((w, p, v, mean), given):  # noqa: B905
         if of.size > 0:
@@ -395,7 +397,8 @@ def learn(
                             moving, a, coef, s, g, w, p, v, tiles,
                         )  # fmt: skip
                     turn = wait(arrived, threads, turn)
-            # Inputs, the same after the hop, were laid out before it, or are with all sources.
+            # Inputs stay what they are after the hop; before it they are laid out with all sources,
+            # or were when drives were found.
             if many is not None:
                 if h == 0 and thread == 0:
                     lay_many(none, here, 1 - cur, ints, many)
@@ -444,8 +447,7 @@ def learn(
                 states_of_many(low, high, cur, ints, signs, acts, gains, many)
                 feel_many(low, high, many)
                 lay_many(here + low, here + high, 1 - cur, ints, many)
-            # The last hop finds drives by the next input already, where streams go on.
-            driven = together and h == hops - 1 and _goes_on(k + 1, samples, begins)
+            driven = looks_ahead and h == hops - 1 and _goes_on(k + 1, samples, begins)
             if driven and thread == 0:
                 _show(u[k + 1], 1 - cur, s, tails, both)
                 if many is not None:

@@ -35,8 +35,10 @@ from .room import aligned
 
 MANY = LANES + 1  # streams, from which on each is worth a lane
 BLOCK, DEEP = 48, 128  # rows, and columns of which drives are taken at once
-NEAR = 1 << 16  # numbers of sources that stay near while rows pass by
-MANY_LINES = 8  # of a row, of which eights lie on the same places of a cache
+# Numbers that stay near while rows pass by, of each of three kinds: what sources said, what they
+# say after the hop, and what they get back.
+NEAR = 1 << 16
+LONG = 512  # bytes of a row, of which a column lies on an eighth of a cache's places
 
 # Places in what is `many` to the loops: how many lanes, and sources with the room behind them; then
 # the arrays of `room_for_many`.
@@ -57,7 +59,7 @@ def room_for_many(plan: Plan, stride: int) -> dict[str, np.ndarray]:
     streams, parts, n = (plan.ints[name] for name in ("streams", "parts", "neurons"))
     lines = -(-streams // LINE)
     # Rows of an odd number of lines, or all of a column fall on a few places of a cache.
-    lanes = (lines if lines < MANY_LINES else lines | 1) * LINE
+    lanes = (lines if lines * LINE * plan.dtype.itemsize < LONG else lines | 1) * LINE
     shapes: dict[str, tuple[int, ...]] = {name: (in_eights(n), lanes) for name in NAMES}
     shapes |= {"said": (2, stride, lanes), "back": (parts, stride, lanes)}
     shapes["by_stream"] = 2, -(-stride // WIDE), in_eights(streams), WIDE

@@ -131,16 +131,16 @@ class MemoryEngine(InPlaceEngine[MemoryState]):
     def _joined(self, u: Any, count: int) -> np.ndarray:
         """Returns the inputs of all names side by side, `(T, S, inputs)`."""
         each = [u[name] for name in self._inputs] if isinstance(u, Mapping) else [u]
-        shape = count, self.memory.streams, -1
-        parts = [np.asarray(a[:count], self.dtype).reshape(shape) for a in each]
+        parts = [np.asarray(a, self.dtype) for a in each]
+        parts = [a.reshape(len(a), self.memory.streams, -1)[:count] for a in parts]
         return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
 
     def _each(self, a: Any, wide: tuple[int, int]) -> np.ndarray:
         """Returns one number for each sample and stream, or none where there are none."""
         if a is None:
             return np.zeros((0, 0), self.dtype)
-        a = np.asarray(a[: wide[0]], self.dtype).reshape(wide[0], -1)
-        return np.array(np.broadcast_to(a, wide), order="C")
+        a = np.asarray(a, self.dtype).reshape(len(a), -1)
+        return np.array(np.broadcast_to(a[: wide[0]], wide), order="C")
 
     def _begun(self, phase: Phase) -> MemoryState:
         return MemoryState(self.memory, self._rates, self._structure, phase, self._threads)

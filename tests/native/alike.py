@@ -21,13 +21,13 @@ def samples(learner, seed, *, durations=False, missing=0.0, weights=False, begin
     lead, rng = (length,) if streams is None else (length, streams), np.random.default_rng(seed)
     z = rng.standard_normal((*lead, len(network.outputs)))
     z[rng.random(z.shape) < missing] = np.nan
-    return Samples(
-        rng.standard_normal((*lead, network.inputs)),
-        z,
-        rng.uniform(0.2, 1.5, length) if durations else None,
-        weight=rng.uniform(0, 2, lead) if weights else None,
-        begins=(rng.random(lead) < 0.3) if begins else None,
-    )
+    u = rng.standard_normal((*lead, network.inputs))
+    lasts = rng.uniform(0.2, 1.5, length) if durations else None
+    weight = rng.uniform(0, 2, lead) if weights else None
+    begin = (rng.random(lead) < 0.3) if begins else None
+    if begins:
+        begin[1::2] = False  # where all streams go on
+    return Samples(u, z, lasts, weight=weight, begins=begin)
 
 
 def assert_same(a, b):

@@ -294,16 +294,20 @@ def test_a_checkpoint_goes_on_to_the_bit_and_under_either_engine(tmp_path):
     assert_close(xla.run(kept, second)[1]["output"], learner.run(kept, second)[1]["output"], 1e-4)
 
 
-def test_what_diverges_is_told_as_xla_tells_it():
+@pytest.mark.parametrize(("scale", "bad"), [(1e25, 4), (3e38, 0)])
+def test_what_diverges_is_told_as_xla_tells_it(scale, bad):
     law = Hamiltonian(mass=1e-3, traces=Traces())
     native, xla = both(Layered.memory(1, 1, levels=(3,), hidden=2), law)
-    samples = stream(native, missing=0.0)
-    z = np.where(np.arange(T) < 4, samples.z.T, 1e25).T
+    samples = stream(native, missing=0.0, weights=True, begins=True)
+    z = np.where(np.arange(T) < bad, samples.z.T, scale).T
+    samples = samples._replace(z=z)
     start, told = native.init(jax.random.key(0)), []
     for learner in (native, xla):
         with pytest.raises(DivergenceError) as error:
-            learner.run(start, samples._replace(z=z))
-        before, _ = learner.run(start, jax.tree.map(lambda a: a[: error.value.sample], samples))
+            learner.run(start, samples)
+        assert (error.value.sample == 0) == (bad == 0)
+        first = jax.tree.map(lambda a, until=error.value.sample: a[:until], samples)
+        before = learner.run(start, first)[0] if error.value.sample else start
         assert_same(error.value.phase, before)
         told.append(str(error.value))
     assert told[0] == told[1]

@@ -88,6 +88,15 @@ def test_many_streams_follow_xla_block_by_block(neurons, streams, mass, order):
     assert_alike(*learners, samples(learners[0], 1, **SHOWN), 1e-10)
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("storage", "streams"), [("dense", 3), ("dense", 20), ("sparse", 17)])
+def test_samples_of_one_hop_follow_xla(storage, streams):
+    network = Digraph.complete(20, 2, storage=storage)
+    law = Hamiltonian(mass=50.0, dissipation=0.5)
+    learners = pair(network, law, streams, hops=1, settle=0)
+    assert_alike(*learners, samples(learners[0], 3, **SHOWN), 1e-10)
+
+
 # The ball is left, and come back to, on the way.
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("streams", "radius"), [(7, 40.0), (40, 22.0)])
@@ -133,6 +142,7 @@ PARTED = [
     ("dense", 12, 5),
     ("dense", 12, 20),
     ("dense", 131, 40),
+    ("dense", 300, 250),
     ("sparse", 50, 17),
 ]
 
