@@ -53,7 +53,7 @@ tell(numbers, loop_hits=sum(loop.stats.cache_hits.values()))
 
 ONLINE = """
 from localprop import Online
-model = Online(task="regression", engine="xla", hidden=(4,), review=0, bank=False)
+model = Online(task="regression", engine="xla", hidden=(4,), review=0)
 for k in range(30):
     model.learn_one({"a": k % 7.0, "b": k % 5.0}, k % 7.0 - k % 5.0)
 tell(hashlib.sha256(model.to_bytes()).hexdigest())

@@ -261,9 +261,9 @@ class Engine:
         """
         plan, streams = self.plan, self.streams
         u, z, lasts, weights, begins = samples
-        fields, dtype, each = vars(phase), plan.dtype, (count, streams)
-        lasts = _each(lasts, (count,), float(plan.floats["duration"]))
-        weights, begins = _each(weights, each, 1.0), _each(begins, each, False)
+        fields, dtype, wide = vars(phase), plan.dtype, (count, streams)
+        lasts = _each_or(lasts, (count,), float(plan.floats["duration"]))
+        weights, begins = _each_or(weights, wide, 1.0), _each_or(begins, wide, False)
         x, side = self.parts.neurons(fields["x"])
         lam, side_of_lam = self.parts.neurons(fields["costate"])
         mean = None if fields["average"] is None else fields["average"].w
@@ -422,16 +422,18 @@ def _writable(a: Any) -> np.ndarray:
     return a if a.flags.writeable else np.asarray(_View(a))
 
 
-def _each(a: Any, shape: tuple[int, ...], usual: float | bool) -> np.ndarray:
-    """Returns a number for each sample, or stream of it, the usual one where none are given.
+def each(a: Any, shape: tuple[int, ...], kind: Any) -> np.ndarray:
+    """Returns an array of one number for each of the first samples, or for each stream of them."""
+    a = np.asarray(a, kind).reshape(len(a), *[-1] * (len(shape) - 1))
+    return np.array(np.broadcast_to(a[: shape[0]], shape), order="C")
+
+
+def _each_or(a: Any, shape: tuple[int, ...], usual: float | bool) -> np.ndarray:
+    """Returns what `each` does, or the usual number for each where none are given.
 
     The loop is handed these always: without them it would be compiled once more.
     """
-    kind = type(usual)
-    if a is None:
-        return np.full(shape, usual, kind)
-    a = np.asarray(a, kind).reshape(len(a), *[-1] * (len(shape) - 1))
-    return np.array(np.broadcast_to(a[: shape[0]], shape), order="C")
+    return np.full(shape, usual) if a is None else each(a, shape, type(usual))
 
 
 def _phase(**fields: Any) -> Phase:

@@ -160,9 +160,8 @@ def _fetch(typing: Any, a: Any, place: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         at = builder.bitcast(builder.gep(data, [args[1]]), byte)
-        builder.call(
-            fetch, [at, number(0), number(2), number(1)]
-        )  # to read, in the second cache, of data
+        # To read, into the second cache, of data.
+        builder.call(fetch, [at, number(0), number(2), number(1)])
         return context.get_dummy_value()
 
     return types.void(a, types.intp), generate

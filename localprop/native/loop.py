@@ -355,7 +355,6 @@ def learn(
                 weight[t] = weights[k, t]
                 if law == HAMILTONIAN:
                     weight[t] *= share[t]
-            for t in range(streams):
                 if begins[k, t]:
                     _set_rest(cur, t, here, s, lam, e, tails, both, turned, rates, many)
             if ints[INSTANT] == 0 and duration != before:

@@ -13,7 +13,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ..law import Adaptive, Phase
-from .engine import Learned
+from .engine import Learned, each
 from .in_place import InPlaceEngine, are_shaped
 from .memory import Memory, memory_of, rates_of
 from .memory_state import MemoryState
@@ -137,10 +137,7 @@ class MemoryEngine(InPlaceEngine[MemoryState]):
 
     def _each(self, a: Any, wide: tuple[int, int]) -> np.ndarray:
         """Returns one number for each sample and stream, or none where there are none."""
-        if a is None:
-            return np.zeros((0, 0), self.dtype)
-        a = np.asarray(a, self.dtype).reshape(len(a), -1)
-        return np.array(np.broadcast_to(a[: wide[0]], wide), order="C")
+        return np.zeros((0, 0), self.dtype) if a is None else each(a, wide, self.dtype)
 
     def _begun(self, phase: Phase) -> MemoryState:
         return MemoryState(self.memory, self._rates, self._structure, phase, self._threads)
